@@ -1,0 +1,23 @@
+//! The bounds of the store.
+
+use std::time::Duration;
+
+/// Transactions of one SQLite commit.
+pub const SQLITE_BATCH_MAX: usize = 256;
+/// Transactions of one PostgreSQL commit: past 64 subtransactions the server's shared cache of
+/// them overflows and every other session's snapshot gets slower.
+pub const POSTGRES_BATCH_MAX: usize = 60;
+/// A batch takes no further transaction after this long, so that the first is answered soon.
+pub const BATCH_TIME_MAX: Duration = Duration::from_millis(20);
+/// Transactions waiting for a writer or a reader; further callers wait outside the queue.
+pub const WAITING_MAX: usize = 4096;
+/// Rows one query may return.
+pub const ROWS_MAX: usize = 100_000;
+/// Prepared statements kept per connection.
+pub const STATEMENTS_MAX: usize = 256;
+/// How long SQLite waits for another process's write.
+pub const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// A writer without work for this long does its housekeeping, once.
+pub const IDLE_AFTER: Duration = Duration::from_secs(1);
+/// The write-ahead log is cut back to this size after a checkpoint.
+pub const WAL_BYTES_KEPT: i64 = 64 << 20;

@@ -1,0 +1,364 @@
+//! The embedded engine: one SQLite file in the data directory.
+//!
+//! WAL with `synchronous=FULL`: a commit is on the disk before it is answered. Every write
+//! transaction begins IMMEDIATE: one that upgraded later would get a busy error no timeout
+//! covers. Other processes may have the same file open; they wait for each other.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::ffi::{
+    SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE,
+    SQLITE_IOERR_SHMSIZE,
+};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{ErrorCode, OpenFlags, ToSql};
+
+use crate::engine::{CommitFault, Connection, Connector, Role};
+use crate::error::{Error, Fault, Reach, Result};
+use crate::limits;
+use crate::sql::{self, Dialect};
+use crate::store::StoreConfig;
+use crate::value::{Row, Value};
+
+const FILE: &str = "lambent.db";
+
+pub(crate) struct Sqlite {
+    file: PathBuf,
+    bytes_max: Option<u64>,
+}
+
+impl Sqlite {
+    pub fn in_directory(directory: &Path, bytes_max: Option<u64>) -> Result<Self> {
+        std::fs::create_dir_all(directory).map_err(Error::io)?;
+        // A new file is only as durable as its directory's entry.
+        let parent = directory
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        for directory in parent.into_iter().chain([directory]) {
+            std::fs::File::open(directory)
+                .and_then(|dir| dir.sync_all())
+                .map_err(Error::io)?;
+        }
+        Ok(Self {
+            file: directory.join(FILE),
+            bytes_max,
+        })
+    }
+}
+
+impl Connector for Sqlite {
+    fn connect(&self, role: Role) -> Result<Box<dyn Connection>> {
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if role == Role::Writer {
+            flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        }
+        let raw = rusqlite::Connection::open_with_flags(&self.file, flags).map_err(error)?;
+        configure(&raw, role, self.bytes_max).map_err(error)?;
+        Ok(Box::new(Link {
+            raw,
+            columns: HashMap::new(),
+        }))
+    }
+
+    fn batch_max(&self) -> usize {
+        limits::SQLITE_BATCH_MAX
+    }
+
+    fn writers(&self, _: &StoreConfig) -> usize {
+        1
+    }
+}
+
+fn configure(
+    raw: &rusqlite::Connection,
+    role: Role,
+    bytes_max: Option<u64>,
+) -> rusqlite::Result<()> {
+    raw.busy_timeout(limits::BUSY_WAIT)?;
+    raw.set_prepared_statement_cache_capacity(limits::STATEMENTS_MAX);
+    if role == Role::Writer {
+        enter_wal(raw)?;
+        raw.pragma_update(None, "synchronous", "FULL")?;
+        raw.pragma_update(None, "journal_size_limit", limits::WAL_BYTES_KEPT)?;
+        let page: i64 = raw.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        if let Some(bytes) = bytes_max {
+            let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page;
+            raw.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        }
+    } else {
+        raw.pragma_update(None, "query_only", true)?;
+    }
+    raw.pragma_update(None, "foreign_keys", true)?;
+    raw.pragma_update(None, "temp_store", "MEMORY")?;
+    // Negative: KiB.
+    raw.pragma_update(None, "cache_size", -16 * 1024)
+}
+
+/// The busy timeout does not cover two processes that switch a new file to WAL at once.
+fn enter_wal(raw: &rusqlite::Connection) -> rusqlite::Result<()> {
+    let began = std::time::Instant::now();
+    loop {
+        match raw.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+            Err(error) if is_busy(&error) && began.elapsed() < limits::BUSY_WAIT => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
+struct Link {
+    raw: rusqlite::Connection,
+    /// The column names of each query, shared by its rows.
+    columns: HashMap<String, Arc<[String]>>,
+}
+
+impl Link {
+    fn fault(&self, error: rusqlite::Error) -> Fault {
+        let error = self::error(error);
+        let reach = match &error {
+            Error::Io { .. } | Error::Corrupt { .. } => Reach::Connection,
+            // Some errors make SQLite roll the whole transaction back by itself.
+            _ if self.raw.is_autocommit() => Reach::Transaction,
+            _ => Reach::Statement,
+        };
+        Fault::new(reach, error)
+    }
+
+    fn cached(&self, sql: &str) -> Result<(), Fault> {
+        let mut statement = self.raw.prepare_cached(sql).map_err(|e| self.fault(e))?;
+        statement.raw_execute().map(drop).map_err(|e| self.fault(e))
+    }
+
+    fn bind<'a>(
+        &'a self,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<rusqlite::CachedStatement<'a>, Fault> {
+        let mut statement = self.raw.prepare_cached(sql).map_err(|e| self.fault(e))?;
+        let named = (1..=statement.parameter_count())
+            .all(|number| numbered(statement.parameter_name(number), number));
+        if !named || statement.parameter_count() != params.len() {
+            return Err(refuse(sql, params.len()));
+        }
+        for (number, value) in (1..).zip(params) {
+            statement
+                .raw_bind_parameter(number, Bound(value))
+                .map_err(|e| self.fault(e))?;
+        }
+        Ok(statement)
+    }
+
+    fn columns(&mut self, sql: &str, names: Vec<String>) -> Arc<[String]> {
+        if self.columns.len() >= limits::STATEMENTS_MAX {
+            self.columns.clear();
+        }
+        self.columns
+            .entry(sql.to_owned())
+            .or_insert_with(|| names.into())
+            .clone()
+    }
+}
+
+fn numbered(name: Option<&str>, number: usize) -> bool {
+    let digits = name.and_then(|name| name.strip_prefix('$'));
+    digits.and_then(|digits| digits.parse().ok()) == Some(number)
+}
+
+fn refuse(sql: &str, given: usize) -> Fault {
+    let reason = match sql::check_parameters(sql, given) {
+        Err(reason) => reason,
+        Ok(()) => "its parameters are not $1, $2, ...".into(),
+    };
+    Fault::new(
+        Reach::Statement,
+        Error::Statement {
+            reason: format!("{reason}: {sql}"),
+        },
+    )
+}
+
+impl Connection for Link {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn begin_write(&mut self) -> Result<(), Fault> {
+        self.cached("BEGIN IMMEDIATE")
+    }
+
+    fn begin_read(&mut self) -> Result<(), Fault> {
+        self.cached("BEGIN")
+    }
+
+    fn commit(&mut self) -> Result<(), CommitFault> {
+        self.cached("COMMIT").map_err(|fault| {
+            let reach = fault.reach.max(Reach::Transaction);
+            CommitFault::Undone(Fault { reach, ..fault })
+        })
+    }
+
+    fn rollback(&mut self) {
+        if !self.raw.is_autocommit()
+            && let Err(fault) = self.cached("ROLLBACK")
+        {
+            tracing::warn!(error = %fault.error, "SQLite could not roll back");
+        }
+    }
+
+    fn savepoint(&mut self) -> Result<(), Fault> {
+        self.cached("SAVEPOINT closure")
+    }
+
+    fn release(&mut self) -> Result<(), Fault> {
+        self.cached("RELEASE closure")
+    }
+
+    fn rollback_to_savepoint(&mut self) -> Result<(), Fault> {
+        self.cached("ROLLBACK TO closure")?;
+        self.release()
+    }
+
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, Fault> {
+        let changed = self.bind(sql, params)?.raw_execute();
+        changed.map(|rows| rows as u64).map_err(|e| self.fault(e))
+    }
+
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Fault> {
+        let (names, values) = {
+            let mut statement = self.bind(sql, params)?;
+            let names = match self.columns.get(sql) {
+                Some(_) => Vec::new(),
+                None => statement.column_names().map(str::to_owned).collect(),
+            };
+            (names, rows(&mut statement).map_err(|e| self.fault(e))?)
+        };
+        if values.len() > limits::ROWS_MAX {
+            let reason = format!("it gives more than {} rows: {sql}", limits::ROWS_MAX);
+            return Err(Fault::new(Reach::Statement, Error::Statement { reason }));
+        }
+        let columns = match self.columns.get(sql) {
+            Some(columns) => columns.clone(),
+            None => self.columns(sql, names),
+        };
+        Ok(values
+            .into_iter()
+            .map(|row| Row::new(columns.clone(), row))
+            .collect())
+    }
+
+    fn script(&mut self, sql: &str) -> Result<(), Fault> {
+        self.raw.execute_batch(sql).map_err(|e| self.fault(e))
+    }
+
+    fn lock_schema(&mut self) -> Result<(), Fault> {
+        // BEGIN IMMEDIATE holds the only write lock there is.
+        Ok(())
+    }
+
+    /// Moves the log into the database file, so that it does not wait for the next write.
+    fn idle(&mut self) {
+        let checkpoint = self
+            .raw
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = checkpoint {
+            tracing::debug!(%error, "SQLite's log was not checkpointed");
+        }
+    }
+}
+
+fn rows(statement: &mut rusqlite::CachedStatement<'_>) -> rusqlite::Result<Vec<Vec<Value>>> {
+    let width = statement.column_count();
+    let mut rows = statement.raw_query();
+    let mut values = Vec::new();
+    while let Some(row) = rows.next()? {
+        let row: rusqlite::Result<_> = (0..width)
+            .map(|column| row.get_ref(column).map(value))
+            .collect();
+        values.push(row?);
+        if values.len() > limits::ROWS_MAX {
+            break;
+        }
+    }
+    Ok(values)
+}
+
+fn value(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(int) => Value::Int(int),
+        ValueRef::Real(real) => Value::Real(real),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(blob) => Value::Blob(blob.to_vec()),
+    }
+}
+
+struct Bound<'a>(&'a Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Int(int) => ValueRef::Integer(*int),
+            Value::Bool(bool) => ValueRef::Integer((*bool).into()),
+            Value::Real(real) => ValueRef::Real(*real),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Blob(blob) => ValueRef::Blob(blob),
+        }))
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+fn error(error: rusqlite::Error) -> Error {
+    let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
+    let Some(code) = error.sqlite_error_code() else {
+        return Error::Sql {
+            source: Arc::new(error),
+        };
+    };
+    match code {
+        ErrorCode::ConstraintViolation if is_unique(extended) => Error::AlreadyExists {
+            what: error.to_string(),
+        },
+        ErrorCode::ConstraintViolation => Error::Constraint {
+            source: Arc::new(error),
+        },
+        // The shared index beside the log could not grow: the same full disk.
+        ErrorCode::SystemIoFailure if extended == SQLITE_IOERR_SHMSIZE => Error::DiskFull {
+            source: Arc::new(error),
+        },
+        ErrorCode::DiskFull => Error::DiskFull {
+            source: Arc::new(error),
+        },
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy {
+            source: Arc::new(error),
+        },
+        ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => Error::Io {
+            source: Arc::new(error),
+        },
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Error::corrupt(error.to_string()),
+        ErrorCode::OperationInterrupted => Error::TimedOut {
+            source: Arc::new(error),
+        },
+        _ => Error::Sql {
+            source: Arc::new(error),
+        },
+    }
+}
+
+fn is_unique(extended: i32) -> bool {
+    [
+        SQLITE_CONSTRAINT_PRIMARYKEY,
+        SQLITE_CONSTRAINT_ROWID,
+        SQLITE_CONSTRAINT_UNIQUE,
+    ]
+    .contains(&extended)
+}

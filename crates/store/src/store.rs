@@ -1,0 +1,229 @@
+//! The store's handle: opens an engine, migrates its schema, and hands closures to its threads.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use crate::engine::{Connector, Role, Session};
+use crate::error::{Error, Result};
+use crate::job::Closure;
+use crate::limits;
+use crate::migrate::{Migration, migrate};
+use crate::queue::{Entry, queue};
+use crate::sqlite::Sqlite;
+use crate::tx::{ReadTx, Tx};
+use crate::writer::Counters;
+use crate::{reader, writer};
+
+/// Where the store is and how much it may take.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// A directory (SQLite), or `postgres://...`.
+    pub location: String,
+    /// Connections that read at once.
+    pub readers: usize,
+    /// Connections that write at once; SQLite has always one.
+    pub postgres_writers: usize,
+    /// The largest the SQLite file may become; unlimited when not given.
+    pub sqlite_bytes_max: Option<u64>,
+}
+
+impl StoreConfig {
+    pub fn new(location: impl Into<String>) -> Self {
+        Self {
+            location: location.into(),
+            readers: 4,
+            postgres_writers: 2,
+            sqlite_bytes_max: None,
+        }
+    }
+}
+
+/// What the store has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Transactions of the database.
+    pub commits: u64,
+    /// Closures whose changes are in them.
+    pub writes: u64,
+    /// Batches run again, after a conflict with another writer or a lost connection.
+    pub repeats: u64,
+    pub reads: u64,
+}
+
+/// A cheap handle; the last one dropped lets the threads finish what is queued and end.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+impl Store {
+    /// Opens the store and brings its schema up to date.
+    pub async fn open(config: StoreConfig, migrations: &[Migration]) -> Result<Self> {
+        let connector = connector(&config)?;
+        let migrations = migrations.to_vec();
+        let (opened, result) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("store-open".into())
+            .spawn(move || {
+                let _ = opened.send(Shared::start(&config, connector, &migrations));
+            })
+            .map_err(Error::io)?;
+        let shared = result.await.map_err(|_| Error::Closed)??;
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Runs a transaction and answers once it is durable.
+    ///
+    /// The closure may run several times and only its last run counts, so it must not act on
+    /// anything but `tx`. Its error rolls its changes back. Transactions take effect one after
+    /// the other. A caller that stops waiting does not stop the transaction.
+    pub async fn write<T, F>(&self, act: F) -> Result<T>
+    where
+        F: Fn(&mut Tx) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.try_write(act).await
+    }
+
+    /// [`Store::write`] for a closure that fails with an error of its own.
+    pub async fn try_write<T, E, F>(&self, act: F) -> Result<T, E>
+    where
+        F: Fn(&mut Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        submit(&self.shared.writes, act).await
+    }
+
+    /// Runs a closure on one consistent snapshot that sees every write answered before.
+    pub async fn read<T, F>(&self, act: F) -> Result<T>
+    where
+        F: Fn(&mut ReadTx) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.try_read(act).await
+    }
+
+    /// [`Store::read`] for a closure that fails with an error of its own.
+    pub async fn try_read<T, E, F>(&self, act: F) -> Result<T, E>
+    where
+        F: Fn(&mut ReadTx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        submit(&self.shared.reads, move |tx: &mut Tx| act(tx)).await
+    }
+
+    pub fn stats(&self) -> Stats {
+        let counters = &self.shared.counters;
+        Stats {
+            commits: counters.commits.load(Ordering::Relaxed),
+            writes: counters.writes.load(Ordering::Relaxed),
+            repeats: counters.repeats.load(Ordering::Relaxed),
+            reads: counters.reads.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Finishes what is queued, closes the connections and answers when that is done. Later
+    /// calls on any handle get [`Error::Closed`].
+    pub async fn close(&self) {
+        let shared = self.shared.clone();
+        let (closed, done) = oneshot::channel();
+        let waiter = std::thread::Builder::new()
+            .name("store-close".into())
+            .spawn(move || {
+                shared.close();
+                let _ = closed.send(());
+            });
+        if waiter.is_ok() {
+            let _ = done.await;
+        }
+    }
+}
+
+async fn submit<T, E, F>(queue: &Entry, act: F) -> Result<T, E>
+where
+    F: Fn(&mut Tx) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    let (closure, answer) = Closure::new(act, queue.place().await?);
+    queue.send(Box::new(closure))?;
+    answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
+}
+
+fn connector(config: &StoreConfig) -> Result<Arc<dyn Connector>> {
+    let location = &config.location;
+    if location.starts_with("postgres://") || location.starts_with("postgresql://") {
+        let reason = "PostgreSQL is not built yet".into();
+        return Err(Error::Config { reason });
+    }
+    Ok(Arc::new(Sqlite::in_directory(
+        Path::new(location),
+        config.sqlite_bytes_max,
+    )?))
+}
+
+struct Shared {
+    writes: Entry,
+    reads: Entry,
+    counters: Arc<Counters>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Shared {
+    fn start(
+        config: &StoreConfig,
+        connector: Arc<dyn Connector>,
+        migrations: &[Migration],
+    ) -> Result<Self> {
+        migrate(connector.connect(Role::Writer)?.as_mut(), migrations)?;
+        let (writes, to_write) = queue(limits::WAITING_MAX);
+        let (reads, to_read) = queue(limits::WAITING_MAX);
+        let counters = Arc::new(Counters::default());
+        let mut threads = Vec::new();
+        for _ in 0..connector.writers(config) {
+            let session = Session::new(connector.clone(), Role::Writer);
+            let (queue, counters) = (to_write.clone(), counters.clone());
+            threads.push(thread("store-writer", move || {
+                writer::run(session, &queue, &counters)
+            })?);
+        }
+        for _ in 0..config.readers.max(1) {
+            let session = Session::new(connector.clone(), Role::Reader);
+            let (queue, counters) = (to_read.clone(), counters.clone());
+            threads.push(thread("store-reader", move || {
+                reader::run(session, &queue, &counters)
+            })?);
+        }
+        Ok(Self {
+            writes,
+            reads,
+            counters,
+            threads: Mutex::new(threads),
+        })
+    }
+
+    fn close(&self) {
+        self.writes.close();
+        self.reads.close();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(run)
+        .map_err(Error::io)
+}
