@@ -8,6 +8,8 @@
 //! This crate knows nothing of functions, requests or HTTP: what is spoken on the listener is the
 //! platform's business.
 
+pub mod egress;
+
 use std::{net::IpAddr, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
