@@ -47,6 +47,8 @@ pub enum Error {
     Io { source: Cause },
     #[error("the stored data is damaged: {what}")]
     Corrupt { what: String },
+    #[error("refused: {what}")]
+    TooLarge { what: String },
     #[error("the statement took longer than it may")]
     TimedOut { source: Cause },
 

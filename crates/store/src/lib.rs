@@ -45,6 +45,7 @@
 //! # Ok(()) }
 //! ```
 
+mod blob;
 mod engine;
 mod error;
 mod job;
@@ -61,6 +62,7 @@ mod tx;
 mod value;
 mod writer;
 
+pub use blob::{Blob, BlobHash, BlobReader, BlobStore, BlobWriter, Collected, NotABlobHash};
 pub use error::{Cause, Error, Result};
 pub use migrate::Migration;
 pub use record::{Key, Page, Record, Stored, Table};
