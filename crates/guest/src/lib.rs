@@ -1,1 +1,3 @@
+//! What runs inside a sandbox, or on the way into one.
 
+pub mod jail;

@@ -1,0 +1,132 @@
+//! The way into the jail: what a new process does between its birth and the user's first
+//! instruction.
+//!
+//! It runs in a child that may share its parent's memory (the spawner's) or be a copy of a Python
+//! interpreter (the zygote's), so there is no allocation, no lock and no panic here: prepared
+//! values in, system calls out. The order matters: what needs privileges comes first, then the
+//! identity is given up, then the doors are locked (Landlock, seccomp) from inside.
+
+use core::ffi::CStr;
+
+use super::{
+    message::Step,
+    sys::{self, Errno},
+};
+
+/// The user and group that a function sees itself as: those of Lambda's own sandboxes.
+pub const GUEST_UID: u32 = 993;
+pub const GUEST_GID: u32 = 990;
+
+/// At most: v1 memory, cpu, pids and the v2 group.
+pub const CGROUPS_MAX: usize = 4;
+
+/// Everything `enter` needs, made ready beforehand.
+pub struct Entry<'a> {
+    /// Namespaces that the child has yet to make for itself; 0 if `clone` made them.
+    pub unshare: i32,
+    /// Open `cgroup.procs` files.
+    pub cgroups: &'a [i32],
+    pub net: i32,
+    pub user: i32,
+    pub log: i32,
+    pub null: i32,
+    /// The options of the tmpfs on `/tmp`.
+    pub tmp_options: &'a CStr,
+    pub landlock: Option<i32>,
+    pub seccomp: &'a [u64],
+}
+
+type Failed = (Step, Errno);
+
+/// Turns the calling process, fresh from `clone`, into an environment's first process.
+pub fn enter(entry: &Entry<'_>) -> Result<(), Failed> {
+    sys::set_signal_mask(0);
+    if entry.unshare != 0 {
+        at(Step::Unshare, sys::unshare(entry.unshare))?;
+    }
+    for cgroup in entry.cgroups {
+        // "0" is the writer itself: far cheaper than naming another process.
+        at(Step::Cgroup, sys::write(*cgroup, b"0"))?;
+    }
+    at(Step::Net, sys::setns(entry.net, sys::CLONE_NEWNET))?;
+    mount(entry)?;
+    streams(entry)?;
+    identity(entry)?;
+    lock(entry)
+}
+
+fn mount(entry: &Entry<'_>) -> Result<(), Failed> {
+    let flags = sys::MS_NOSUID | sys::MS_NODEV;
+    at(
+        Step::Tmp,
+        sys::mount(c"tmpfs", c"/tmp", flags, entry.tmp_options),
+    )?;
+    let flags = flags | sys::MS_NOEXEC;
+    at(
+        Step::Proc,
+        sys::mount(c"proc", c"/proc", flags, c"hidepid=2"),
+    )?;
+    // Relative to the new mount namespace, so that no path leads back to the parent's.
+    at(Step::Directory, sys::chdir(c"/var/task"))
+}
+
+fn streams(entry: &Entry<'_>) -> Result<(), Failed> {
+    at(Step::Streams, sys::dup3(entry.null, 0, 0))?;
+    at(Step::Streams, sys::dup3(entry.log, 1, 0))?;
+    at(Step::Streams, sys::dup3(entry.log, 2, 0))?;
+    let _ = sys::setsid();
+    let _ = sys::umask(0o022);
+    Ok(())
+}
+
+fn identity(entry: &Entry<'_>) -> Result<(), Failed> {
+    // An ordinary user's namespace does not allow it; the server says so at start.
+    let _ = sys::setgroups_none();
+    at(Step::User, sys::setns(entry.user, sys::CLONE_NEWUSER))?;
+    at(Step::Ids, sys::setresgid(GUEST_GID, GUEST_GID, GUEST_GID))?;
+    at(Step::Ids, sys::setresuid(GUEST_UID, GUEST_UID, GUEST_UID))?;
+    capabilities()?;
+    at(
+        Step::NoNewPrivileges,
+        sys::prctl(sys::PR_SET_NO_NEW_PRIVS, 1),
+    )?;
+    // A change of identity clears it, so it comes last.
+    at(
+        Step::NoNewPrivileges,
+        sys::prctl(sys::PR_SET_PDEATHSIG, sys::SIGKILL as usize),
+    )
+}
+
+/// Entering a user namespace gave all capabilities in it, and a full bounding set.
+fn capabilities() -> Result<(), Failed> {
+    // no root, no set-id fix-up, no keeping, no ambient; all of it locked.
+    const LOCKED: usize = 0b1110_1111;
+    for capability in 0..64 {
+        match sys::prctl(sys::PR_CAPBSET_DROP, capability) {
+            Ok(_) => {}
+            // One past the kernel's last.
+            Err(sys::EINVAL) => break,
+            Err(errno) => return Err((Step::Capabilities, errno)),
+        }
+    }
+    at(
+        Step::Capabilities,
+        sys::prctl(sys::PR_SET_SECUREBITS, LOCKED),
+    )?;
+    at(Step::Capabilities, sys::drop_capabilities())
+}
+
+fn lock(entry: &Entry<'_>) -> Result<(), Failed> {
+    if let Some(ruleset) = entry.landlock {
+        at(Step::Landlock, sys::landlock_restrict_self(ruleset, 0))?;
+    }
+    // SAFETY: the program is whole instructions, made by the server.
+    at(Step::Seccomp, unsafe { sys::seccomp_filter(entry.seccomp) })
+}
+
+fn at(step: Step, result: Result<usize, Errno>) -> Result<(), Failed> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(errno) => Err((step, errno)),
+    }
+}

@@ -1,0 +1,13 @@
+//! What runs between the server and a function's first instruction: the station of a function
+//! version, the init of an environment, and the way into the jail.
+//!
+//! Two programs are made of this: the spawner, in the server's own binary, and the extension that
+//! a Python zygote loads. Hence no dependency, and system calls made by hand.
+
+pub mod entry;
+pub mod exec;
+pub mod init;
+pub mod landlock;
+pub mod message;
+pub mod station;
+pub mod sys;

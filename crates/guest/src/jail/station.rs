@@ -1,0 +1,325 @@
+//! A station: the process that makes the environments of one function version.
+//!
+//! ```text
+//!   server --orders--> station --clone--> init (process 1)
+//!          <-reports-          --clone--> the function (process 2 and on)
+//! ```
+//!
+//! It lives in the version's mount namespace, has one thread, and answers two things only: orders
+//! on its socket and the deaths of its children. How a function's process is made is the
+//! [`Maker`]'s: by `clone` and `exec` in a spawner, by `fork` in a Python zygote. When the server
+//! goes away, so does everything here.
+
+use std::ffi::CString;
+
+use super::{
+    entry::{CGROUPS_MAX, Entry},
+    init::{self, Init, Stack},
+    landlock,
+    message::{Configuration, Failure, MESSAGE_MAX, Order, Report, Start, Step},
+    sys::{self, Errno, SIGCHLD, SIGKILL, SIGUSR1, SIGUSR2},
+};
+
+/// Makes the function's process inside the namespaces that are ready.
+pub trait Maker {
+    /// In the station: the pid. In the new process, if it comes back here at all: `Born::Child`.
+    fn make(
+        &mut self,
+        configuration: &Configuration,
+        start: &Start,
+        entry: Entry<'_>,
+    ) -> Result<Born, Failure>;
+}
+
+pub enum Born {
+    Child,
+    Parent { pid: i32 },
+}
+
+/// As what the caller of [`Station::run`] goes on.
+#[derive(Debug)]
+pub enum Role {
+    /// The server has gone, and with it all environments.
+    Ended,
+    /// This is now the first process of the environment that was ordered.
+    Environment(Start),
+}
+
+pub struct Station<M> {
+    socket: i32,
+    signals: i32,
+    null: i32,
+    own_pids: i32,
+    landlock: Option<i32>,
+    configuration: Configuration,
+    maker: M,
+    environments: Vec<Environment>,
+    spare: Option<Init>,
+    /// Inits being ended that no environment waits for.
+    stacks: Vec<Stack>,
+}
+
+struct Environment {
+    id: u32,
+    pid: i32,
+    init: Init,
+    wait_status: Option<i32>,
+    init_gone: bool,
+}
+
+impl<M: Maker> Station<M> {
+    /// Reads the configuration from `socket` and settles in. `own_pids` is a pidfd of the calling
+    /// process.
+    pub fn new(socket: i32, own_pids: i32, maker: M) -> Result<Self, Errno> {
+        let mut buffer = vec![0; MESSAGE_MAX];
+        let length = sys::receive(socket, &mut buffer, &mut Vec::new(), 0)?;
+        let Some(Order::Configure(configuration)) = Order::decode(&buffer[..length]) else {
+            return Err(sys::EINVAL);
+        };
+        let null = sys::open(c"/dev/null", sys::O_RDWR | sys::O_CLOEXEC)?;
+        sys::set_signal_mask(sys::signal_bit(SIGCHLD));
+        let signals = sys::signalfd(sys::signal_bit(SIGCHLD))?;
+        limits(&configuration)?;
+        Ok(Station {
+            socket,
+            signals,
+            null,
+            own_pids,
+            landlock: landlock::ruleset(),
+            configuration: *configuration,
+            maker,
+            environments: Vec::new(),
+            spare: init::make(Stack::new()).ok(),
+            stacks: Vec::new(),
+        })
+    }
+
+    /// Serves until the server goes away, or until this process becomes an environment.
+    pub fn run(&mut self) -> Role {
+        let mut buffer = vec![0; MESSAGE_MAX];
+        loop {
+            let mut fds = [self.socket, self.signals].map(|fd| sys::PollFd {
+                fd,
+                events: sys::POLLIN,
+                happened: 0,
+            });
+            if let Err(errno) = sys::poll(&mut fds)
+                && errno != sys::EINTR
+            {
+                return self.end();
+            }
+            if fds[1].happened != 0 {
+                self.drain_signals();
+                self.reap(sys::WNOHANG);
+            }
+            if fds[0].happened != 0 {
+                let mut passed = Vec::new();
+                match sys::receive(self.socket, &mut buffer, &mut passed, sys::MSG_DONTWAIT) {
+                    Ok(0) => return self.end(),
+                    Ok(length) => {
+                        let role = self.obey(&buffer[..length], &passed);
+                        for fd in passed {
+                            let _ = sys::close(fd);
+                        }
+                        if let Some(role) = role {
+                            return role;
+                        }
+                        if self.spare.is_none() {
+                            self.spare = self.make_init().ok();
+                        }
+                    }
+                    Err(sys::EAGAIN | sys::EINTR) => {}
+                    Err(_) => return self.end(),
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, order: &[u8], fds: &[i32]) -> Option<Role> {
+        match Order::decode(order)? {
+            Order::Configure(_) => None,
+            Order::Start(start) => self.start(start, fds),
+            Order::Kill(id) => self.signal(id, SIGKILL),
+            Order::Stop(id) => self.signal(id, SIGUSR1),
+            Order::Continue(id) => self.signal(id, SIGUSR2),
+        }
+    }
+
+    fn start(&mut self, start: Start, fds: &[i32]) -> Option<Role> {
+        let id = start.id;
+        match self.make(&start, fds) {
+            Ok((Born::Child, _)) => return Some(Role::Environment(start)),
+            Ok((Born::Parent { pid }, init)) => {
+                self.report(&Report::Started {
+                    id,
+                    pid: pid as u32,
+                });
+                self.environments.push(Environment {
+                    id,
+                    pid,
+                    init,
+                    wait_status: None,
+                    init_gone: false,
+                });
+            }
+            Err(failure) => self.report(&Report::NotStarted { id, failure }),
+        }
+        None
+    }
+
+    fn make(&mut self, start: &Start, fds: &[i32]) -> Result<(Born, Init), Failure> {
+        let failed = |step, errno: Errno| Failure {
+            step,
+            errno: errno.0,
+            program: 0,
+        };
+        let [log, net, user, cgroups @ ..] = fds else {
+            return Err(failed(Step::Receive, sys::EINVAL));
+        };
+        if cgroups.len() > CGROUPS_MAX {
+            return Err(failed(Step::Receive, sys::EINVAL));
+        }
+        let init = match self.spare.take() {
+            Some(init) => init,
+            None => self
+                .make_init()
+                .map_err(|errno| failed(Step::Init, errno))?,
+        };
+        let tmp_options = tmp_options(self.configuration.tmp_kib, start.owner);
+        let entry = Entry {
+            unshare: 0,
+            cgroups,
+            net: *net,
+            user: *user,
+            log: *log,
+            null: self.null,
+            tmp_options: &tmp_options,
+            landlock: self.landlock,
+            seccomp: &self.configuration.seccomp,
+        };
+        let born = sys::setns(init.pidfd, sys::CLONE_NEWPID)
+            .map_err(|errno| failed(Step::Init, errno))
+            .and_then(|_| self.maker.make(&self.configuration, start, entry));
+        if matches!(born, Ok(Born::Child)) {
+            return born.map(|born| (born, init));
+        }
+        // Back, or the next process namespace would be made inside this one.
+        let _ = sys::setns(self.own_pids, sys::CLONE_NEWPID);
+        let _ = sys::close(init.pidfd);
+        match born {
+            Ok(born) => Ok((born, init)),
+            Err(failure) => {
+                self.discard(init);
+                Err(failure)
+            }
+        }
+    }
+
+    /// An init that no environment moved into: ended and waited for, which is quick, as nothing
+    /// else is in its namespace.
+    fn discard(&mut self, init: Init) {
+        let _ = sys::kill(init.pid, SIGKILL);
+        let _ = sys::wait4(init.pid, 0);
+        self.stacks.push(init.stack);
+    }
+
+    fn make_init(&mut self) -> Result<Init, Errno> {
+        init::make(self.stacks.pop().unwrap_or_default())
+    }
+
+    fn signal(&self, id: u32, signal: i32) -> Option<Role> {
+        if let Some(environment) = self.environments.iter().find(|one| one.id == id)
+            && !environment.init_gone
+        {
+            let _ = sys::kill(environment.init.pid, signal);
+        }
+        None
+    }
+
+    fn drain_signals(&self) {
+        // Edges are merged anyway: who died is asked of wait4.
+        let mut info = [0u8; 128 * 4];
+        let _ = sys::read(self.signals, &mut info);
+    }
+
+    fn reap(&mut self, options: i32) {
+        while let Ok(Some((pid, wait_status))) = sys::wait4(-1, options) {
+            self.bury(pid, wait_status);
+        }
+    }
+
+    fn bury(&mut self, pid: i32, wait_status: i32) {
+        let Some(at) = self
+            .environments
+            .iter()
+            .position(|one| one.pid == pid || one.init.pid == pid)
+        else {
+            return;
+        };
+        let environment = &mut self.environments[at];
+        if environment.pid == pid {
+            environment.wait_status = Some(wait_status);
+            if !environment.init_gone {
+                // The first process has ended: so do all others. The kernel reports the init
+                // dead only when its namespace is empty.
+                let _ = sys::kill(environment.init.pid, SIGKILL);
+            }
+        } else {
+            environment.init_gone = true;
+        }
+        if let (Some(wait_status), true) = (environment.wait_status, environment.init_gone) {
+            let gone = self.environments.swap_remove(at);
+            self.stacks.push(gone.init.stack);
+            self.report(&Report::Exited {
+                id: gone.id,
+                wait_status,
+            });
+        }
+    }
+
+    fn report(&self, report: &Report) {
+        // Blocking: the server reads all the time, and if it is gone the next poll says so.
+        let _ = sys::send(self.socket, &report.encode(), &[], 0);
+    }
+
+    fn end(&mut self) -> Role {
+        for environment in &self.environments {
+            if !environment.init_gone {
+                let _ = sys::kill(environment.init.pid, SIGKILL);
+            }
+        }
+        if let Some(spare) = &self.spare {
+            let _ = sys::kill(spare.pid, SIGKILL);
+        }
+        self.reap(0);
+        Role::Ended
+    }
+}
+
+/// Set once here and inherited: nothing an environment may raise.
+fn limits(configuration: &Configuration) -> Result<(), Errno> {
+    const DATA: u32 = 2;
+    const CORE: u32 = 4;
+    const NPROC: u32 = 6;
+    const NOFILE: u32 = 7;
+    const MEMLOCK: u32 = 8;
+    const NICE: u32 = 13;
+    const RTPRIO: u32 = 14;
+    // Lambda's quota of file descriptors.
+    sys::set_limit(NOFILE, 1024)?;
+    sys::set_limit(NPROC, configuration.tasks_max)?;
+    for (resource, value) in [(CORE, 0), (MEMLOCK, 64 * 1024), (NICE, 0), (RTPRIO, 0)] {
+        sys::set_limit(resource, value)?;
+    }
+    if configuration.data_bytes_max > 0 {
+        sys::set_limit(DATA, configuration.data_bytes_max)?;
+    }
+    Ok(())
+}
+
+fn tmp_options(kib: u64, owner: u32) -> CString {
+    // One inode per 16 KiB, as ext4 does by default, so that empty files run out too.
+    let inodes = kib / 16;
+    let options = format!("size={kib}k,nr_inodes={inodes},mode=0700,uid={owner},gid={owner}");
+    CString::new(options).expect("numbers hold no terminator")
+}
