@@ -1,1 +1,58 @@
+//! AWS on the wire: protocols, signatures, ARNs, routing, and the events that functions receive.
+//!
+//! Knows no disk, no clock and no domain type: time is an argument, and a service's implementation
+//! is a trait. Services come from AWS's models by `cargo xtask codegen`.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use wire::{Call, Context, Error, Protocol, Router, lambda::{self, Lambda}};
+//!
+//! struct Functions;
+//!
+//! impl Lambda for Functions {
+//!     async fn get_function_concurrency(
+//!         &self,
+//!         cx: &Context,
+//!         input: lambda::GetFunctionConcurrencyRequest,
+//!     ) -> Result<lambda::GetFunctionConcurrencyResponse, Error> {
+//!         let (region, account, name) = (&cx.region, &cx.account_id, input.function_name);
+//!         Err(lambda::errors::resource_not_found(format!(
+//!             "Function not found: arn:aws:lambda:{region}:{account}:function:{name}"
+//!         )))
+//!     }
+//! }
+//!
+//! async fn serve(router: &Router, cx: &Context, request: Request<Bytes>) -> Response<Bytes> {
+//!     let (parts, body) = request.into_parts();
+//!     match router.route(&parts) {
+//!         Ok(route) => {
+//!             lambda::dispatch(&Functions, Call { cx, route: &route, parts: &parts, body: &body }).await
+//!         }
+//!         Err(error) => wire::encode_error(Protocol::RestJson1, None, &error, &cx.request_id),
+//!     }
+//! }
+//!
+//! let router = Router::new(&[&lambda::SERVICE]);
+//! ```
 
+mod context;
+mod error;
+mod exchange;
+pub mod lambda;
+mod protocol;
+mod query;
+mod router;
+pub mod schema;
+pub mod time;
+mod validate;
+mod value;
+
+pub use context::Context;
+pub use error::{Error, Fault};
+pub use exchange::Call;
+pub use jiff::Timestamp;
+pub use protocol::{Protocol, decode_request, encode_error, encode_response};
+pub use router::{Labels, Route, Router};
+pub use validate::validate;
+pub use value::{FromValue, IntoValue, Map, Members, Value};

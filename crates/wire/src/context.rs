@@ -1,0 +1,17 @@
+//! Who asks, where and when: what every operation is given beside its input.
+
+use jiff::Timestamp;
+
+/// The circumstances of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// Also sent back as `x-amzn-RequestId`.
+    pub request_id: String,
+    /// Twelve digits.
+    pub account_id: String,
+    /// From the signature's scope.
+    pub region: String,
+    /// Whose key signed the request; empty where nothing did.
+    pub access_key_id: String,
+    pub now: Timestamp,
+}

@@ -1,0 +1,48 @@
+//! Rust names for AWS's names.
+
+/// `KMSKeyArn` to `kms_key_arn`, `CodeSha256` to `code_sha256`.
+pub fn snake(name: &str) -> String {
+    let chars: Vec<char> = name.chars().collect();
+    let mut out = String::with_capacity(name.len() + 4);
+    for (i, &c) in chars.iter().enumerate() {
+        let before = i.checked_sub(1).map(|i| chars[i]);
+        let after = chars.get(i + 1);
+        let starts_word = c.is_ascii_uppercase()
+            && before.is_some_and(|b| {
+                b.is_ascii_lowercase()
+                    || b.is_ascii_digit()
+                    || after.is_some_and(char::is_ascii_lowercase)
+            });
+        if starts_word {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    match out.as_str() {
+        "type" | "enum" | "match" | "ref" | "where" | "move" | "mod" | "use" | "loop" => out + "_",
+        _ => out,
+    }
+}
+
+/// An error's constructor: `TooManyRequestsException` to `too_many_requests`.
+pub fn error(name: &str) -> String {
+    snake(name.strip_suffix("Exception").unwrap_or(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_split_into_words() {
+        let check = |name, expect: &str| assert_eq!(snake(name), expect);
+        check("FunctionName", "function_name");
+        check("KMSKeyArn", "kms_key_arn");
+        check("CodeSha256", "code_sha256");
+        check("S3Bucket", "s3_bucket");
+        check("PrincipalOrgID", "principal_org_id");
+        check("Type", "type_");
+        check("retryAfterSeconds", "retry_after_seconds");
+        assert_eq!(error("ENILimitReachedException"), "eni_limit_reached");
+    }
+}
