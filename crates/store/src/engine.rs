@@ -24,6 +24,8 @@ pub(crate) trait Connection: Send {
 
     fn begin_write(&mut self) -> Result<(), Fault>;
     fn begin_read(&mut self) -> Result<(), Fault>;
+    /// Begins a transaction that only one process at a time can be in, to change the schema.
+    fn begin_schema(&mut self) -> Result<(), Fault>;
     fn commit(&mut self) -> Result<(), CommitFault>;
     /// Ends a transaction whose changes are not wanted; errors show at the next begin.
     fn rollback(&mut self);
@@ -36,9 +38,6 @@ pub(crate) trait Connection: Send {
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Fault>;
     /// Runs several statements without parameters.
     fn script(&mut self, sql: &str) -> Result<(), Fault>;
-    /// Makes sure that only one process changes the schema until the transaction ends.
-    fn lock_schema(&mut self) -> Result<(), Fault>;
-
     /// Housekeeping, when there was no work for a while.
     fn idle(&mut self) {}
 }

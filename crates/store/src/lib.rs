@@ -51,6 +51,7 @@ mod error;
 mod job;
 mod limits;
 mod migrate;
+mod postgres;
 mod queue;
 mod reader;
 mod record;

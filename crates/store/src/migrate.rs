@@ -63,7 +63,7 @@ fn check_numbers(migrations: &[Migration]) -> Result<()> {
 
 /// Applies the next migration, if there is one.
 fn step(connection: &mut dyn Connection, migrations: &[Migration]) -> Result<bool> {
-    connection.begin_write().map_err(error)?;
+    connection.begin_schema().map_err(error)?;
     let applied = apply_next(connection, migrations);
     if !matches!(applied, Ok(true)) {
         connection.rollback();
@@ -80,7 +80,6 @@ fn step(connection: &mut dyn Connection, migrations: &[Migration]) -> Result<boo
 
 fn apply_next(connection: &mut dyn Connection, migrations: &[Migration]) -> Result<bool> {
     let dialect = connection.dialect();
-    connection.lock_schema().map_err(error)?;
     connection
         .script(&sql::define(JOURNAL, dialect))
         .map_err(error)?;

@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 
+use crate::error::Error;
+use crate::value::Value;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     Sqlite,
@@ -95,6 +98,19 @@ pub(crate) fn check_parameters(sql: &str, given: usize) -> Result<(), Cow<'stati
         return Ok(());
     }
     Err(format!("it has {highest} parameters and was given {given}").into())
+}
+
+/// PostgreSQL has no NUL in texts, so a statement must not depend on it in SQLite.
+pub(crate) fn check_values(values: &[Value]) -> Result<(), Error> {
+    match values
+        .iter()
+        .any(|value| matches!(value, Value::Text(text) if text.contains('\0')))
+    {
+        false => Ok(()),
+        true => Err(Error::Statement {
+            reason: "a text has a NUL character".into(),
+        }),
+    }
 }
 
 /// The parameters of a text in the order they appear; `None` for one written `?`.

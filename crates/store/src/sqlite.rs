@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::ffi::{
     SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE,
@@ -98,11 +99,11 @@ fn configure(
 
 /// The busy timeout does not cover two processes that switch a new file to WAL at once.
 fn enter_wal(raw: &rusqlite::Connection) -> rusqlite::Result<()> {
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     loop {
         match raw.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
             Err(error) if is_busy(&error) && began.elapsed() < limits::BUSY_WAIT => {
-                std::thread::sleep(std::time::Duration::from_millis(5));
+                std::thread::sleep(Duration::from_millis(5));
             }
             other => return other,
         }
@@ -193,6 +194,10 @@ impl Connection for Link {
         self.cached("BEGIN")
     }
 
+    fn begin_schema(&mut self) -> Result<(), Fault> {
+        self.begin_write()
+    }
+
     fn commit(&mut self) -> Result<(), CommitFault> {
         self.cached("COMMIT").map_err(|fault| {
             let reach = fault.reach.max(Reach::Transaction);
@@ -253,20 +258,20 @@ impl Connection for Link {
         self.raw.execute_batch(sql).map_err(|e| self.fault(e))
     }
 
-    fn lock_schema(&mut self) -> Result<(), Fault> {
-        // BEGIN IMMEDIATE holds the only write lock there is.
-        Ok(())
-    }
-
     /// Moves the log into the database file, so that it does not wait for the next write.
     fn idle(&mut self) {
-        let checkpoint = self
-            .raw
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        if let Err(error) = checkpoint {
+        if let Err(error) = checkpoint(&self.raw) {
             tracing::debug!(%error, "SQLite's log was not checkpointed");
         }
     }
+}
+
+/// Does not wait for other processes' readers: there will be another quiet moment.
+fn checkpoint(raw: &rusqlite::Connection) -> rusqlite::Result<()> {
+    raw.busy_timeout(Duration::ZERO)?;
+    let done = raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    raw.busy_timeout(limits::BUSY_WAIT)?;
+    done
 }
 
 fn rows(statement: &mut rusqlite::CachedStatement<'_>) -> rusqlite::Result<Vec<Vec<Value>>> {

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::job::Closure;
 use crate::limits;
 use crate::migrate::{Migration, migrate};
+use crate::postgres::Postgres;
 use crate::queue::{Entry, queue};
 use crate::sqlite::Sqlite;
 use crate::tx::{ReadTx, Tx};
@@ -161,8 +162,7 @@ where
 fn connector(config: &StoreConfig) -> Result<Arc<dyn Connector>> {
     let location = &config.location;
     if location.starts_with("postgres://") || location.starts_with("postgresql://") {
-        let reason = "PostgreSQL is not built yet".into();
-        return Err(Error::Config { reason });
+        return Ok(Arc::new(Postgres::at(location)?));
     }
     Ok(Arc::new(Sqlite::in_directory(
         Path::new(location),

@@ -7,8 +7,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::engine::Connection;
-use crate::error::{Error, Fault, Result};
-use crate::sql::{Dialect, Sql};
+use crate::error::{Error, Fault, Reach, Result};
+use crate::sql::{self, Dialect, Sql};
 use crate::value::{Row, Value};
 
 /// A read-only view: one consistent snapshot of the database.
@@ -24,7 +24,7 @@ impl ReadTx {
 
     pub fn query<'a>(&mut self, sql: impl Into<Sql<'a>>, params: &[Value]) -> Result<Vec<Row>> {
         let sql = sql.into().text(self.dialect());
-        self.run(|connection| connection.query(sql, params))
+        self.run(params, |connection| connection.query(sql, params))
     }
 
     /// The first row, if there is any.
@@ -44,16 +44,24 @@ impl ReadTx {
         })
     }
 
-    fn run<T>(&mut self, act: impl FnOnce(&mut dyn Connection) -> Result<T, Fault>) -> Result<T> {
+    fn run<T>(
+        &mut self,
+        params: &[Value],
+        act: impl FnOnce(&mut dyn Connection) -> Result<T, Fault>,
+    ) -> Result<T> {
         if let Some(fault) = &self.fault {
             return Err(Error::Over {
                 source: Arc::new(fault.error.clone()),
             });
         }
-        act(self.connection.as_mut()).map_err(|fault| {
-            self.fault = Some(fault.clone());
-            fault.error
-        })
+        let checked = sql::check_values(params);
+        let result = checked.map_err(|error| Fault::new(Reach::Statement, error));
+        result
+            .and_then(|()| act(self.connection.as_mut()))
+            .map_err(|fault| {
+                self.fault = Some(fault.clone());
+                fault.error
+            })
     }
 
     /// The error of the statement that ended this transaction.
@@ -84,7 +92,7 @@ impl Tx {
     /// Runs a statement and says how many rows it changed.
     pub fn execute<'a>(&mut self, sql: impl Into<Sql<'a>>, params: &[Value]) -> Result<u64> {
         let sql = sql.into().text(self.dialect());
-        self.run(|connection| connection.execute(sql, params))
+        self.run(params, |connection| connection.execute(sql, params))
     }
 
     pub(crate) fn connection(&mut self) -> &mut dyn Connection {

@@ -1,1 +1,3 @@
+//! What the tests of several crates share. For tests only.
 
+pub mod postgres;

@@ -1,0 +1,159 @@
+//! Where the server is, and how it is reached: patiently while it restarts, at once refused when
+//! it was never there or has been away for long.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+use super::error::classify;
+use crate::error::{Error, Result};
+use crate::limits;
+
+const OLDEST_VERSION: u32 = 150_000;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A new session: bounded statements, no hung transactions, and commits that are durable
+/// whatever the server's default is. Says the server's version, whether it syncs at all, and
+/// its timeline.
+const GREETING: &str = "SET statement_timeout = '30s'; \
+     SET idle_in_transaction_session_timeout = '60s'; \
+     SELECT set_config('synchronous_commit', 'on', false) \
+         WHERE current_setting('synchronous_commit') = 'off'; \
+     SELECT current_setting('server_version_num') AS version, current_setting('fsync') AS fsync, \
+         left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline";
+
+pub(super) struct Server {
+    config: Config,
+    outage: Mutex<Outage>,
+}
+
+/// An open connection and the runtime that drives it, both for one thread.
+pub(super) struct Wire {
+    pub runtime: Runtime,
+    pub client: Client,
+    pub connection: JoinHandle<()>,
+    /// Changes when a replica takes over.
+    pub timeline: String,
+}
+
+impl Server {
+    pub fn at(url: &str) -> Result<Self> {
+        let mut config: Config = url
+            .parse()
+            .map_err(|error| refuse(format!("its PostgreSQL URL: {error}")))?;
+        if config.get_ssl_mode() == SslMode::Require {
+            return Err(refuse("PostgreSQL over TLS is not built yet".into()));
+        }
+        // A replica would not show what was just written.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        config.connect_timeout(
+            *config
+                .get_connect_timeout()
+                .unwrap_or(&limits::CONNECT_WAIT),
+        );
+        if config.get_application_name().is_none() {
+            config.application_name("lambent");
+        }
+        Ok(Self {
+            config,
+            outage: Mutex::new(Outage::NeverReached),
+        })
+    }
+
+    /// Connects, waiting out a short outage.
+    pub fn reach(&self) -> Result<Wire> {
+        loop {
+            let result = self.connect();
+            let outage = self.note(result.is_ok());
+            match result {
+                Err(Error::Unavailable { .. }) if outage.is_borne(Instant::now()) => {
+                    std::thread::sleep(PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<Wire> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::io)?;
+        let (client, connection, greeting) = runtime
+            .block_on(async {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                let connection = tokio::spawn(async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "PostgreSQL closed a connection");
+                    }
+                });
+                let greeting = client.simple_query(GREETING).await?;
+                Ok((client, connection, greeting))
+            })
+            .map_err(|error| classify(error).error)?;
+        let timeline = check(&greeting)?;
+        Ok(Wire {
+            runtime,
+            client,
+            connection,
+            timeline,
+        })
+    }
+
+    fn note(&self, reached: bool) -> Outage {
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        *outage = match (reached, *outage) {
+            (true, _) => Outage::None,
+            (false, Outage::None) => Outage::Since(Instant::now()),
+            (false, before) => before,
+        };
+        *outage
+    }
+}
+
+/// How the server was the last time somebody connected.
+#[derive(Debug, Clone, Copy)]
+enum Outage {
+    /// A wrong address shall be said at once.
+    NeverReached,
+    None,
+    Since(Instant),
+}
+
+impl Outage {
+    fn is_borne(self, now: Instant) -> bool {
+        match self {
+            Self::NeverReached => false,
+            Self::None => true,
+            Self::Since(began) => now.duration_since(began) < limits::OUTAGE_BORNE,
+        }
+    }
+}
+
+/// Refuses a server that is too old; gives its timeline.
+fn check(greeting: &[SimpleQueryMessage]) -> Result<String> {
+    let row = greeting.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let field = |name: &str| row.and_then(|row| row.try_get(name).ok().flatten());
+    let version = field("version")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    if version < OLDEST_VERSION {
+        let reason = format!("PostgreSQL {} is too old, it takes 15", version / 10_000);
+        return Err(refuse(reason));
+    }
+    if field("fsync") != Some("on") {
+        tracing::warn!("this PostgreSQL runs with fsync off: a power failure loses data");
+    }
+    Ok(field("timeline").unwrap_or_default().to_owned())
+}
+
+fn refuse(reason: String) -> Error {
+    Error::Config { reason }
+}

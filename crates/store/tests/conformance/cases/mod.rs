@@ -1,0 +1,4 @@
+pub mod records;
+pub mod schema;
+pub mod statements;
+pub mod transactions;
