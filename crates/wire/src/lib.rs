@@ -44,6 +44,7 @@ mod protocol;
 mod query;
 mod router;
 pub mod schema;
+pub mod sigv4;
 pub mod time;
 mod validate;
 mod value;

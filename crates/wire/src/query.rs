@@ -19,11 +19,7 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// In query strings a `+` is a space.
 fn decode_form(text: &str) -> String {
-    if text.contains('+') {
-        decode(&text.replace('+', " ")).into_owned()
-    } else {
-        decode(text).into_owned()
-    }
+    String::from_utf8_lossy(&decode_bytes(text, true)).into_owned()
 }
 
 /// Undoes percent-encoding. What is no escape stays as it is, and bytes that are no UTF-8 become
@@ -32,6 +28,11 @@ pub fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
     }
+    Cow::Owned(String::from_utf8_lossy(&decode_bytes(text, false)).into_owned())
+}
+
+/// The same without a claim that the result is text.
+pub fn decode_bytes(text: &str, form: bool) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;
@@ -49,12 +50,16 @@ pub fn decode(text: &str) -> Cow<'_, str> {
                 i += 3;
             }
             None => {
-                out.push(bytes[i]);
+                out.push(if form && bytes[i] == b'+' {
+                    b' '
+                } else {
+                    bytes[i]
+                });
                 i += 1;
             }
         }
     }
-    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+    out
 }
 
 /// Encodes all but the characters that RFC 3986 calls unreserved.
@@ -71,7 +76,7 @@ pub fn encode_into(text: &[u8], out: &mut String) {
     }
 }
 
-fn hex_pair(high: u8, low: u8) -> Option<u8> {
+pub fn hex_pair(high: u8, low: u8) -> Option<u8> {
     let digit = |c: u8| {
         char::from(c)
             .to_digit(16)

@@ -1,6 +1,10 @@
 //! AWS's ways to write an instant.
 
-use jiff::{Timestamp, fmt::strtime, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    fmt::strtime,
+    tz::{Offset, TimeZone},
+};
 
 use crate::schema::TimestampFormat;
 
@@ -63,7 +67,26 @@ pub fn iso8601_micros(at: Timestamp) -> String {
 
 /// The time in a signature: `20240501T093000Z`.
 pub fn iso8601_basic(at: Timestamp) -> String {
-    at.strftime("%Y%m%dT%H%M%SZ").to_string()
+    // Written out, since every signed request pays for it.
+    let at = Offset::UTC.to_datetime(at);
+    let mut out = String::with_capacity(16);
+    digits(&mut out, at.year().unsigned_abs() / 100);
+    digits(&mut out, at.year().unsigned_abs() % 100);
+    digits(&mut out, at.month().unsigned_abs().into());
+    digits(&mut out, at.day().unsigned_abs().into());
+    out.push('T');
+    digits(&mut out, at.hour().unsigned_abs().into());
+    digits(&mut out, at.minute().unsigned_abs().into());
+    digits(&mut out, at.second().unsigned_abs().into());
+    out.push('Z');
+    out
+}
+
+/// Two digits of a number below 100.
+fn digits(out: &mut String, number: u16) {
+    for digit in [number / 10, number % 10] {
+        out.push(char::from_digit(digit.into(), 10).unwrap_or('0'));
+    }
 }
 
 fn parse_rfc822(text: &str) -> Option<Timestamp> {

@@ -1,0 +1,197 @@
+//! Signature Version 4: who signed a request, and whether it is what they signed.
+//!
+//! Both forms are read, the `Authorization` header and the query string of a presigned address, for
+//! any service and region. Time is an argument, and secrets come from the caller. What a credential
+//! may do, and whether the scope's service is the one that was called, is decided elsewhere.
+
+mod canonical;
+mod error;
+mod keys;
+mod request;
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use aws_lc_rs::{constant_time, digest, hmac};
+use http::request::Parts;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::time;
+
+pub use error::AuthError;
+pub use keys::KeyCache;
+pub use request::Claimed;
+
+use request::{Claim, Form};
+
+/// How far the signer's clock may be off.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// What a caller's secrets are. Temporary credentials have a session token, which has to come with
+/// the request.
+#[derive(Clone)]
+pub struct Secret {
+    pub secret_access_key: Arc<str>,
+    pub session_token: Option<Arc<str>>,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").finish_non_exhaustive()
+    }
+}
+
+/// A request whose signature holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    pub access_key_id: String,
+    pub region: String,
+    pub service: String,
+    /// In lower case, separated by semicolons.
+    pub signed_headers: String,
+    pub signed_at: Timestamp,
+    pub payload: Payload,
+}
+
+/// How much of the body the signature covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    Hashed,
+    Unsigned,
+    /// The body comes in chunks that carry signatures of their own (S3), still to be checked.
+    Chunked,
+}
+
+/// Who a request claims to come from, without any check: for development, where all credentials
+/// pass and only name the account and the region.
+pub fn parse(parts: &Parts) -> Option<Claimed<'_>> {
+    Claim::read(parts).ok().map(|claim| claim.claimed)
+}
+
+/// Checks a request's signature. `credentials` gives the secrets of an access key id, if there are
+/// any.
+pub fn verify(
+    parts: &Parts,
+    body: &[u8],
+    credentials: &impl Fn(&str) -> Option<Secret>,
+    now: Timestamp,
+    keys: &KeyCache,
+) -> Result<Signed, AuthError> {
+    let claim = Claim::read(parts)?;
+    claim.check_scope()?;
+    check_time(&claim, now)?;
+    let key_id = claim.claimed.access_key_id.as_ref();
+    let secret = credentials(key_id).ok_or(AuthError::UnknownAccessKey)?;
+    check_token(&secret, claim.session_token.as_deref())?;
+
+    let (payload, hash) = payload(parts, body, &claim)?;
+    let canonical = canonical::request(parts, &claim, &hash);
+    let to_sign = string_to_sign(&claim, &canonical);
+    let key = keys.get(
+        &secret,
+        &claim.date,
+        &claim.claimed.region,
+        &claim.claimed.service,
+    );
+    let expected = hmac::sign(&key, to_sign.as_bytes());
+    let given = claim.signature_bytes().ok_or(AuthError::Mismatch)?;
+    constant_time::verify_slices_are_equal(expected.as_ref(), &given)
+        .map_err(|_| AuthError::Mismatch)?;
+
+    let Claimed {
+        access_key_id,
+        region,
+        service,
+    } = claim.claimed;
+    Ok(Signed {
+        access_key_id: access_key_id.into_owned(),
+        region: region.into_owned(),
+        service: service.into_owned(),
+        signed_headers: claim.signed_headers.into_owned(),
+        signed_at: claim.at,
+        payload,
+    })
+}
+
+fn check_time(claim: &Claim<'_>, now: Timestamp) -> Result<(), AuthError> {
+    let at = claim.at;
+    // Times are at most four digits of year, and a few minutes more are still in range.
+    if at > now.saturating_add(SKEW).unwrap_or(Timestamp::MAX) {
+        let limit = now.saturating_add(SKEW).unwrap_or(Timestamp::MAX);
+        return Err(AuthError::NotYet { at, limit, now });
+    }
+    let (lifetime, presigned) = match claim.form {
+        Form::Header => (SKEW, false),
+        Form::Query { expires } => (SignedDuration::from_secs(i64::from(expires)), true),
+    };
+    let end = at.saturating_add(lifetime).unwrap_or(Timestamp::MAX);
+    if end < now {
+        let limit = now.saturating_sub(SKEW).unwrap_or(Timestamp::MIN);
+        return Err(AuthError::Expired {
+            at,
+            end,
+            limit,
+            now,
+            presigned,
+        });
+    }
+    Ok(())
+}
+
+fn check_token(secret: &Secret, given: Option<&str>) -> Result<(), AuthError> {
+    match (secret.session_token.as_deref(), given) {
+        (None, None) => Ok(()),
+        (Some(expected), Some(given)) => {
+            constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes())
+                .map_err(|_| AuthError::UnknownAccessKey)
+        }
+        _ => Err(AuthError::UnknownAccessKey),
+    }
+}
+
+/// What stands for the body in what is signed.
+fn payload<'a>(
+    parts: &'a Parts,
+    body: &[u8],
+    claim: &Claim<'_>,
+) -> Result<(Payload, Cow<'a, str>), AuthError> {
+    const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+    let s3 = claim.claimed.service == "s3";
+    let given = parts
+        .headers
+        .get("x-amz-content-sha256")
+        .and_then(|v| v.to_str().ok());
+    match given {
+        Some(UNSIGNED) => Ok((Payload::Unsigned, Cow::Borrowed(UNSIGNED))),
+        Some(chunked) if s3 && chunked.starts_with("STREAMING-") => {
+            Ok((Payload::Chunked, Cow::Borrowed(chunked)))
+        }
+        // An address for S3 is signed before anybody knows the body.
+        None if s3 && claim.is_query() => Ok((Payload::Unsigned, Cow::Borrowed(UNSIGNED))),
+        given => {
+            let hash = hex(digest::digest(&digest::SHA256, body).as_ref());
+            match given {
+                Some(given) if given != hash => Err(AuthError::PayloadMismatch),
+                _ => Ok((Payload::Hashed, Cow::Owned(hash))),
+            }
+        }
+    }
+}
+
+fn string_to_sign(claim: &Claim<'_>, canonical: &str) -> String {
+    let hash = hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
+    let Claimed {
+        region, service, ..
+    } = &claim.claimed;
+    let (at, date) = (time::iso8601_basic(claim.at), &claim.date);
+    format!("AWS4-HMAC-SHA256\n{at}\n{date}/{region}/{service}/aws4_request\n{hash}")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        out.push(char::from(HEX[usize::from(byte >> 4)]));
+        out.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    out
+}
