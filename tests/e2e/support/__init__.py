@@ -1,0 +1,1 @@
+"""What the tests share: the server under test, code packages, and how AWS names things."""
