@@ -1,11 +1,18 @@
 //! An environment's hold on its device: begins with [`attach`], ends with [`Attachment::detach`].
-//! While nothing is sent it is a task that sleeps on a file descriptor.
+//! While nothing is sent it is a task that sleeps on a file descriptor, a few hundred bytes.
 
 use std::{io, sync::Arc};
 
 use tokio::{io::unix::AsyncFd, sync::oneshot, task::JoinHandle};
 
-use super::{Device, device::MTU, shared::EgressShared};
+use super::{
+    counters::add,
+    device::{Device, MTU},
+    host::watch,
+    names::Names,
+    shared::EgressShared,
+    stack::{Ran, Stack},
+};
 use crate::NetworkPolicy;
 
 /// Connects a device to the world as `policy` lets it. Call it in a tokio runtime, before anything
@@ -15,11 +22,10 @@ pub fn attach(
     policy: NetworkPolicy,
     shared: &Arc<EgressShared>,
 ) -> io::Result<Attachment> {
-    let mut scratch = vec![0u8; device.headroom() + MTU as usize];
-    device.drain(&mut scratch);
-    let device = AsyncFd::new(device)?;
+    drain(&device, shared);
+    let device = Registered::new(device, shared.clone())?;
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(serve(device, policy, shared.clone(), stopped));
+    let task = tokio::spawn(serve(device, Arc::new(Names::new(policy)), stopped));
     Ok(Attachment {
         stop: Some(stop),
         task: Some(task),
@@ -30,7 +36,7 @@ pub fn attach(
 #[derive(Debug)]
 pub struct Attachment {
     stop: Option<oneshot::Sender<()>>,
-    task: Option<JoinHandle<Device>>,
+    task: Option<JoinHandle<Option<Device>>>,
 }
 
 impl Attachment {
@@ -38,7 +44,8 @@ impl Attachment {
     /// the last process of the environment is gone. `None` if the device was lost.
     pub async fn detach(mut self) -> Option<Device> {
         drop(self.stop.take());
-        self.task.take()?.await.ok()
+        let task = self.task.take()?;
+        task.await.ok().flatten()
     }
 }
 
@@ -50,27 +57,85 @@ impl Drop for Attachment {
     }
 }
 
+/// One task from attaching to detaching; a stack only while there are flows.
 async fn serve(
-    device: AsyncFd<Device>,
-    policy: NetworkPolicy,
-    shared: Arc<EgressShared>,
+    mut device: Registered,
+    names: Arc<Names>,
     mut stopped: oneshot::Receiver<()>,
-) -> Device {
-    let _ = (policy, shared.config());
-    let mut scratch = vec![0u8; 1 << 17];
+) -> Option<Device> {
     loop {
         tokio::select! {
+            biased;
             _ = &mut stopped => break,
-            ready = device.readable() => match ready {
-                Ok(mut ready) => {
-                    device.get_ref().drain(&mut scratch);
-                    ready.clear_ready();
-                }
-                Err(_) => break,
-            },
+            ready = device.fd()?.readable() => drop(ready.ok()?),
+        }
+        let shared = device.shared.clone();
+        match serve_flows(device.fd()?, names.clone(), shared, &mut stopped).await {
+            Ok(Ran::Idle) => {}
+            Ok(Ran::Stopped) => break,
+            Err(error) => {
+                tracing::error!(%error, "an environment's outbound network has failed");
+                return None;
+            }
         }
     }
-    let device = device.into_inner();
-    device.drain(&mut scratch);
-    device
+    let shared = device.shared.clone();
+    let device = device.take()?;
+    drain(&device, &shared);
+    Some(device)
+}
+
+/// Boxed, so that a sleeping attachment does not hold room for it.
+fn serve_flows<'a>(
+    device: &'a AsyncFd<Device>,
+    names: Arc<Names>,
+    shared: Arc<EgressShared>,
+    stopped: &'a mut oneshot::Receiver<()>,
+) -> std::pin::Pin<Box<dyn Future<Output = io::Result<Ran>> + Send + 'a>> {
+    Box::pin(async move {
+        let mut stack = Stack::new(shared, names)?;
+        let ran = stack.run(device, stopped).await;
+        stack.cut(device.get_ref());
+        ran
+    })
+}
+
+fn drain(device: &Device, shared: &EgressShared) {
+    let mut scratch = vec![0u8; 64 + MTU as usize];
+    add(
+        &shared.counters().packets_drained,
+        device.drain(&mut scratch),
+    );
+}
+
+/// A device that tokio watches. Closed, if it comes to that, by the thread for it.
+struct Registered {
+    device: Option<AsyncFd<Device>>,
+    shared: Arc<EgressShared>,
+}
+
+impl Registered {
+    fn new(device: Device, shared: Arc<EgressShared>) -> io::Result<Registered> {
+        let device = watch(device)?;
+        Ok(Registered {
+            device: Some(device),
+            shared,
+        })
+    }
+
+    fn fd(&self) -> Option<&AsyncFd<Device>> {
+        self.device.as_ref()
+    }
+
+    fn take(&mut self) -> Option<Device> {
+        self.device.take().map(AsyncFd::into_inner)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Some(device) = self.take() {
+            self.shared.close(device);
+        }
+    }
 }

@@ -213,7 +213,7 @@ impl AsFd for Device {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct VnetHeader {
     /// Offset of the transport header and, in it, of the checksum that the kernel treats as good
-    /// although only the pudding of addresses and length is in it.
+    /// although only addresses and length are in it.
     pub(super) partial_checksum: Option<(u16, u16)>,
     /// How much of the packet is headers: the kernel keeps the rest in pages rather than in one
     /// large contiguous allocation.
@@ -231,6 +231,15 @@ impl VnetHeader {
         out[2..4].copy_from_slice(&(self.header_len + link_len).to_ne_bytes());
         out
     }
+}
+
+/// The length of the datagrams that `packet`, as read with its headroom, consists of, if a program
+/// gave the kernel several at once (`UDP_SEGMENT`) and the kernel left it at that.
+pub(super) fn udp_segment_len(packet: &[u8]) -> Option<usize> {
+    const GSO_UDP_L4: u8 = 5;
+    let header = packet.first_chunk::<VNET_HEADER_LEN>()?;
+    let len = u16::from_ne_bytes([header[4], header[5]]);
+    (header[1] & 0x7f == GSO_UDP_L4 && len > 0).then_some(usize::from(len))
 }
 
 fn create_tun(tun: Option<BorrowedFd<'_>>) -> io::Result<Device> {

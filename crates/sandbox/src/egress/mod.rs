@@ -29,12 +29,28 @@
 //! is `Off`). ICMP is not forwarded.
 
 mod attachment;
+mod counters;
 pub mod device;
+mod dns;
+mod dns_flow;
+mod dns_stream;
+mod host;
+mod limits;
+mod names;
 mod netlink;
+mod packet;
+mod policy;
+mod resolvers;
 mod shared;
+mod stack;
+mod tcp;
+mod tcp_flow;
+mod udp_flow;
 
 pub use attachment::{Attachment, attach};
+pub use counters::Counters;
 pub use device::{Device, ENVIRONMENT_ADDRESS, GATEWAY_ADDRESS, INTERFACE, Kind, MTU};
+pub use policy::Reason;
 pub use shared::{EgressConfig, EgressShared};
 
 /// What `/etc/resolv.conf` of an environment says.

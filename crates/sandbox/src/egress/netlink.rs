@@ -14,6 +14,7 @@ const HEADER_LEN: usize = 16;
 const RTMSG_LEN: usize = 12;
 
 /// A socket to the kernel's routing tables of the network namespace the caller is in.
+#[derive(Debug)]
 pub(super) struct Netlink {
     fd: OwnedFd,
 }

@@ -1,10 +1,22 @@
 //! What all environments' outbound networks have in common: the operator's settings, the bounds
-//! over all of them, the counters.
+//! over all of them, the counters, the way to ask the kernel which addresses are the host's.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed, mpsc},
+    time::Instant,
+};
+
+use super::{
+    counters::Counters,
+    device::Device,
+    limits::{BUFFER_BYTES_MAX, BUFFERED_BYTES_MAX, PRESSED_BYTES_MAX},
+    names::Names,
+    netlink::Netlink,
+    policy::{Decision, Facts, decide},
+    resolvers::Resolvers,
 };
 
 /// The operator's part.
@@ -17,7 +29,8 @@ pub struct EgressConfig {
     pub denied: Vec<(IpAddr, u8)>,
     /// Where the host's name servers are written.
     pub resolv_conf: PathBuf,
-    /// Flows open at once over all environments.
+    /// Flows open at once over all environments. Never more than half of the file descriptors the
+    /// process may open, so that functions cannot starve the platform's own listeners.
     pub flows_max: usize,
 }
 
@@ -32,18 +45,133 @@ impl Default for EgressConfig {
     }
 }
 
-/// One per process; make it before the first [`attach`](super::attach).
+/// One per process; make it before the first [`attach`](super::attach), in the network namespace
+/// whose sockets functions are to use.
 #[derive(Debug)]
 pub struct EgressShared {
     config: EgressConfig,
+    counters: Counters,
+    routes: Mutex<Netlink>,
+    pub(super) resolvers: Resolvers,
+    closer: mpsc::Sender<Device>,
 }
 
 impl EgressShared {
-    pub fn new(config: EgressConfig) -> std::io::Result<Arc<EgressShared>> {
-        Ok(Arc::new(EgressShared { config }))
+    pub fn new(mut config: EgressConfig) -> io::Result<Arc<EgressShared>> {
+        config.flows_max = config.flows_max.min(file_descriptors_max()? / 2);
+        Ok(Arc::new(EgressShared {
+            routes: Mutex::new(Netlink::open()?),
+            resolvers: Resolvers::new(config.resolv_conf.clone()),
+            counters: Counters::default(),
+            closer: spawn_closer()?,
+            config,
+        }))
     }
 
-    pub(super) fn config(&self) -> &EgressConfig {
-        &self.config
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
+
+    /// Whether the environment behind `names` may reach `to`. Asks the kernel for a route, which
+    /// costs a few microseconds and is paid once per flow.
+    pub(super) fn decide(&self, names: &Names, to: SocketAddrV4, now: Instant) -> Decision {
+        let facts = Facts {
+            host_owns: self.host_owns(*to.ip()),
+            denied: &self.config.denied,
+            platform: &self.config.platform,
+            named: &names.rules_of(*to.ip(), now),
+        };
+        let decision = decide(names.policy(), to.into(), &facts);
+        if let Decision::Deny(reason) = decision {
+            self.counters.count_denied(reason);
+            tracing::debug!(%to, %reason, "outbound flow denied");
+        }
+        decision
+    }
+
+    /// Exact, unlike a list of interfaces' addresses: the kernel also calls local what a route or
+    /// a rule makes so. What has no route at all fails when it is connected to.
+    fn host_owns(&self, ip: Ipv4Addr) -> bool {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        match routes.route_type(ip) {
+            Ok(kind) => kind != libc::RTN_UNICAST,
+            Err(error) => !matches!(
+                error.raw_os_error(),
+                Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL)
+            ),
+        }
+    }
+
+    /// Takes a place among all flows, if there is one.
+    pub(super) fn permit(self: &Arc<Self>) -> Option<Permit> {
+        let open = &self.counters.flows_open;
+        if open.fetch_add(1, Relaxed) >= self.config.flows_max {
+            open.fetch_sub(1, Relaxed);
+            return None;
+        }
+        Some(Permit {
+            shared: self.clone(),
+            buffered: 0,
+        })
+    }
+
+    /// How much one direction of a flow may hold at present.
+    pub(super) fn buffer_max(&self) -> usize {
+        if self.counters.bytes_buffered.load(Relaxed) < BUFFERED_BYTES_MAX {
+            BUFFER_BYTES_MAX
+        } else {
+            PRESSED_BYTES_MAX
+        }
+    }
+
+    /// Closes a device. The kernel takes many milliseconds for it, in the caller's thread, so it
+    /// is done in one of its own.
+    pub(super) fn close(&self, device: Device) {
+        let _ = self.closer.send(device);
+    }
+}
+
+/// A flow's place among all, and its share of the bytes held.
+#[derive(Debug)]
+pub(super) struct Permit {
+    shared: Arc<EgressShared>,
+    buffered: usize,
+}
+
+impl Permit {
+    pub(super) fn set_buffered(&mut self, bytes: usize) {
+        if bytes != self.buffered {
+            let total = &self.shared.counters.bytes_buffered;
+            total.fetch_add(bytes, Relaxed);
+            total.fetch_sub(self.buffered, Relaxed);
+            self.buffered = bytes;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.set_buffered(0);
+        self.shared.counters.flows_open.fetch_sub(1, Relaxed);
+    }
+}
+
+fn spawn_closer() -> io::Result<mpsc::Sender<Device>> {
+    let (send, receive) = mpsc::channel::<Device>();
+    std::thread::Builder::new()
+        .name("egress-closer".into())
+        .spawn(move || receive.into_iter().for_each(drop))?;
+    Ok(send)
+}
+
+fn file_descriptors_max() -> io::Result<usize> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: limit is valid for writes.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))
 }
