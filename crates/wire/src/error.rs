@@ -125,9 +125,19 @@ impl Error {
         Self::new("SerializationException", StatusCode::BAD_REQUEST, message)
     }
 
-    /// The address names no operation.
+    /// The caller may not do this. Lambda says nothing more of another account's functions.
+    pub fn access_denied(message: Option<String>) -> Self {
+        Self::new(
+            "AccessDeniedException",
+            StatusCode::FORBIDDEN,
+            message.unwrap_or_default(),
+        )
+    }
+
+    /// The path names no operation. Lambda finds that out where it asks what is to be allowed.
     pub fn unknown_operation() -> Self {
-        Self::new("UnknownOperationException", StatusCode::NOT_FOUND, "")
+        let message = "Unable to determine service/operation name to be authorized";
+        Self::access_denied(Some(message.to_owned()))
     }
 
     /// An operation of AWS's that is not built yet: said in so many words, never a silent success.

@@ -36,8 +36,10 @@
 //! let router = Router::new(&[&lambda::SERVICE]);
 //! ```
 
+pub mod arn;
 mod context;
 mod error;
+pub mod events;
 mod exchange;
 pub mod lambda;
 mod protocol;
@@ -57,3 +59,8 @@ pub use protocol::{Protocol, decode_request, encode_error, encode_response};
 pub use router::{Labels, Route, Router};
 pub use validate::validate;
 pub use value::{FromValue, IntoValue, Map, Members, Value};
+
+/// A fresh request id, in AWS's form.
+pub fn request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

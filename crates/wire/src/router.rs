@@ -92,7 +92,7 @@ impl Router {
         let leaf = self
             .root
             .find(trimmed, &wanted, &mut raw)
-            .ok_or_else(unknown)?;
+            .ok_or_else(Error::unknown_operation)?;
         let labels = leaf.labels.iter().zip(&raw);
         Ok(Route {
             service: leaf.service,
@@ -105,10 +105,6 @@ impl Router {
             ),
         })
     }
-}
-
-fn unknown() -> Error {
-    Error::unknown_operation()
 }
 
 struct Wanted<'a> {

@@ -5,8 +5,10 @@
 //! is a list in `models/operations.json`; `cargo xtask codegen` makes the rest.
 
 mod generated;
+mod name;
 
 pub use generated::*;
+pub use name::{FunctionName, function_arn, function_of};
 
 use crate::error::Error;
 

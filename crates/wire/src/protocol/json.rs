@@ -49,13 +49,12 @@ pub fn encode(service: &Service, shape: ShapeId, value: &Value) -> Vec<u8> {
 /// An error's members as its shape has them: Lambda writes `Message` in some and `message` in
 /// others. An error without a shape has a plain `message`.
 pub fn error_body(shape: Option<Structure>, error: &Error) -> Vec<u8> {
+    let mut out = vec![b'{'];
     let Some(structure) = shape else {
-        let mut out = b"{\"message\":".to_vec();
-        write_str(&error.message, &mut out);
+        write_plain_message(error, &mut out);
         out.push(b'}');
         return out;
     };
-    let mut out = vec![b'{'];
     for member in structure
         .members
         .iter()
@@ -75,6 +74,21 @@ pub fn error_body(shape: Option<Structure>, error: &Error) -> Vec<u8> {
     }
     out.push(b'}');
     out
+}
+
+/// The two that AWS's common front makes have a capital `Message`, which is null where there is
+/// nothing to say.
+fn write_plain_message(error: &Error, out: &mut Vec<u8>) {
+    let capital = matches!(
+        error.code,
+        "AccessDeniedException" | "SerializationException"
+    );
+    write_key(if capital { "Message" } else { "message" }, out);
+    if error.message.is_empty() {
+        out.extend_from_slice(b"null");
+    } else {
+        write_str(&error.message, out);
+    }
 }
 
 fn run(seed: Seed<'_>, body: &[u8]) -> Result<Value, Error> {
