@@ -8,12 +8,26 @@
 //! This crate knows nothing of functions, requests or HTTP: what is spoken on the listener is the
 //! platform's business.
 
+mod cgroup;
 pub mod egress;
+pub mod jail;
+mod jailer;
+mod runtimes;
+mod seccomp;
 
 use std::{net::IpAddr, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::{net::TcpListener, sync::oneshot};
+
+/// The port of the Runtime API on an environment's own loopback.
+const RUNTIME_API_PORT: u16 = 9001;
+
+/// To be called first thing in `main`: the jail's privileged part is the same executable, started
+/// with a hidden argument, and in that case this never returns.
+pub fn run_helper_if_asked() {
+    jailer::run_if_asked();
+}
 
 /// Makes templates; one per process.
 #[async_trait]

@@ -1,0 +1,138 @@
+//! Control groups: what limits, freezes and ends an environment's processes.
+//!
+//! One trait, three layouts:
+//! - [`hybrid::Hybrid`]: version 1 controllers for the limits, with a version 2 mount beside them
+//!   for `cgroup.freeze` and `cgroup.kill` (or the version 1 freezer where there is none);
+//! - [`unified::Unified`]: version 2 for everything;
+//! - [`nothing::Nothing`]: an ordinary user without delegation.
+//!
+//! All groups of one running instance lie under one parent, named after it, so that teardown and
+//! the sweep of a crashed predecessor are exact. Nothing here touches a group it did not make.
+
+mod detect;
+mod files;
+pub mod hybrid;
+pub mod nothing;
+pub mod unified;
+
+use std::{io, os::fd::OwnedFd, path::PathBuf};
+
+pub use detect::{choose, decode};
+
+/// Lambda gives a function one vCPU's worth of time at this size.
+pub const MEMORY_MB_PER_VCPU: u64 = 1_769;
+/// The scheduler's accounting period. As short as Lambda's: a function with little CPU is stopped
+/// for milliseconds, not for a tenth of a second.
+pub const CPU_PERIOD_US: u64 = 20_000;
+/// The kernel takes no quota below this.
+const CPU_QUOTA_US_MIN: u64 = 1_000;
+/// What Lambda gives every function during init.
+const BOOST_VCPUS: u64 = 2;
+/// Processes and threads of one environment, as in Lambda.
+pub const TASKS_MAX: u64 = 1_024;
+
+/// The group of one slot.
+pub type Slot = u32;
+
+/// How much CPU time an environment may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cpu {
+    /// Until init is done.
+    Boost { memory_mb: u32 },
+    /// By memory size.
+    Share { memory_mb: u32 },
+}
+
+impl Cpu {
+    pub fn quota_us(self) -> u64 {
+        let share = |memory_mb| {
+            (CPU_PERIOD_US * u64::from(memory_mb) / MEMORY_MB_PER_VCPU).max(CPU_QUOTA_US_MIN)
+        };
+        match self {
+            Cpu::Boost { memory_mb } => share(memory_mb).max(CPU_PERIOD_US * BOOST_VCPUS),
+            Cpu::Share { memory_mb } => share(memory_mb),
+        }
+    }
+}
+
+/// The file that freezes a group, kept open by who freezes it.
+#[derive(Debug)]
+pub struct Freezer {
+    pub file: OwnedFd,
+    pub kind: FreezerKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FreezerKind {
+    V2,
+    V1,
+}
+
+impl FreezerKind {
+    pub fn frozen(self) -> &'static [u8] {
+        match self {
+            FreezerKind::V2 => b"1",
+            FreezerKind::V1 => b"FROZEN",
+        }
+    }
+
+    pub fn thawed(self) -> &'static [u8] {
+        match self {
+            FreezerKind::V2 => b"0",
+            FreezerKind::V1 => b"THAWED",
+        }
+    }
+}
+
+/// The groups of one instance.
+pub trait Groups: Send + Sync + std::fmt::Debug {
+    /// Makes the instance's parent groups.
+    fn open(&self) -> io::Result<()>;
+    /// Makes a slot's groups, limited to [`TASKS_MAX`] and otherwise open.
+    fn make(&self, slot: Slot) -> io::Result<()>;
+    /// The files a process writes "0" to in order to enter: at most
+    /// [`CGROUPS_MAX`](guest::jail::entry::CGROUPS_MAX).
+    fn entrances(&self, slot: Slot) -> io::Result<Vec<OwnedFd>>;
+    fn freezer(&self, slot: Slot) -> Option<Freezer>;
+    fn limit_memory(&self, slot: Slot, bytes: u64) -> io::Result<()>;
+    fn limit_cpu(&self, slot: Slot, cpu: Cpu) -> io::Result<()>;
+    /// Kills every process in the group; false where the kernel cannot.
+    fn kill(&self, slot: Slot) -> bool;
+    /// The file to read the memory peak from, and to write to in order to begin anew.
+    fn memory_peak(&self, slot: Slot) -> Option<OwnedFd>;
+    /// How often the kernel killed something in it for lack of memory, since it was made.
+    fn out_of_memory_kills(&self, slot: Slot) -> u64;
+    /// Makes an empty group as good as new for its next tenant.
+    fn renew(&self, slot: Slot) -> io::Result<()>;
+    fn remove(&self, slot: Slot) -> io::Result<()>;
+    /// The directories that hold everything, for the record that a sweep reads.
+    fn parents(&self) -> Vec<PathBuf>;
+    fn summary(&self) -> &'static str;
+    /// What this layout cannot enforce, for an operator.
+    fn missing(&self) -> Vec<String>;
+    /// Itself as a message.
+    fn encode(&self) -> Vec<u8>;
+    /// Whether memory is limited for the environment as a whole.
+    fn limits_memory(&self) -> bool;
+}
+
+pub use files::destroy;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_follows_memory_as_lambda_gives_it() {
+        assert_eq!(Cpu::Share { memory_mb: 1_769 }.quota_us(), CPU_PERIOD_US);
+        assert_eq!(Cpu::Share { memory_mb: 10_240 }.quota_us(), 115_771);
+        assert_eq!(Cpu::Share { memory_mb: 128 }.quota_us(), 1_447);
+        assert_eq!(Cpu::Share { memory_mb: 1 }.quota_us(), CPU_QUOTA_US_MIN);
+    }
+
+    #[test]
+    fn init_gets_two_vcpus_or_what_the_size_gives() {
+        assert_eq!(Cpu::Boost { memory_mb: 128 }.quota_us(), 2 * CPU_PERIOD_US);
+        assert_eq!(Cpu::Boost { memory_mb: 10_240 }.quota_us(), 115_771);
+    }
+}

@@ -1,0 +1,164 @@
+//! Version 2 for everything.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use guest::jail::message::{Reader, Writer};
+
+use super::{CPU_PERIOD_US, Cpu, Freezer, FreezerKind, Groups, Slot, TASKS_MAX, files};
+
+/// More than this left charged by a dead tenant is given back before the next one comes.
+const RESIDUE_BYTES_MAX: u64 = 4 << 20;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unified {
+    /// The instance's directory.
+    pub dir: PathBuf,
+    /// The controllers that its children have.
+    pub memory: bool,
+    pub cpu: bool,
+    pub pids: bool,
+}
+
+impl Unified {
+    pub const TAG: u8 = 2;
+
+    fn slot(&self, slot: Slot) -> PathBuf {
+        self.dir.join(format!("s{slot}"))
+    }
+
+    pub fn decode(from: &mut Reader<'_>) -> Option<Self> {
+        let dir = super::detect::path_of(from.bytes()?);
+        let mut flag = || Some(from.u8()? != 0);
+        Some(Unified {
+            dir,
+            memory: flag()?,
+            cpu: flag()?,
+            pids: flag()?,
+        })
+    }
+
+    /// Hands the controllers that `parent` has down to its children, as far as it may.
+    pub fn delegate(parent: &Path) -> (bool, bool, bool) {
+        let give =
+            |name: &str| files::write(parent, "cgroup.subtree_control", format!("+{name}")).is_ok();
+        (give("memory"), give("cpu"), give("pids"))
+    }
+}
+
+impl Groups for Unified {
+    fn open(&self) -> io::Result<()> {
+        files::make(&self.dir)?;
+        Self::delegate(&self.dir);
+        Ok(())
+    }
+
+    fn make(&self, slot: Slot) -> io::Result<()> {
+        let dir = self.slot(slot);
+        files::make(&dir)?;
+        if self.pids {
+            files::write(&dir, "pids.max", TASKS_MAX.to_string())?;
+        }
+        if self.memory {
+            // One process over the limit takes the environment with it, as in Lambda.
+            let _ = files::write(&dir, "memory.oom.group", "1");
+            let _ = files::write(&dir, "memory.swap.max", "0");
+        }
+        Ok(())
+    }
+
+    fn entrances(&self, slot: Slot) -> io::Result<Vec<OwnedFd>> {
+        Ok(vec![files::open_write(&self.slot(slot), "cgroup.procs")?])
+    }
+
+    fn freezer(&self, slot: Slot) -> Option<Freezer> {
+        let file = files::open_write(&self.slot(slot), "cgroup.freeze").ok()?;
+        Some(Freezer {
+            file,
+            kind: FreezerKind::V2,
+        })
+    }
+
+    fn limit_memory(&self, slot: Slot, bytes: u64) -> io::Result<()> {
+        if !self.memory {
+            return Ok(());
+        }
+        files::write(&self.slot(slot), "memory.max", bytes.to_string())
+    }
+
+    fn limit_cpu(&self, slot: Slot, cpu: Cpu) -> io::Result<()> {
+        if !self.cpu {
+            return Ok(());
+        }
+        files::write(
+            &self.slot(slot),
+            "cpu.max",
+            format!("{} {CPU_PERIOD_US}", cpu.quota_us()),
+        )
+    }
+
+    fn kill(&self, slot: Slot) -> bool {
+        files::write(&self.slot(slot), "cgroup.kill", "1").is_ok()
+    }
+
+    fn memory_peak(&self, slot: Slot) -> Option<OwnedFd> {
+        files::open_read_write(&self.slot(slot), "memory.peak")
+    }
+
+    fn out_of_memory_kills(&self, slot: Slot) -> u64 {
+        files::read_key(&self.slot(slot), "memory.events", "oom_kill").unwrap_or(0)
+    }
+
+    fn renew(&self, slot: Slot) -> io::Result<()> {
+        let dir = self.slot(slot);
+        files::write(&dir, "cgroup.freeze", "0")?;
+        let left = files::read_number(&dir, "memory.current").unwrap_or(0);
+        if left > RESIDUE_BYTES_MAX {
+            let _ = files::write(&dir, "memory.reclaim", left.to_string());
+        }
+        Ok(())
+    }
+
+    fn remove(&self, slot: Slot) -> io::Result<()> {
+        files::destroy(&self.slot(slot))
+    }
+
+    fn parents(&self) -> Vec<PathBuf> {
+        vec![self.dir.clone()]
+    }
+
+    fn summary(&self) -> &'static str {
+        "cgroup v2 limits and freezer"
+    }
+
+    fn missing(&self) -> Vec<String> {
+        let lacks = |there: bool, what: &str, name: &str| {
+            (!there).then(|| format!("{what}: the cgroup {name} controller is not delegated to it"))
+        };
+        [
+            lacks(self.memory, "memory limit per environment", "memory"),
+            lacks(self.cpu, "CPU share by memory size", "cpu"),
+            lacks(self.pids, "process limit by cgroup", "pids"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.u8(Self::TAG)
+            .bytes(self.dir.as_os_str().as_encoded_bytes());
+        out.u8(self.memory.into())
+            .u8(self.cpu.into())
+            .u8(self.pids.into());
+        out.0
+    }
+
+    fn limits_memory(&self) -> bool {
+        self.memory
+    }
+}

@@ -1,0 +1,167 @@
+//! One running environment as the server holds it.
+
+use std::{
+    fs::File,
+    os::{fd::AsRawFd, unix::fs::FileExt},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use guest::jail::{message::Order, sys};
+use tokio::net::TcpListener;
+
+use super::{slots::Settings, station::Station};
+use crate::{
+    Control, Exit, ExitStatus,
+    cgroup::{Cpu, Freezer, Slot as Number},
+    egress::Attachment,
+};
+
+/// Shared by the platform's [`Control`] and the station's record of it.
+pub struct Environment {
+    id: u32,
+    memory_mb: u32,
+    station: Arc<Station>,
+    live: Mutex<Option<Live>>,
+    /// The memory peak once it has ended, when its slot is somebody else's.
+    peak_at_end: AtomicU64,
+}
+
+/// What an environment has for as long as it lives.
+pub struct Live {
+    pub slot: Number,
+    pub settings: Settings,
+    pub freezer: Option<Freezer>,
+    pub listener: Arc<TcpListener>,
+    pub attachment: Option<Attachment>,
+    pub peak: Option<File>,
+}
+
+impl Environment {
+    pub fn new(id: u32, memory_mb: u32, station: Arc<Station>, live: Live) -> Arc<Self> {
+        Arc::new(Environment {
+            id,
+            memory_mb,
+            station,
+            live: Mutex::new(Some(live)),
+            peak_at_end: AtomicU64::new(0),
+        })
+    }
+
+    fn live(&self) -> MutexGuard<'_, Option<Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All processes are gone: takes stock and lets go of the slot.
+    pub fn ended(&self, wait_status: i32) -> Option<(Exit, Live)> {
+        let mut live = self.live().take()?;
+        self.peak_at_end.store(live.peak_bytes(), Ordering::Release);
+        let kills = self.station.groups().out_of_memory_kills(live.slot);
+        let out_of_memory = kills > live.settings.out_of_memory_kills;
+        live.settings.out_of_memory_kills = kills;
+        // Whoever still holds the listener can accept nothing from the slot's next tenant.
+        // SAFETY: takes numbers only.
+        unsafe { libc::shutdown(live.listener.as_raw_fd(), libc::SHUT_RDWR) };
+        Some((
+            Exit {
+                status: status(wait_status),
+                out_of_memory,
+            },
+            live,
+        ))
+    }
+
+    pub fn kill(&self) {
+        let Some(live) = &*self.live() else { return };
+        // Version 1 does not let the frozen die.
+        live.set_frozen(false);
+        if !self.station.groups().kill(live.slot) {
+            self.station.order(Order::Kill(self.id));
+        }
+    }
+}
+
+impl Live {
+    fn set_frozen(&self, frozen: bool) -> bool {
+        let Some(Freezer { file, kind }) = &self.freezer else {
+            return false;
+        };
+        let value = if frozen { kind.frozen() } else { kind.thawed() };
+        sys::write(file.as_raw_fd(), value).is_ok()
+    }
+
+    fn peak_bytes(&self) -> u64 {
+        let mut text = [0; 24];
+        let Some(length) = self
+            .peak
+            .as_ref()
+            .and_then(|file| file.read_at(&mut text, 0).ok())
+        else {
+            return 0;
+        };
+        let text = std::str::from_utf8(&text[..length]).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+}
+
+fn status(wait_status: i32) -> ExitStatus {
+    if libc::WIFSIGNALED(wait_status) {
+        ExitStatus::Signal(libc::WTERMSIG(wait_status))
+    } else {
+        ExitStatus::Code(libc::WEXITSTATUS(wait_status))
+    }
+}
+
+/// The platform's handle; dropped, it ends the environment.
+pub struct Reins(pub Arc<Environment>);
+
+impl Control for Reins {
+    fn freeze(&self) {
+        if let Some(live) = &*self.0.live()
+            && !live.set_frozen(true)
+        {
+            self.0.station.order(Order::Stop(self.0.id));
+        }
+    }
+
+    fn thaw(&self) {
+        if let Some(live) = &*self.0.live()
+            && !live.set_frozen(false)
+        {
+            self.0.station.order(Order::Continue(self.0.id));
+        }
+    }
+
+    fn kill(&self) {
+        self.0.kill();
+    }
+
+    fn init_done(&self) {
+        let environment = &self.0;
+        let Some(live) = &mut *environment.live() else {
+            return;
+        };
+        let share = Cpu::Share {
+            memory_mb: environment.memory_mb,
+        };
+        match environment.station.groups().limit_cpu(live.slot, share) {
+            Ok(()) => live.settings.cpu = Some(share),
+            Err(error) => tracing::warn!("set the CPU share: {error}"),
+        }
+    }
+
+    fn memory_peak_bytes(&self) -> u64 {
+        match &*self.0.live() {
+            Some(live) => live.peak_bytes(),
+            None => self.0.peak_at_end.load(Ordering::Acquire),
+        }
+    }
+}
+
+impl Drop for Reins {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}

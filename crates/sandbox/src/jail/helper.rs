@@ -1,0 +1,202 @@
+//! The connection to one jailer, from its start to its end.
+
+use std::{
+    io,
+    path::Path,
+    process::Stdio,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    process::Child,
+    sync::{Mutex, oneshot},
+    time::timeout,
+};
+
+use super::{
+    link::{self, Link},
+    slots::{Ask, Slot, Slots, Taken, Wanted},
+};
+use crate::{
+    Error,
+    cgroup::{self, Groups},
+    jailer::{
+        ARGUMENT,
+        message::{MESSAGE_MAX, Notice, Request},
+    },
+};
+
+/// How long the jailer may take to come up, clearing up after a crash included.
+const START_MAX: Duration = Duration::from_secs(20);
+/// How long a slot may take to be made, behind all that wait for one too.
+const SLOT_MAX: Duration = Duration::from_secs(10);
+/// How long it may take to end with everything in it.
+const END_MAX: Duration = Duration::from_secs(10);
+
+pub struct Helper {
+    link: Arc<Link>,
+    slots: Slots,
+    pub groups: Box<dyn Groups>,
+    pub ordinary: bool,
+    pub missing: Vec<String>,
+    dead: AtomicBool,
+    keeper: Mutex<Child>,
+}
+
+impl Helper {
+    pub async fn start(state_dir: &Path, wanted: Wanted) -> Result<Arc<Self>, Error> {
+        let (link, theirs) = link::pair().map_err(|error| system("make a socket pair", error))?;
+        let keeper = tokio::process::Command::new("/proc/self/exe")
+            .arg(ARGUMENT)
+            .arg(state_dir)
+            .env_clear()
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|error| system("start the jailer", error))?;
+        let mut buffer = vec![0; MESSAGE_MAX];
+        let first = timeout(START_MAX, link.receive(&mut buffer))
+            .await
+            .map_err(|_| Error::TimedOut(START_MAX))?
+            .map_err(|error| system("hear of the jailer", error))?;
+        let (groups, ordinary, missing) = match Notice::decode(&buffer[..first.0]) {
+            Some(Notice::Open {
+                groups,
+                ordinary,
+                missing,
+            }) => (groups, ordinary, missing),
+            Some(Notice::Refused(why)) => {
+                return Err(system(&why, io::ErrorKind::Unsupported.into()));
+            }
+            _ => return Err(system("start the jailer", io::ErrorKind::BrokenPipe.into())),
+        };
+        let groups = cgroup::decode(&groups)
+            .ok_or_else(|| system("understand the jailer", io::ErrorKind::InvalidData.into()))?;
+        let helper = Arc::new(Helper {
+            link: Arc::new(link),
+            slots: Slots::new(wanted),
+            groups,
+            ordinary,
+            missing,
+            dead: AtomicBool::new(false),
+            keeper: Mutex::new(keeper),
+        });
+        tokio::spawn(listen(helper.link.clone(), Arc::downgrade(&helper), buffer));
+        helper.ask(helper.slots.fill());
+        Ok(helper)
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    pub async fn take_slot(&self, memory_mb: u32) -> Result<Slot, Error> {
+        let (taken, ask) = self.slots.take(memory_mb)?;
+        self.ask(ask);
+        match taken {
+            Taken::Now(slot) => Ok(*slot),
+            Taken::Later(receiver) => {
+                let mut waiting = Waiting {
+                    slots: &self.slots,
+                    receiver,
+                };
+                match timeout(SLOT_MAX, &mut waiting.receiver).await {
+                    Ok(Ok(outcome)) => outcome,
+                    Ok(Err(_)) => Err(system("wait for a slot", io::ErrorKind::BrokenPipe.into())),
+                    Err(_) => Err(Error::TimedOut(SLOT_MAX)),
+                }
+            }
+        }
+    }
+
+    pub fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    pub async fn request(&self, request: &Request, fds: &[i32]) -> Result<(), Error> {
+        let sent = self.link.send(&request.encode(), fds).await;
+        sent.map_err(|error| system("ask the jailer", error))
+    }
+
+    /// Sends without waiting; if the socket is full, in the background.
+    pub fn ask(&self, ask: Ask) {
+        let Some(request) = ask else { return };
+        let message = request.encode();
+        match self.link.try_send(&message, &[]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let link = self.link.clone();
+                tokio::spawn(async move { link.send(&message, &[]).await });
+            }
+            // Gone: its end is noticed where it is listened to.
+            _ => {}
+        }
+    }
+
+    /// Ends the jailer and everything in it, and waits until nothing is left.
+    pub async fn end(&self) {
+        self.link.close();
+        let mut keeper = self.keeper.lock().await;
+        if timeout(END_MAX, keeper.wait()).await.is_err() {
+            tracing::warn!("the jailer did not end within {END_MAX:?}");
+        }
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.link.close();
+    }
+}
+
+/// A place in the queue. Whoever leaves it gives back what was just being handed over.
+struct Waiting<'a> {
+    slots: &'a Slots,
+    receiver: oneshot::Receiver<Result<Slot, Error>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Ok(Ok(slot)) = self.receiver.try_recv() {
+            self.slots.put_back(slot);
+        }
+    }
+}
+
+async fn listen(link: Arc<Link>, helper: Weak<Helper>, mut buffer: Vec<u8>) {
+    loop {
+        let received = link.receive(&mut buffer).await;
+        let Some(helper) = helper.upgrade() else {
+            return;
+        };
+        match received {
+            Ok((length, fds)) if length > 0 => match Notice::decode(&buffer[..length]) {
+                Some(Notice::Slot(notice)) => match Slot::assemble(notice, fds) {
+                    Some(slot) => helper.ask(helper.slots.arrived(slot)),
+                    None => helper.ask(helper.slots.failed("descriptors are missing")),
+                },
+                Some(Notice::SlotFailed(why)) => {
+                    tracing::warn!("no slot: {why}");
+                    helper.ask(helper.slots.failed(&why));
+                }
+                Some(Notice::Warning(what)) => tracing::warn!("jailer: {what}"),
+                other => tracing::warn!("jailer: unexpected {other:?}"),
+            },
+            _ => {
+                helper.dead.store(true, Ordering::Release);
+                helper.slots.close();
+                return;
+            }
+        }
+    }
+}
+
+pub fn system(what: &str, source: io::Error) -> Error {
+    Error::System {
+        what: what.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,292 @@
+//! The connection to one station, and the environments that came out of it.
+
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::AsRawFd,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use guest::jail::message::{Configuration, Failure, MESSAGE_MAX, Order, Report};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    environment::{Environment, Live},
+    helper::{Helper, system},
+    link::{self, Link},
+};
+use crate::{
+    Error, Exit, ExitStatus,
+    cgroup::{Cpu, Groups},
+    jailer::message::{Request, Root},
+};
+
+/// How long the root of a version may take to be built.
+const READY_MAX: Duration = Duration::from_secs(20);
+
+pub struct Station {
+    link: Arc<Link>,
+    helper: Arc<Helper>,
+    environments: Mutex<HashMap<u32, Entry>>,
+    next: AtomicU32,
+    dead: AtomicBool,
+}
+
+/// An environment between the order to start it and the report of its end.
+struct Entry {
+    started: Option<oneshot::Sender<Result<(), Failure>>>,
+    exit: oneshot::Sender<Exit>,
+    environment: Arc<Environment>,
+}
+
+/// What who started an environment waits for.
+pub struct Expected {
+    pub started: oneshot::Receiver<Result<(), Failure>>,
+    pub exit: oneshot::Receiver<Exit>,
+}
+
+impl Station {
+    pub async fn make(
+        helper: Arc<Helper>,
+        root: Root,
+        configuration: Configuration,
+    ) -> Result<Arc<Self>, Error> {
+        let (link, theirs) = link::pair().map_err(|error| system("make a socket pair", error))?;
+        let label = root.label.clone();
+        helper
+            .request(&Request::Station(root), &[theirs.as_raw_fd()])
+            .await?;
+        drop(theirs);
+        let mut buffer = vec![0; MESSAGE_MAX];
+        let (length, _) = timeout(READY_MAX, link.receive(&mut buffer))
+            .await
+            .map_err(|_| Error::TimedOut(READY_MAX))?
+            .map_err(|error| system("hear of the station", error))?;
+        match Report::decode(&buffer[..length]) {
+            Some(Report::Ready) => {}
+            Some(Report::Broken(why)) => {
+                return Err(system(
+                    &format!("prepare {label}: {why}"),
+                    io::ErrorKind::Other.into(),
+                ));
+            }
+            _ => return Err(system("make a station", io::ErrorKind::BrokenPipe.into())),
+        }
+        let order = Order::Configure(Box::new(configuration));
+        link.send(&order.encode(), &[])
+            .await
+            .map_err(|error| system("configure the station", error))?;
+        let station = Arc::new(Station {
+            link: Arc::new(link),
+            helper,
+            environments: Mutex::default(),
+            next: AtomicU32::new(0),
+            dead: AtomicBool::new(false),
+        });
+        tokio::spawn(listen(
+            station.link.clone(),
+            Arc::downgrade(&station),
+            buffer,
+        ));
+        Ok(station)
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire) || self.helper.is_dead()
+    }
+
+    pub fn groups(&self) -> &dyn Groups {
+        self.helper.groups.as_ref()
+    }
+
+    pub fn helper(&self) -> &Arc<Helper> {
+        &self.helper
+    }
+
+    pub fn next_id(&self) -> u32 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<u32, Entry>> {
+        self.environments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters an environment that is about to be ordered.
+    pub fn expect(&self, id: u32, environment: Arc<Environment>) -> Expected {
+        let (started_sender, started) = oneshot::channel();
+        let (exit_sender, exit) = oneshot::channel();
+        let entry = Entry {
+            started: Some(started_sender),
+            exit: exit_sender,
+            environment,
+        };
+        self.table().insert(id, entry);
+        Expected { started, exit }
+    }
+
+    /// Orders the start of an expected environment. If that fails, or is given up, the
+    /// environment is forgotten.
+    pub async fn order_start(&self, id: u32, message: &[u8], fds: &[i32]) -> io::Result<()> {
+        let mut unsent = Unsent {
+            station: self,
+            id: Some(id),
+        };
+        let outcome = self.link.send(message, fds).await;
+        if outcome.is_ok() {
+            unsent.id = None;
+        }
+        outcome
+    }
+
+    /// Sends without waiting; if the socket is full, in the background.
+    pub fn order(&self, order: Order) {
+        let message = order.encode();
+        if let Err(error) = self.link.try_send(&message, &[])
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            let link = self.link.clone();
+            tokio::spawn(async move { link.send(&message, &[]).await });
+        }
+    }
+
+    /// Takes an environment out that never came to be; its slot is as good as new.
+    pub fn forget(&self, id: u32) {
+        if let Some(entry) = self.table().remove(&id)
+            && let Some((_, live)) = entry.environment.ended(0)
+        {
+            self.recycle(live);
+        }
+    }
+
+    fn heard(&self, report: Report) {
+        match report {
+            Report::Started { id, .. } => {
+                let mut table = self.table();
+                let Some(entry) = table.get_mut(&id) else {
+                    return;
+                };
+                let told = entry
+                    .started
+                    .take()
+                    .is_some_and(|started| started.send(Ok(())).is_ok());
+                let environment = entry.environment.clone();
+                drop(table);
+                if !told {
+                    // Who ordered it went away meanwhile.
+                    environment.kill();
+                }
+            }
+            Report::NotStarted { id, failure } => {
+                let started = self
+                    .table()
+                    .get_mut(&id)
+                    .and_then(|entry| entry.started.take());
+                self.forget(id);
+                if let Some(started) = started {
+                    let _ = started.send(Err(failure));
+                }
+            }
+            Report::Exited { id, wait_status } => {
+                let Some(entry) = self.table().remove(&id) else {
+                    return;
+                };
+                let Some((exit, live)) = entry.environment.ended(wait_status) else {
+                    return;
+                };
+                let _ = entry.exit.send(exit);
+                self.recycle(live);
+            }
+            Report::Ready | Report::Broken(_) => {
+                tracing::warn!("station: unexpected {report:?}");
+            }
+        }
+    }
+
+    /// Gives the slot back, off everybody's path.
+    fn recycle(&self, live: Live) {
+        let helper = self.helper.clone();
+        tokio::spawn(async move {
+            let Live {
+                slot,
+                mut settings,
+                attachment,
+                ..
+            } = live;
+            if let Some(attachment) = attachment {
+                settings.device = attachment.detach().await;
+                if settings.device.is_none() {
+                    helper.ask(Some(helper.slots().condemn(slot)));
+                    return;
+                }
+            }
+            if let Some(Cpu::Share { memory_mb }) = settings.cpu {
+                let boost = Cpu::Boost { memory_mb };
+                settings.cpu = helper
+                    .groups
+                    .limit_cpu(slot, boost)
+                    .is_ok()
+                    .then_some(boost);
+            }
+            helper.ask(Some(helper.slots().give_back(slot, settings)));
+        });
+    }
+
+    /// The station is gone, and the kernel has killed its environments.
+    fn bury_all(&self) {
+        self.dead.store(true, Ordering::Release);
+        let entries: Vec<_> = self.table().drain().collect();
+        for (_, entry) in entries {
+            let Some((exit, live)) = entry.environment.ended(libc::SIGKILL) else {
+                continue;
+            };
+            debug_assert_eq!(exit.status, ExitStatus::Signal(libc::SIGKILL));
+            let _ = entry.exit.send(exit);
+            self.helper
+                .ask(Some(self.helper.slots().condemn(live.slot)));
+        }
+    }
+}
+
+struct Unsent<'a> {
+    station: &'a Station,
+    id: Option<u32>,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.station.forget(id);
+        }
+    }
+}
+
+impl Drop for Station {
+    fn drop(&mut self) {
+        self.link.close();
+    }
+}
+
+async fn listen(link: Arc<Link>, station: Weak<Station>, mut buffer: Vec<u8>) {
+    // What reports need; the buffer that configuring took is far larger.
+    buffer.truncate(1024);
+    buffer.shrink_to_fit();
+    loop {
+        let received = link.receive(&mut buffer).await;
+        let Some(station) = station.upgrade() else {
+            return;
+        };
+        match received {
+            Ok((length, _)) if length > 0 => match Report::decode(&buffer[..length]) {
+                Some(report) => station.heard(report),
+                None => tracing::warn!("station: a report that is none"),
+            },
+            _ => return station.bury_all(),
+        }
+    }
+}

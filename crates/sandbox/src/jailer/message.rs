@@ -1,0 +1,251 @@
+//! What the server and the jailer say to each other, on a `SOCK_SEQPACKET` pair.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
+
+use guest::jail::message::{Reader, Writer};
+
+use crate::cgroup::{FreezerKind, Slot};
+
+/// Far above what any message needs; a longer one is not from us.
+pub const MESSAGE_MAX: usize = 64 * 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Make this many slots.
+    Make(u32),
+    /// The environment in this slot is gone and its listener shut: get it ready for another.
+    Recycle(Slot),
+    /// This slot is not needed any more.
+    Remove(Slot),
+    /// Make a station. Descriptor: its end of a socket pair.
+    Station(Root),
+}
+
+/// The root file system of a function version.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Root {
+    pub label: String,
+    pub code: PathBuf,
+    /// In merge order.
+    pub layers: Vec<PathBuf>,
+    /// What an interpreter needs beyond the base system.
+    pub roots: Vec<PathBuf>,
+    /// Files to put into `/var/runtime`.
+    pub runtime: Runtime,
+}
+
+/// Which runtime client lies in `/var/runtime`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Runtime {
+    #[default]
+    None,
+    Python,
+    Node,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The jailer is up.
+    Open {
+        /// The layout, encoded.
+        groups: Vec<u8>,
+        /// Runs with an ordinary user's rights.
+        ordinary: bool,
+        /// What it found it cannot enforce.
+        missing: Vec<String>,
+    },
+    /// It cannot be: why, and what to do.
+    Refused(String),
+    /// Descriptors: listener, net namespace, user namespace, the freezer and the egress device if
+    /// there are such, then the groups' entrances.
+    Slot(SlotNotice),
+    SlotFailed(String),
+    Warning(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotNotice {
+    pub slot: Slot,
+    pub owner: u32,
+    pub freezer: Option<FreezerKind>,
+    /// An egress device comes along; after a recycling the server still has it.
+    pub egress: bool,
+}
+
+impl Request {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        match self {
+            Request::Make(count) => out.u8(0).u32(*count),
+            Request::Recycle(slot) => out.u8(1).u32(*slot),
+            Request::Remove(slot) => out.u8(2).u32(*slot),
+            Request::Station(root) => {
+                out.u8(3)
+                    .u8(root.runtime as u8)
+                    .bytes(root.label.as_bytes());
+                paths(&mut out, std::slice::from_ref(&root.code));
+                paths(&mut out, &root.layers);
+                paths(&mut out, &root.roots)
+            }
+        };
+        out.0
+    }
+
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut from = Reader::new(bytes)?;
+        let request = match from.u8()? {
+            0 => Request::Make(from.u32()?),
+            1 => Request::Recycle(from.u32()?),
+            2 => Request::Remove(from.u32()?),
+            3 => Request::Station(Root {
+                runtime: match from.u8()? {
+                    0 => Runtime::None,
+                    1 => Runtime::Python,
+                    2 => Runtime::Node,
+                    _ => return None,
+                },
+                label: text(&mut from)?,
+                code: read_paths(&mut from)?.pop()?,
+                layers: read_paths(&mut from)?,
+                roots: read_paths(&mut from)?,
+            }),
+            _ => return None,
+        };
+        from.end().then_some(request)
+    }
+}
+
+impl Notice {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        match self {
+            Notice::Open {
+                groups,
+                ordinary,
+                missing,
+            } => {
+                out.u8(0)
+                    .bytes(groups)
+                    .u8((*ordinary).into())
+                    .u32(missing.len() as u32);
+                for one in missing {
+                    out.bytes(one.as_bytes());
+                }
+                &mut out
+            }
+            Notice::Refused(why) => out.u8(1).bytes(why.as_bytes()),
+            Notice::Slot(slot) => out
+                .u8(2)
+                .u32(slot.slot)
+                .u32(slot.owner)
+                .u8(match slot.freezer {
+                    None => 0,
+                    Some(FreezerKind::V1) => 1,
+                    Some(FreezerKind::V2) => 2,
+                })
+                .u8(slot.egress.into()),
+            Notice::SlotFailed(why) => out.u8(3).bytes(why.as_bytes()),
+            Notice::Warning(what) => out.u8(4).bytes(what.as_bytes()),
+        };
+        out.0
+    }
+
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut from = Reader::new(bytes)?;
+        let notice = match from.u8()? {
+            0 => {
+                let (groups, ordinary) = (from.bytes()?.to_vec(), from.u8()? != 0);
+                let count = from.count(4)?;
+                let missing = (0..count).map(|_| text(&mut from)).collect::<Option<_>>()?;
+                Notice::Open {
+                    groups,
+                    ordinary,
+                    missing,
+                }
+            }
+            1 => Notice::Refused(text(&mut from)?),
+            2 => Notice::Slot(SlotNotice {
+                slot: from.u32()?,
+                owner: from.u32()?,
+                freezer: match from.u8()? {
+                    0 => None,
+                    1 => Some(FreezerKind::V1),
+                    2 => Some(FreezerKind::V2),
+                    _ => return None,
+                },
+                egress: from.u8()? != 0,
+            }),
+            3 => Notice::SlotFailed(text(&mut from)?),
+            4 => Notice::Warning(text(&mut from)?),
+            _ => return None,
+        };
+        from.end().then_some(notice)
+    }
+}
+
+fn paths<'a>(out: &'a mut Writer, paths: &[PathBuf]) -> &'a mut Writer {
+    out.u32(paths.len() as u32);
+    for path in paths {
+        out.bytes(path.as_os_str().as_bytes());
+    }
+    out
+}
+
+fn read_paths(from: &mut Reader<'_>) -> Option<Vec<PathBuf>> {
+    let count = from.count(4)?;
+    (0..count)
+        .map(|_| Some(PathBuf::from(OsStr::from_bytes(from.bytes()?))))
+        .collect()
+}
+
+fn text(from: &mut Reader<'_>) -> Option<String> {
+    Some(String::from_utf8_lossy(from.bytes()?).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_notices_survive_the_way() {
+        let root = Root {
+            label: "f".into(),
+            code: "/c".into(),
+            layers: vec!["/l1".into(), "/l2".into()],
+            roots: vec!["/r".into()],
+            runtime: Runtime::Node,
+        };
+        for request in [
+            Request::Make(3),
+            Request::Recycle(1),
+            Request::Remove(2),
+            Request::Station(root),
+        ] {
+            let encoded = request.encode();
+            assert_eq!(Request::decode(&encoded), Some(request));
+            assert_eq!(Request::decode(&encoded[..encoded.len() - 1]), None);
+        }
+        let slot = SlotNotice {
+            slot: 1,
+            owner: 2,
+            freezer: Some(FreezerKind::V2),
+            egress: true,
+        };
+        let open = Notice::Open {
+            groups: vec![1, 2],
+            ordinary: true,
+            missing: vec!["x".into()],
+        };
+        for notice in [
+            open,
+            Notice::Refused("r".into()),
+            Notice::Slot(slot),
+            Notice::SlotFailed("s".into()),
+            Notice::Warning("w".into()),
+        ] {
+            let encoded = notice.encode();
+            assert_eq!(Notice::decode(&encoded), Some(notice));
+        }
+    }
+}

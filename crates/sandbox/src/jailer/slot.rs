@@ -1,0 +1,201 @@
+//! A slot: what an environment needs that takes long to make, made ahead.
+//!
+//! A network namespace with the loopback up, the Runtime API's listener bound inside it and an
+//! egress device; a user namespace in which one host user is Lambda's sandbox user; and the
+//! control groups. The jailer keeps the namespaces so that it can make the slot ready again after
+//! an environment has gone; the groups and namespaces are empty then.
+
+use std::{
+    ffi::{c_int, c_void},
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+};
+
+use guest::jail::{
+    entry::{GUEST_GID, GUEST_UID},
+    sys,
+};
+
+use super::{
+    During, Trouble,
+    ids::Ids,
+    message::{Notice, SlotNotice},
+    mounts::{self, own_namespace},
+};
+use crate::{
+    RUNTIME_API_PORT,
+    cgroup::{Groups, Slot},
+    egress,
+};
+
+/// The jailer's own network namespace, to come back to, and a stack for a short-lived child.
+pub struct Home {
+    net: OwnedFd,
+    stack: Box<[u128]>,
+}
+
+impl Home {
+    pub fn new() -> Result<Self, Trouble> {
+        let net = own_namespace("net").during(|| "open the own network namespace".into())?;
+        Ok(Home {
+            net,
+            stack: vec![0; 1024].into_boxed_slice(),
+        })
+    }
+
+    /// Runs `work` in the network namespace `net`.
+    fn within<T>(
+        &self,
+        net: &OwnedFd,
+        work: impl FnOnce() -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        sys::setns(net.as_raw_fd(), sys::CLONE_NEWNET)
+            .during(|| "enter a network namespace".into())?;
+        let done = work();
+        sys::setns(self.net.as_raw_fd(), sys::CLONE_NEWNET)
+            .during(|| "leave a network namespace".into())?;
+        done
+    }
+}
+
+/// What the jailer keeps of a slot.
+pub struct Made {
+    owner: u32,
+    net: OwnedFd,
+    user: OwnedFd,
+}
+
+/// What the server gets of it, in the order of [`Notice::Slot`].
+pub struct Offer {
+    notice: SlotNotice,
+    fds: Vec<OwnedFd>,
+}
+
+impl Offer {
+    pub fn send(self, socket: &OwnedFd) {
+        let fds: Vec<i32> = self.fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let _ = sys::send(
+            socket.as_raw_fd(),
+            &Notice::Slot(self.notice).encode(),
+            &fds,
+            0,
+        );
+    }
+}
+
+pub fn make(
+    home: &mut Home,
+    groups: &dyn Groups,
+    ids: Ids,
+    slot: Slot,
+) -> Result<(Made, Offer), Trouble> {
+    let owner = ids.of(slot);
+    let user = user_namespace(home, owner)?;
+    sys::unshare(sys::CLONE_NEWNET).during(|| "make a network namespace".into())?;
+    let net = own_namespace("net").during(|| "open a network namespace".into());
+    let device = net
+        .as_ref()
+        .ok()
+        .map(|_| loopback_up().and_then(|()| egress_device()));
+    sys::setns(home.net.as_raw_fd(), sys::CLONE_NEWNET)
+        .during(|| "leave a network namespace".into())?;
+    let (net, device) = (net?, device.transpose()?.flatten());
+    groups.make(slot).during(|| "make a control group".into())?;
+    let made = Made { owner, net, user };
+    let offer = offer(home, groups, &made, slot, device)?;
+    Ok((made, offer))
+}
+
+/// Makes a slot whose environment is gone ready for the next.
+pub fn renew(home: &Home, groups: &dyn Groups, made: &Made, slot: Slot) -> Result<Offer, Trouble> {
+    groups
+        .renew(slot)
+        .during(|| "renew a control group".into())?;
+    offer(home, groups, made, slot, None)
+}
+
+fn offer(
+    home: &Home,
+    groups: &dyn Groups,
+    made: &Made,
+    slot: Slot,
+    device: Option<OwnedFd>,
+) -> Result<Offer, Trouble> {
+    // A new one for each environment: whoever still holds the last one's can accept nothing more.
+    let listener = home.within(&made.net, || {
+        TcpListener::bind((Ipv4Addr::LOCALHOST, RUNTIME_API_PORT))
+            .during(|| "listen for the Runtime API".into())
+    })?;
+    let copy = |fd: &OwnedFd| fd.try_clone().during(|| "copy a descriptor".into());
+    let mut fds = vec![listener.into(), copy(&made.net)?, copy(&made.user)?];
+    let freezer = groups.freezer(slot);
+    let notice = SlotNotice {
+        slot,
+        owner: made.owner,
+        freezer: freezer.as_ref().map(|freezer| freezer.kind),
+        egress: device.is_some(),
+    };
+    fds.extend(freezer.map(|freezer| freezer.file));
+    fds.extend(device);
+    fds.extend(
+        groups
+            .entrances(slot)
+            .during(|| "open a control group".into())?,
+    );
+    Ok(Offer { notice, fds })
+}
+
+fn loopback_up() -> Result<(), Trouble> {
+    // SAFETY: all zero is a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: plain socket call.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    mounts::check(socket.min(0)).during(|| "open a socket".into())?;
+    // SAFETY: a new descriptor, nobody else's.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: an ifreq that lives through the call.
+    mounts::check(unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as _,
+            &raw const request,
+        )
+    })
+    .during(|| "bring the loopback up".into())
+}
+
+/// The device for outbound connections; without one the environment has no outbound network,
+/// which the server says at start.
+fn egress_device() -> Result<Option<OwnedFd>, Trouble> {
+    Ok(egress::device::create_in_current_netns(None)
+        .ok()
+        .map(egress::Device::into_fd))
+}
+
+/// A user namespace whose one user is `owner` outside and Lambda's sandbox user inside.
+fn user_namespace(home: &mut Home, owner: u32) -> Result<OwnedFd, Trouble> {
+    let top = home.stack.as_mut_ptr_range().end.cast();
+    let flags = sys::CLONE_VM | sys::CLONE_NEWUSER | sys::SIGCHLD;
+    // SAFETY: the child only sleeps, on a stack that is not used again before it has been reaped.
+    let (pid, _) = unsafe { sys::clone_on(sleep, top, flags, std::ptr::null_mut()) }
+        .during(|| "make a user namespace".into())?;
+    let file = |name: &str| format!("/proc/{pid}/{name}");
+    let mapped = fs::write(file("uid_map"), format!("{GUEST_UID} {owner} 1"))
+        .and_then(|()| fs::write(file("gid_map"), format!("{GUEST_GID} {owner} 1")))
+        .and_then(|()| fs::File::open(file("ns/user")))
+        .during(|| "map the user of a slot".into());
+    let _ = sys::kill(pid, sys::SIGKILL);
+    let _ = sys::wait4(pid, 0);
+    mapped.map(Into::into)
+}
+
+extern "C" fn sleep(_: *mut c_void) -> c_int {
+    loop {
+        // No signal at all: for ever.
+        let _ = sys::wait_signal(0);
+    }
+}

@@ -1,0 +1,14 @@
+//! The process jail, end to end, with real processes.
+//!
+//! A harness of its own, because the jail's privileged part is this same executable, started
+//! again with a hidden argument. Run as root it does everything twice: as root and, as another
+//! process, as an ordinary user.
+
+mod life;
+mod runner;
+mod world;
+
+fn main() {
+    lambent_sandbox::run_helper_if_asked();
+    runner::run(&[life::TESTS]);
+}
