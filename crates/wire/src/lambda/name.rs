@@ -50,7 +50,7 @@ impl FunctionName {
     }
 
     /// Reads the name of a function that is to be made: no qualifier, and 64 characters at most.
-    pub fn new(cx: &Context, name: &str) -> Result<String, Error> {
+    pub fn for_creation(cx: &Context, name: &str) -> Result<String, Error> {
         let resolved = Self::resolve(cx, name, None)?;
         if resolved.name.len() > NAME_MAX {
             return Err(errors::invalid_parameter_value(format!(
@@ -221,10 +221,10 @@ mod tests {
     #[test]
     fn new_names_are_short() {
         assert_eq!(
-            FunctionName::new(&cx(), &"a".repeat(64)).unwrap(),
+            FunctionName::for_creation(&cx(), &"a".repeat(64)).unwrap(),
             "a".repeat(64)
         );
-        let error = FunctionName::new(&cx(), &"a".repeat(65)).unwrap_err();
+        let error = FunctionName::for_creation(&cx(), &"a".repeat(65)).unwrap_err();
         assert_eq!(error.code, "InvalidParameterValueException");
         assert!(error.message.ends_with("less than or equal to 64"));
     }

@@ -1,0 +1,211 @@
+//! The response that a client receives for what a function answered.
+
+use std::borrow::Cow;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::value::RawValue;
+
+/// The HTTP response for what a function has answered. What cannot be one is AWS's 502.
+pub fn response(payload: &[u8], request_id: &str) -> Response<Bytes> {
+    let made = match structured(payload) {
+        Ok(Some(answer)) => answer.response(),
+        Ok(None) => inferred(payload),
+        Err(Malformed) => Err(Malformed),
+    };
+    let mut response = made.unwrap_or_else(|Malformed| internal_server_error());
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert("x-amzn-requestid", id);
+    }
+    response
+}
+
+/// The answer where the function failed or answered what is no response.
+pub fn internal_server_error() -> Response<Bytes> {
+    plain(
+        StatusCode::BAD_GATEWAY,
+        "text/plain",
+        "Internal Server Error",
+    )
+}
+
+/// The answer for a URL that does not exist, or whose caller may not invoke it.
+pub fn forbidden(exists: bool) -> Response<Bytes> {
+    let body = match exists {
+        true => concat!(
+            r#"{"Message":"Forbidden. For troubleshooting Function URL authorization issues, "#,
+            r#"see: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"}"#
+        ),
+        false => r#"{"Message":null}"#,
+    };
+    let mut response = plain(StatusCode::FORBIDDEN, "application/json", body);
+    let code = HeaderValue::from_static("AccessDeniedException");
+    response.headers_mut().insert("x-amzn-errortype", code);
+    response
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(body.as_bytes()));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// What the function answered is not what AWS makes a response of.
+struct Malformed;
+
+/// An answer that says itself what the response is: an object with a `statusCode`.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    #[serde(borrow)]
+    status_code: Option<&'a RawValue>,
+    #[serde(default)]
+    headers: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(default)]
+    cookies: Option<Vec<String>>,
+    #[serde(borrow, default)]
+    body: Option<&'a RawValue>,
+    #[serde(default)]
+    is_base64_encoded: Option<bool>,
+}
+
+/// Whether there is a `statusCode` at all is asked first, so that an object without one may have
+/// any `headers` or `body` that it likes.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Marker<'a> {
+    #[serde(borrow)]
+    status_code: Option<&'a RawValue>,
+}
+
+fn structured(payload: &[u8]) -> Result<Option<Answer<'_>>, Malformed> {
+    let is_object = payload.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
+    if !is_object {
+        return Ok(None);
+    }
+    let marker: Marker<'_> = serde_json::from_slice(payload).map_err(|_| Malformed)?;
+    if marker.status_code.is_none() {
+        return Ok(None);
+    }
+    serde_json::from_slice(payload)
+        .map(Some)
+        .map_err(|_| Malformed)
+}
+
+impl Answer<'_> {
+    fn response(self) -> Result<Response<Bytes>, Malformed> {
+        let mut response = Response::new(self.bytes()?);
+        *response.status_mut() = self.status()?;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        for (name, value) in self.headers.iter().flatten() {
+            let Some(value) = header_value(value)? else {
+                continue;
+            };
+            let name = HeaderName::from_bytes(remapped(name).as_bytes()).map_err(|_| Malformed)?;
+            headers.insert(name, value);
+        }
+        for cookie in self.cookies.iter().flatten() {
+            let cookie = HeaderValue::from_str(cookie).map_err(|_| Malformed)?;
+            headers.append(header::SET_COOKIE, cookie);
+        }
+        Ok(response)
+    }
+
+    /// A number, or a number in a string.
+    fn status(&self) -> Result<StatusCode, Malformed> {
+        let text = self.status_code.map(RawValue::get).unwrap_or_default();
+        let code: u16 = text.trim_matches('"').parse().map_err(|_| Malformed)?;
+        StatusCode::from_u16(code)
+            .ok()
+            .filter(|code| code.as_u16() < 600)
+            .ok_or(Malformed)
+    }
+
+    fn bytes(&self) -> Result<Bytes, Malformed> {
+        let Some(raw) = self.body.map(RawValue::get).filter(|raw| *raw != "null") else {
+            return Ok(Bytes::new());
+        };
+        let Ok(text) = serde_json::from_str::<String>(raw) else {
+            // A string that is none in Unicode is refused; anything else is sent as JSON.
+            return if raw.starts_with('"') {
+                Err(Malformed)
+            } else {
+                Ok(compact(raw.as_bytes()))
+            };
+        };
+        if self.is_base64_encoded == Some(true) {
+            return BASE64_STANDARD
+                .decode(&text)
+                .map(Bytes::from)
+                .map_err(|_| Malformed);
+        }
+        Ok(Bytes::from(text))
+    }
+}
+
+/// An answer without a status code is the body of a 200, whatever it is; a string without its
+/// quotes, all other JSON without its spaces.
+fn inferred(payload: &[u8]) -> Result<Response<Bytes>, Malformed> {
+    let raw: &RawValue = serde_json::from_slice(payload).map_err(|_| Malformed)?;
+    let body = match serde_json::from_str::<String>(raw.get()) {
+        Ok(text) => Bytes::from(text),
+        Err(_) => compact(raw.get().as_bytes()),
+    };
+    let mut response = Response::new(body);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
+
+/// JSON without the spaces between its tokens. Numbers stay as they are written.
+fn compact(json: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(json.len());
+    let mut in_string = false;
+    let mut escaped = false;
+    for &byte in json {
+        if !in_string && byte.is_ascii_whitespace() {
+            continue;
+        }
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ => {}
+        }
+        out.push(byte);
+    }
+    Bytes::from(out)
+}
+
+fn header_value(value: &serde_json::Value) -> Result<Option<HeaderValue>, Malformed> {
+    let text = match value {
+        serde_json::Value::Null => return Ok(None),
+        serde_json::Value::String(text) => Cow::Borrowed(text.as_str()),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Cow::Owned(value.to_string()),
+        _ => return Err(Malformed),
+    };
+    HeaderValue::from_bytes(text.as_bytes())
+        .map(Some)
+        .map_err(|_| Malformed)
+}
+
+/// Headers that are the connection's own reach the client under another name.
+fn remapped(name: &str) -> Cow<'_, str> {
+    let name = name.to_ascii_lowercase();
+    match name.as_str() {
+        "connection" | "content-length" | "date" | "keep-alive" | "proxy-authenticate"
+        | "server" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "www-authenticate" => {
+            Cow::Owned(format!("x-amzn-remapped-{name}"))
+        }
+        _ => Cow::Owned(name),
+    }
+}

@@ -1,0 +1,177 @@
+//! A service's model as static tables: operations, shapes, constraints and where on the wire each
+//! member lives. Code generation writes them for whole services; the codecs, the router and the
+//! validation read them, so that an operation costs table rows and not code.
+//!
+//! No protocol is spoken here, and nothing is parsed at run time but regular expressions, each on
+//! its first use. Tables need not be static in the source: tests build and leak their own.
+
+mod build;
+mod pattern;
+
+use crate::protocol::Protocol;
+
+pub use pattern::Pattern;
+
+/// A shape's index in its service's table.
+pub type ShapeId = u16;
+
+/// One AWS service.
+#[derive(Debug)]
+pub struct Service {
+    /// The service's short name, e.g. `Lambda`.
+    pub name: &'static str,
+    /// The name in a signature's credential scope, and in most endpoints, e.g. `lambda`.
+    pub signing_name: &'static str,
+    pub api_version: &'static str,
+    /// What comes before the operation's name in `X-Amz-Target` (awsJson).
+    pub target_prefix: Option<&'static str>,
+    /// In the order of AWS's preference.
+    pub protocols: &'static [Protocol],
+    pub operations: &'static [Operation],
+    pub shapes: &'static [Shape],
+}
+
+impl Service {
+    pub fn shape(&self, id: ShapeId) -> &Shape {
+        &self.shapes[usize::from(id)]
+    }
+
+    pub fn operation(&self, name: &str) -> Option<&Operation> {
+        self.operations.iter().find(|o| o.name == name)
+    }
+}
+
+/// One operation of a service.
+#[derive(Debug)]
+pub struct Operation {
+    pub name: &'static str,
+    /// Its place in [`Service::operations`].
+    pub index: u16,
+    pub method: &'static str,
+    /// As in the model, e.g. `/2015-03-31/functions/{FunctionName}?List=ALL`.
+    pub uri: &'static str,
+    /// The status of a good answer.
+    pub status: u16,
+    /// The media type of an answer whose body is a blob, where it is not `application/octet-stream`.
+    pub content_type: Option<&'static str>,
+    pub input: Option<ShapeId>,
+    pub output: Option<ShapeId>,
+    pub errors: &'static [ShapeId],
+}
+
+/// One shape with its constraints.
+#[derive(Debug)]
+pub struct Shape {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// Least length of a string, blob, list or map, or least value of a number.
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub pattern: Option<Pattern>,
+    /// The values of an enumeration; empty for every other shape.
+    pub values: &'static [&'static str],
+    /// Its value stays out of logs and error messages.
+    pub sensitive: bool,
+    /// How an instant is written, where that is not the protocol's usual way.
+    pub timestamp: Option<TimestampFormat>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Boolean,
+    Byte,
+    Short,
+    Integer,
+    Long,
+    Float,
+    Double,
+    String,
+    Blob,
+    Timestamp,
+    /// Free-form JSON.
+    Document,
+    List(List),
+    Map(Map),
+    Structure(Structure),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct List {
+    pub member: ShapeId,
+    /// The element's name in XML and in queries, where it differs from `member`.
+    pub member_name: Option<&'static str>,
+    pub flattened: bool,
+    /// Whether `null` may be an element.
+    pub sparse: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Map {
+    pub key: ShapeId,
+    pub value: ShapeId,
+    pub key_name: Option<&'static str>,
+    pub value_name: Option<&'static str>,
+    pub flattened: bool,
+    pub sparse: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Structure {
+    pub members: &'static [Member],
+    /// The member that is the whole body.
+    pub payload: Option<u16>,
+    /// Exactly one member is set.
+    pub union: bool,
+    /// A union whose values arrive one by one.
+    pub event_stream: bool,
+    pub error: Option<ErrorShape>,
+}
+
+/// What makes a structure an error.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorShape {
+    /// Its code where that is not the shape's name.
+    pub code: Option<&'static str>,
+    pub status: u16,
+    /// The caller's fault, not the service's.
+    pub sender: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Member {
+    pub name: &'static str,
+    /// The name on the wire, where that differs.
+    pub wire_name: Option<&'static str>,
+    pub shape: ShapeId,
+    pub location: Location,
+    pub required: bool,
+    pub idempotency_token: bool,
+    pub flattened: bool,
+    pub xml_attribute: bool,
+    pub xml_namespace: Option<&'static str>,
+    pub timestamp: Option<TimestampFormat>,
+    /// A string that travels as base64 of JSON in a header.
+    pub json_value: bool,
+    /// The body of an event in an event stream.
+    pub event_payload: bool,
+    pub event_header: bool,
+}
+
+/// Where in a request or an answer a member travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Location {
+    Body,
+    Uri,
+    Query,
+    Header,
+    /// All headers that begin with the member's wire name.
+    HeaderPrefix,
+    StatusCode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampFormat {
+    EpochSeconds,
+    Iso8601,
+    Rfc822,
+}
