@@ -47,8 +47,8 @@ pub fn mount(kind: &str, target: &Path, flags: libc::c_ulong, options: &str) -> 
 /// hides).
 pub fn bind(source: &Path, target: &Path, attributes: u64) -> io::Result<()> {
     let (from, to) = (path(source)?, path(target)?);
-    // SAFETY: terminated strings.
     let bind = |flags| {
+        // SAFETY: terminated strings.
         check(unsafe {
             libc::mount(
                 from.as_ptr(),

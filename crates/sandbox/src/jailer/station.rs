@@ -51,8 +51,11 @@ fn settle(socket: OwnedFd) -> Result<(), Trouble> {
 
 fn live(spec: &Root, staging: &Path, ordinary: bool) -> Result<(), Trouble> {
     root::build(spec, staging, ordinary)?;
-    // Nobody may look into what many environments share.
-    let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0);
+    if !ordinary {
+        // Nobody may look into what many environments share. An ordinary user's namespaces would
+        // be closed to ourselves too; functions are kept out by theirs.
+        let _ = sys::prctl(sys::PR_SET_DUMPABLE, 0);
+    }
     let own = sys::pidfd_open(std::process::id(), 0).during(|| "open the own process".into())?;
     let _ = sys::send(SOCKET, &Report::Ready.encode(), &[], 0);
     let mut station =

@@ -5,10 +5,13 @@
 //! process, as an ordinary user.
 
 mod life;
+mod ordinary;
 mod runner;
 mod world;
 
 fn main() {
     lambent_sandbox::run_helper_if_asked();
-    runner::run(&[life::TESTS]);
+    let as_root = runner::run(&[life::TESTS]);
+    let as_ordinary = ordinary::run_again();
+    std::process::exit(if as_root && as_ordinary { 0 } else { 101 });
 }
