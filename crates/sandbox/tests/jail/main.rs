@@ -6,6 +6,7 @@
 
 mod life;
 mod ordinary;
+mod processes;
 mod runner;
 mod world;
 

@@ -116,6 +116,15 @@ pub fn spec(code: PathBuf) -> TemplateSpec {
     }
 }
 
+/// Starts a Python script as a function.
+pub async fn python(world: &World, text: &str) -> Sandbox {
+    let code = world
+        .scratch
+        .function("python", &format!("#!/usr/bin/python3 -IS\n{text}"));
+    let template = world.jail.prepare(spec(code)).await.expect("prepare");
+    template.start(Vec::new()).await.expect("start")
+}
+
 /// Waits for the end, reading along.
 pub async fn finish(sandbox: Sandbox) -> (String, Exit) {
     let Sandbox {

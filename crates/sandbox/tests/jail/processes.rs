@@ -1,0 +1,34 @@
+//! Looking at the machine's processes, as somebody outside.
+
+use std::{fs, path::Path};
+
+/// The processes that have this path among their arguments.
+pub fn with_argument(path: &Path) -> Vec<i32> {
+    let wanted = path.as_os_str().as_encoded_bytes();
+    matching(|command| command.split(|byte| *byte == 0).any(|one| one == wanted))
+}
+
+/// The processes in whose command line this text occurs.
+pub fn mentioning(text: &str) -> Vec<i32> {
+    matching(|command| {
+        command
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    })
+}
+
+fn matching(wanted: impl Fn(&[u8]) -> bool) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("read /proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let ours = |pid: &i32| *pid != std::process::id() as i32;
+    pids.filter(ours)
+        .filter(|pid| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| wanted(&command))
+        })
+        .collect()
+}
+
+pub fn kill(pid: i32) {
+    // SAFETY: takes numbers only.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
