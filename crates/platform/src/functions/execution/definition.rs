@@ -1,0 +1,81 @@
+//! What execution has to know of a function: one immutable value per change of it.
+
+use std::path::PathBuf;
+
+use sandbox::{Launch, NetworkPolicy};
+
+/// Which function: names are unique within an account and region.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FunctionKey {
+    pub account_id: String,
+    pub region: String,
+    pub name: String,
+}
+
+/// A function as it is to run from now on. Never changed: an update deploys another one.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    pub key: FunctionKey,
+    /// `$LATEST`, or a number.
+    pub version: String,
+    /// Counts up with every change of code or configuration that environments can see. Two
+    /// definitions of a version with the same generation are the same.
+    pub generation: i64,
+    /// E.g. `python3.13`; as Lambda's API names it.
+    pub runtime: String,
+    pub launch: Launch,
+    /// `_HANDLER`; empty for custom runtimes that have none.
+    pub handler: String,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// The unpacked code.
+    pub code: PathBuf,
+    /// Unpacked layers in merge order.
+    pub layers: Vec<PathBuf>,
+    /// The user's own variables, decrypted.
+    pub environment: Vec<(String, String)>,
+    pub memory_mb: u32,
+    pub tmp_mb: u32,
+    pub timeout_s: u32,
+    pub network: NetworkPolicy,
+    /// E.g. `/aws/lambda/resize`.
+    pub log_group: String,
+    pub log_format: LogFormat,
+    /// With the JSON format only.
+    pub application_log_level: LogLevel,
+    pub system_log_level: LogLevel,
+    /// `TracingConfig.Mode` is `Active`.
+    pub tracing_active: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    #[default]
+    Info,
+    Warn,
+    Error,
+    Fatal,
+}
+
+impl LogLevel {
+    /// As Lambda's API and `AWS_LAMBDA_LOG_LEVEL` write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "TRACE",
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+            Self::Fatal => "FATAL",
+        }
+    }
+}

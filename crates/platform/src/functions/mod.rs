@@ -1,0 +1,3 @@
+//! AWS Lambda: functions, their definitions and their execution.
+
+pub mod execution;
