@@ -38,6 +38,14 @@ def environment(**changes: str) -> dict[str, str]:
     return kept | {"AWS_EC2_METADATA_DISABLED": "true"} | changes
 
 
+def credentials(directory: pathlib.Path, key: str, secret: str) -> list[str]:
+    """The arguments that make a server take these credentials, and no others."""
+    file = directory / "credentials"
+    file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
+    file.chmod(0o600)
+    return ["--credentials", str(file)]
+
+
 class Server:
     def __init__(self, data: pathlib.Path, *arguments: str, **variables: str):
         self.data = data
