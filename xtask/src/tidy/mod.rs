@@ -77,7 +77,7 @@ pub fn run() -> Result<()> {
 /// The rules' data, kept beside the code.
 pub struct Lists {
     pub ratchet: Vec<(String, usize)>,
-    pub forbidden: Vec<(String, String)>,
+    pub forbidden: Vec<text::Forbidden>,
 }
 
 impl Lists {
