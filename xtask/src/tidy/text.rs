@@ -104,10 +104,7 @@ pub fn forbidden(file: &File, words: &[Forbidden]) -> Vec<Finding> {
         if line.trim_end().ends_with("tidy: allow") {
             continue;
         }
-        for (word, reason) in words
-            .iter()
-            .filter(|(word, _)| line.contains(word.as_str()))
-        {
+        for Forbidden { word, reason, .. } in words.iter().filter(|word| word.is_in(line)) {
             findings.push(Finding::new(file, index + 1, format!("`{word}`: {reason}")));
         }
     }
