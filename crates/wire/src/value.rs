@@ -56,7 +56,20 @@ impl Members {
 
     /// How many members are set.
     pub fn count(&self) -> usize {
-        self.0.iter().flatten().count()
+        self.iter().count()
+    }
+
+    /// The members that are set, with their places.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Value)> {
+        self.0
+            .iter()
+            .enumerate()
+            .filter_map(|(index, value)| Some((index, value.as_ref()?)))
+    }
+
+    /// How many members the structure has, set or not.
+    pub fn capacity(&self) -> usize {
+        self.0.len()
     }
 }
 

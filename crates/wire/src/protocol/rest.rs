@@ -214,13 +214,21 @@ fn decode_header(
     let format = TimestampFormat::Rfc822;
     if let Kind::List(list) = service.shape(member.shape).kind {
         let item = service.shape(list.member);
+        if !parts.headers.contains_key(member.wire()) {
+            return Ok(None);
+        }
         let mut items = Vec::new();
-        for raw in parts.headers.get_all(member.wire()) {
+        for raw in parts
+            .headers
+            .get_all(member.wire())
+            .iter()
+            .filter(|raw| !raw.is_empty())
+        {
             for piece in split_header(header_text(raw)?, matches!(item.kind, Kind::Timestamp)) {
                 items.push(text::parse(item, &piece, item.timestamp.unwrap_or(format))?);
             }
         }
-        return Ok((!items.is_empty()).then_some(Value::List(items)));
+        return Ok(Some(Value::List(items)));
     }
     let Some(raw) = parts.headers.get(member.wire()) else {
         return Ok(None);

@@ -46,46 +46,27 @@ impl Pattern {
     }
 }
 
-/// Java reads `[` inside a character class as a nested class and `&&` as an intersection, as Rust
-/// does; a `-` after a range (`[a-z0-9-_]`) is a plain dash in Java and an error in Rust.
+/// Java's `\d`, `\s` and `\w` are of ASCII, Rust's of all scripts. As nested classes they mean the
+/// same inside of a class and outside.
 fn java_to_rust(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len() + 8);
-    let chars: Vec<char> = pattern.chars().collect();
-    let mut in_class = false;
-    let mut i = 0;
-    while i < chars.len() {
-        let c = chars[i];
-        match c {
-            '\\' => {
-                out.push(c);
-                i += 1;
-                if let Some(&next) = chars.get(i) {
-                    out.push(next);
-                }
-            }
-            '[' if !in_class => {
-                in_class = true;
-                out.push(c);
-            }
-            ']' if in_class => {
-                in_class = false;
-                out.push(c);
-            }
-            '-' if in_class && is_plain_dash(&chars, i) => out.push_str("\\-"),
-            _ => out.push(c),
+    let mut out = String::with_capacity(pattern.len() + 16);
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
         }
-        i += 1;
+        match chars.next() {
+            Some('d') => out.push_str("[0-9]"),
+            Some('D') => out.push_str("[^0-9]"),
+            Some('w') => out.push_str("[a-zA-Z0-9_]"),
+            Some('W') => out.push_str("[^a-zA-Z0-9_]"),
+            Some('s') => out.push_str(r"[ \t\n\x0B\f\r]"),
+            Some('S') => out.push_str(r"[^ \t\n\x0B\f\r]"),
+            escaped => out.extend(std::iter::once('\\').chain(escaped)),
+        }
     }
     out
-}
-
-/// A dash is plain where the character before it ended a range (`a-z-_`) or was a class (`\w-.`).
-fn is_plain_dash(chars: &[char], at: usize) -> bool {
-    let ends_range = at >= 3 && chars[at - 2] == '-' && chars[at - 3] != '[';
-    let after_class = at >= 2
-        && chars[at - 2] == '\\'
-        && matches!(chars[at - 1], 'w' | 'd' | 's' | 'W' | 'D' | 'S');
-    ends_range || after_class
 }
 
 #[cfg(test)]
@@ -107,6 +88,11 @@ mod tests {
         check(r"((?!^\d+$)^[0-9a-zA-Z-_]+$)", "12a", true);
         check(r"[0-9A-Za-z\.\-_]*(?<!\.)", "bucket.", false);
         check("a|b", "ab", false);
+        check(r"\d{3}", "123", true);
+        check(r"\d{3}", "١٢٣", false);
+        check(r"[\w-.]+", "a-b.c", true);
+        check(r"[^\s]+", "a b", false);
+        check(r"\S+\\d", r"ab\d", true);
         check(r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)", "Größe 1", true);
     }
 }

@@ -1,0 +1,221 @@
+//! AWS's own protocol test vectors, from the server's side: what a client sends is decoded to what
+//! the vector says, and what a vector's client reads is what we write.
+
+mod support;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use serde_json::Value as Json;
+use support::{comparable, service, value};
+use wire::{Members, Protocol, Router, Value, decode_request, encode_response};
+
+const INPUT: &str = include_str!("vectors/botocore-rest-json-input.json");
+const OUTPUT: &str = include_str!("vectors/botocore-rest-json-output.json");
+
+/// Cases that are about something else than a message's form, each with the reason.
+const LEFT_OUT: &[(&str, &str)] = &[
+    (
+        "RestJsonHostWithPath",
+        "a path in the endpoint is the client's own",
+    ),
+    (
+        "RestJsonHttpPrefixHeadersAreNotPresent",
+        "an empty map is nothing on the wire",
+    ),
+    (
+        "RestJsonOmitsEmptyListQueryValues",
+        "an empty list is nothing on the wire",
+    ),
+    (
+        "SDKAppliedContentEncoding_restJson1",
+        "compressed requests are not spoken",
+    ),
+    (
+        "SDKAppendedGzipAfterProvidedEncoding_restJson1",
+        "compressed requests are not spoken",
+    ),
+    (
+        "RestJsonQueryIdempotencyTokenAutoFill",
+        "the client makes the token up",
+    ),
+    (
+        "RestJsonQueryParamsStringListMap",
+        "a server's map has the named parameters too",
+    ),
+    (
+        "RestJsonQueryPrecedence",
+        "what wins is the client's choice",
+    ),
+    (
+        "RestJsonHttpWithEmptyStructurePayload",
+        "the client sends {} for nothing",
+    ),
+    (
+        "RestJsonHttpWithHeadersButNoPayload",
+        "the client sends {} for nothing",
+    ),
+    (
+        "RestJsonDateTimeWithNegativeOffset",
+        "offsets are read and never written",
+    ),
+    (
+        "RestJsonDateTimeWithPositiveOffset",
+        "offsets are read and never written",
+    ),
+];
+
+fn left_out(id: &str) -> bool {
+    LEFT_OUT.iter().any(|(name, _)| *name == id)
+}
+
+fn cases(text: &str) -> Vec<(Json, Json)> {
+    let suites: Vec<Json> = serde_json::from_str(text).unwrap();
+    let mut out = Vec::new();
+    for suite in suites {
+        for case in suite["cases"].as_array().unwrap() {
+            out.push((suite["shapes"].clone(), case.clone()));
+        }
+    }
+    out
+}
+
+#[test]
+fn requests_are_decoded_as_the_vectors_say() {
+    let mut wrong = Vec::new();
+    let mut ran = 0;
+    for (shapes, case) in cases(INPUT) {
+        let id = case["id"].as_str().unwrap();
+        if left_out(id) {
+            continue;
+        }
+        ran += 1;
+        if let Err(what) = check_input(&shapes, &case) {
+            wrong.push(format!("{id}: {what:.900}"));
+        }
+    }
+    println!("{ran} input vectors");
+    assert!(
+        wrong.is_empty(),
+        "{} of {ran} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+fn check_input(shapes: &Json, case: &Json) -> Result<(), String> {
+    let service = service(shapes, &case["given"]);
+    let operation = &service.operations[0];
+    let sent = &case["serialized"];
+    let mut request = Request::builder()
+        .method(sent["method"].as_str().unwrap_or("POST"))
+        .uri(sent["uri"].as_str().unwrap());
+    for (name, text) in sent["headers"].as_object().into_iter().flatten() {
+        request = request.header(name, text.as_str().unwrap());
+    }
+    let body = Bytes::from(sent["body"].as_str().unwrap_or_default().to_owned());
+    let (parts, ()) = request.body(()).map_err(|e| e.to_string())?.into_parts();
+    let router = Router::new(&[service]);
+    let route = router.route(&parts).map_err(|e| e.to_string())?;
+    let found = decode_request(
+        Protocol::RestJson1,
+        service,
+        operation,
+        &route.labels,
+        &parts,
+        &body,
+    )
+    .map_err(|e| e.to_string())?;
+    let expected = match operation.input {
+        Some(input) => value(service, input, &case["params"]),
+        None => Value::Structure(Members::default()),
+    };
+    let (found, expected) = (comparable(&found), comparable(&expected));
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("\n   found    {found}\n   expected {expected}"))
+}
+
+#[test]
+fn answers_are_encoded_as_the_vectors_say() {
+    let mut wrong = Vec::new();
+    let mut ran = 0;
+    for (shapes, case) in cases(OUTPUT) {
+        let id = case["id"].as_str().unwrap();
+        if left_out(id) || case.get("result").is_none() {
+            continue;
+        }
+        ran += 1;
+        if let Err(what) = check_output(&shapes, &case) {
+            wrong.push(format!("{id}: {what:.900}"));
+        }
+    }
+    println!("{ran} output vectors");
+    assert!(
+        wrong.is_empty(),
+        "{} of {ran} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+fn check_output(shapes: &Json, case: &Json) -> Result<(), String> {
+    let service = service(shapes, &case["given"]);
+    let operation = &service.operations[0];
+    let output = operation
+        .output
+        .map(|output| value(service, output, &case["result"]));
+    let written = encode_response(Protocol::RestJson1, service, operation, output, "id");
+    let expected = &case["response"];
+    if u64::from(written.status().as_u16()) != expected["status_code"].as_u64().unwrap() {
+        return Err(format!("status {}", written.status()));
+    }
+    for (name, text) in expected["headers"].as_object().into_iter().flatten() {
+        if name.eq_ignore_ascii_case("content-length") {
+            continue; // The HTTP server writes it.
+        }
+        let found = written.headers().get(name).map(|v| v.to_str().unwrap());
+        if found != text.as_str() {
+            return Err(format!("header {name}: {found:?}, expected {text}"));
+        }
+    }
+    same_body(&written, expected["body"].as_str().unwrap_or_default())
+}
+
+/// JSON is compared as JSON. Members that are null for a client that skips them, and what only
+/// clients have to tolerate, are not written.
+fn same_body(written: &Response<Bytes>, expected: &str) -> Result<(), String> {
+    let found = std::str::from_utf8(written.body()).unwrap();
+    let (Ok(found_json), Ok(expected_json)) = (
+        serde_json::from_str::<Json>(found),
+        serde_json::from_str::<Json>(expected),
+    ) else {
+        // A client reads no members from nothing as well as from an empty object.
+        return if found == expected || (found == "{}" && expected.is_empty()) {
+            Ok(())
+        } else {
+            Err(format!("body {found}, expected {expected}"))
+        };
+    };
+    let (found, expected) = (tolerant(&found_json), tolerant(&expected_json));
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("body {found}, expected {expected}"))
+    }
+}
+
+fn tolerant(json: &Json) -> Json {
+    match json {
+        Json::Object(entries) => Json::Object(
+            entries
+                .iter()
+                .filter(|(key, value)| !value.is_null() && *key != "__type")
+                .map(|(key, value)| (key.clone(), tolerant(value)))
+                .collect(),
+        ),
+        Json::Array(items) => Json::Array(items.iter().map(tolerant).collect()),
+        Json::Number(number) => number.as_f64().map_or(json.clone(), Json::from),
+        other => other.clone(),
+    }
+}
