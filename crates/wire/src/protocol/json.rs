@@ -228,7 +228,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
         match i64::try_from(value) {
             Ok(value) => self.visit_i64(value),
-            Err(_) => self.refuse("NUMBER_VALUE"),
+            #[allow(clippy::cast_precision_loss)]
+            Err(_) => self.visit_f64(value as f64),
         }
     }
 
@@ -340,7 +341,8 @@ fn write(
         (Value::Boolean(value), _) => out.extend_from_slice(value.to_string().as_bytes()),
         (Value::Integer(value), _) => out.extend_from_slice(value.to_string().as_bytes()),
         (Value::Float(value), _) if value.is_finite() => {
-            out.extend_from_slice(value.to_string().as_bytes());
+            // Writing to a vector cannot fail, and the number is one of JSON's.
+            let _ = serde_json::to_writer(out, value);
         }
         (Value::Float(value), _) => write_str(&text::print_float(*value), out),
         (Value::String(value), _) => write_str(value, out),

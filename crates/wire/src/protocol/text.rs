@@ -102,7 +102,7 @@ pub fn print_float(value: f64) -> String {
         v if v.is_nan() => "NaN".to_owned(),
         v if v.is_infinite() && v > 0.0 => "Infinity".to_owned(),
         v if v.is_infinite() => "-Infinity".to_owned(),
-        v => v.to_string(),
+        v => serde_json::Number::from_f64(v).map_or_else(String::new, |n| n.to_string()),
     }
 }
 

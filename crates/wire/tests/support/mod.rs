@@ -160,6 +160,10 @@ fn leak(text: &str) -> &'static str {
     Box::leak(text.to_owned().into_boxed_str())
 }
 
+#[allow(
+    dead_code,
+    reason = "not every test that includes this module reads vectors"
+)]
 /// A vector's plain JSON as a value of a shape: blobs are text there and timestamps seconds.
 pub fn value(service: &Service, id: u16, json: &Json) -> Value {
     if json.is_null() {
