@@ -12,7 +12,7 @@ use crate::schema::TimestampFormat;
 pub fn parse(format: TimestampFormat, text: &str) -> Option<Timestamp> {
     match format {
         TimestampFormat::EpochSeconds => from_epoch_seconds(text.parse().ok()?),
-        TimestampFormat::Iso8601 => text.parse().ok(),
+        TimestampFormat::Iso8601 => parse_rfc3339(text),
         TimestampFormat::Rfc822 => parse_rfc822(text),
     }
 }
@@ -89,6 +89,18 @@ fn digits(out: &mut String, number: u16) {
     }
 }
 
+/// Of all that ISO 8601 allows, the one form that AWS takes: `2024-05-01T09:30:00[.123]Z`.
+fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    let bytes = text.as_bytes();
+    let punctuated = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')]
+        .iter()
+        .all(|(at, mark)| bytes.get(*at) == Some(mark));
+    if !punctuated || !text.ends_with('Z') || text.contains(['[', ',']) {
+        return None;
+    }
+    text.parse().ok()
+}
+
 fn parse_rfc822(text: &str) -> Option<Timestamp> {
     let stem = text.strip_suffix(" GMT")?;
     let (whole, nanos) = match stem.rsplit_once('.') {
@@ -141,9 +153,13 @@ mod tests {
         let check = |format, text| assert_eq!(parse(format, text), Some(at), "{text}");
         check(TimestampFormat::Rfc822, "Wed, 01 May 2024 09:30:00 GMT");
         check(TimestampFormat::Iso8601, "2024-05-01T09:30:00Z");
-        check(TimestampFormat::Iso8601, "2024-05-01T11:30:00+02:00");
         check(TimestampFormat::EpochSeconds, "1714555800");
         assert_eq!(parse(TimestampFormat::EpochSeconds, "1e300"), None);
         assert_eq!(parse(TimestampFormat::Rfc822, "yesterday"), None);
+        assert_eq!(
+            parse(TimestampFormat::Iso8601, "2024-05-01T11:30:00+02:00"),
+            None
+        );
+        assert_eq!(parse(TimestampFormat::Iso8601, "20240501T093000Z"), None);
     }
 }

@@ -233,9 +233,7 @@ impl Constraint<'_> {
         match self {
             Self::Values(values) => values.contains(&text),
             Self::Pattern(pattern) => pattern.matches(text),
-            // AWS counts UTF-16 units in Java's strings.
-            Self::Length { .. } if text.is_ascii() => self.within(text.len()),
-            Self::Length { .. } => self.within(text.encode_utf16().count()),
+            Self::Length { .. } => self.within(text.chars().count()),
             Self::Range { .. } => true,
         }
     }

@@ -19,10 +19,12 @@ pub fn decode_structure(
     structure: &Structure,
     body: &[u8],
 ) -> Result<Members, Error> {
-    run(Seed::new(service, Target::Members(structure)), body).map(|value| match value {
-        Value::Structure(members) => members,
-        _ => Members::new(structure.members.len()),
-    })
+    match run(Seed::new(service, Target::Members(structure)), body)? {
+        Value::Structure(members) => Ok(members),
+        _ => Err(Error::serialization(
+            "null can not be converted to a Structure",
+        )),
+    }
 }
 
 /// Reads a value of any shape.
@@ -303,6 +305,7 @@ impl Seed<'_> {
         mut map: A,
     ) -> Result<Value, A::Error> {
         let mut members = Members::new(structure.members.len());
+        let mut unknown = 0;
         while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
             let found = structure
                 .members
@@ -310,6 +313,8 @@ impl Seed<'_> {
                 .position(|m| m.wire() == key && m.location == Location::Body);
             let Some(index) = found else {
                 map.next_value::<serde::de::IgnoredAny>()?;
+                // Some clients say which type they mean; that is no member.
+                unknown += usize::from(key != "__type");
                 continue;
             };
             let member = &structure.members[index];
@@ -319,11 +324,14 @@ impl Seed<'_> {
                 value => members.set(index, value),
             }
         }
-        if structure.union && members.count() != 1 {
+        let set = members.count() + unknown;
+        if structure.union && set != 1 {
             return Err(A::Error::custom(format_args!(
-                "A union must have exactly one member set, and {} are",
-                members.count()
+                "A union must have exactly one member set, and {set} are"
             )));
+        }
+        if structure.union && unknown > 0 {
+            return Err(A::Error::custom("A union has a member that is unknown"));
         }
         Ok(Value::Structure(members))
     }

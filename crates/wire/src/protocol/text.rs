@@ -24,7 +24,12 @@ pub fn base64_encode(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
+/// Padding is whole or not there at all.
 pub fn base64_decode(text: impl AsRef<[u8]>) -> Option<Bytes> {
+    let text = text.as_ref();
+    if text.ends_with(b"=") && !text.len().is_multiple_of(4) {
+        return None;
+    }
     BASE64.decode(text).ok().map(Bytes::from)
 }
 

@@ -1,16 +1,14 @@
 //! AWS's own protocol test vectors, from the server's side: what a client sends is decoded to what
 //! the vector says, and what a vector's client reads is what we write.
 
-mod support;
-
+use crate::support::{comparable, service, value};
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::Value as Json;
-use support::{comparable, service, value};
 use wire::{Members, Protocol, Router, Value, decode_request, encode_response};
 
-const INPUT: &str = include_str!("vectors/botocore-rest-json-input.json");
-const OUTPUT: &str = include_str!("vectors/botocore-rest-json-output.json");
+const INPUT: &str = include_str!("../vectors/botocore-rest-json-input.json");
+const OUTPUT: &str = include_str!("../vectors/botocore-rest-json-output.json");
 
 /// Cases that are about something else than a message's form, each with the reason.
 const LEFT_OUT: &[(&str, &str)] = &[

@@ -1,12 +1,10 @@
 //! Whatever is written is read back the same, and nothing that arrives makes us panic.
 
-mod support;
-
+use crate::support::{comparable, service};
 use bytes::Bytes;
 use http::Request;
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value as Json, json};
-use support::{comparable, service};
 use wire::{
     Call, Context, Labels, Map, Members, Protocol, Router, Value, decode_request, encode_response,
     events::url,

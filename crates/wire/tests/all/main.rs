@@ -1,0 +1,9 @@
+//! What the wire promises, one file a subject, in one binary.
+
+mod lambda_api;
+mod malformed;
+mod round_trip;
+mod sigv4;
+mod support;
+mod url_events;
+mod vectors;
