@@ -122,8 +122,8 @@ pub(super) struct Connection {
     send_window: u32,
     send_window_max: u32,
     send_window_shift: u8,
-    /// Sequence and acknowledgement of the segment that last set the window.
-    window_from: (u32, u32),
+    /// Sequence number of the segment that last set the window.
+    window_from: u32,
     /// What the host sent, from `send_unacked` on.
     to_environment: VecDeque<u8>,
     host_end: End,
@@ -171,7 +171,7 @@ impl Connection {
             send_window: u32::from(syn.window),
             send_window_max: u32::from(syn.window),
             send_window_shift: syn.window_scale.unwrap_or(0),
-            window_from: (syn.seq, initial),
+            window_from: syn.seq,
             to_environment: VecDeque::new(),
             host_end: End::Open,
             fin_acknowledged: false,
@@ -352,8 +352,9 @@ impl Connection {
                 self.retransmit_first(step);
             }
         }
-        let (seq, ack) = self.window_from;
-        if before(seq, segment.seq) || (seq == segment.seq && !before(segment.ack, ack)) {
+        // Also with an acknowledgement on a repeated segment, or the window would move with it.
+        let fresh = before(self.window_from, segment.seq);
+        if newly > 0 || fresh || (self.window_from == segment.seq && window > self.send_window) {
             if self.send_window == 0 && window > 0 {
                 self.backoff = 0;
                 self.timer = None;
@@ -361,7 +362,7 @@ impl Connection {
             }
             self.send_window = window;
             self.send_window_max = self.send_window_max.max(window);
-            self.window_from = (segment.seq, segment.ack);
+            self.window_from = segment.seq;
         }
         true
     }
@@ -598,9 +599,12 @@ impl Connection {
         let shift = if self.window_scaling { WINDOW_SHIFT } else { 0 };
         let told = self.receive_edge.wrapping_sub(self.receive_next) as usize;
         let room = buffer_max.saturating_sub(self.to_host.len()).max(told);
-        // Rounded up to the scale's steps, so that the edge never moves left.
-        let window = room.div_ceil(1 << shift).min(0xffff);
-        self.receive_edge = self.receive_next.wrapping_add((window as u32) << shift);
+        // Rounded down to the scale's steps: rounded up, it would creep on with every segment.
+        let window = (room >> shift).min(0xffff);
+        let edge = self.receive_next.wrapping_add((window as u32) << shift);
+        if before(self.receive_edge, edge) {
+            self.receive_edge = edge;
+        }
         Outgoing {
             seq,
             ack: self.receive_next,
@@ -676,3 +680,6 @@ fn slices(ring: &VecDeque<u8>, from: usize, len: usize) -> [&[u8]; 2] {
         &second[from.saturating_sub(split)..end.saturating_sub(split)],
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,7 +102,7 @@ fn http(to: SocketAddr, method: &str, path: &str, body: &[u8]) -> std::io::Resul
     Ok(answer.split_off(split + 4))
 }
 
-fn hello(to: SocketAddr) -> std::io::Result<Vec<u8>> {
+pub fn hello(to: SocketAddr) -> std::io::Result<Vec<u8>> {
     http(to, "GET", "/hello", b"")
 }
 

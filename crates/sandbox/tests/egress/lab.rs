@@ -1,10 +1,11 @@
 //! The namespaces of a test: `platform` (where the process is), `world`, and one per environment.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     net::Ipv4Addr,
     os::fd::AsRawFd,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -40,12 +41,13 @@ pub enum Setup {
 
 impl Setup {
     pub fn to_run() -> Vec<Setup> {
-        let user_only = std::env::var_os("EGRESS_AS_USER").is_some();
-        if user_only {
-            vec![Setup::User]
-        } else {
-            vec![Setup::RootTun, Setup::RootPacket, Setup::User]
+        if is_root() {
+            return vec![Setup::RootTun, Setup::RootPacket, Setup::User];
         }
+        for setup in [Setup::RootTun, Setup::RootPacket] {
+            println!("egress::{} does not run: it needs root", setup.name());
+        }
+        vec![Setup::User]
     }
 
     pub fn name(self) -> &'static str {
@@ -58,17 +60,13 @@ impl Setup {
 
     /// Becomes who the tests run as. The process has one thread.
     pub fn enter(self) -> io::Result<()> {
-        // SAFETY: geteuid cannot fail and takes nothing.
-        let root = unsafe { libc::geteuid() } == 0;
-        match self {
-            Setup::User => become_user(root)?,
-            _ if root => {}
-            _ => return Err(io::Error::other("this needs root")),
+        if self == Setup::User {
+            become_user()?;
         }
         unshare(libc::CLONE_NEWNET)
     }
 
-    fn create_device(self) -> io::Result<Device> {
+    pub fn create_device(self) -> io::Result<Device> {
         match self {
             Setup::RootTun => {
                 use std::os::unix::fs::OpenOptionsExt;
@@ -85,11 +83,16 @@ impl Setup {
     }
 }
 
-fn become_user(root: bool) -> io::Result<()> {
+fn is_root() -> bool {
+    // SAFETY: geteuid cannot fail and takes nothing.
+    unsafe { libc::geteuid() == 0 }
+}
+
+fn become_user() -> io::Result<()> {
     const NOBODY: libc::uid_t = 65_534;
     // SAFETY: these take numbers, and a null pointer for a list of length zero.
     let (uid, gid) = unsafe {
-        if root {
+        if is_root() {
             check(libc::setgroups(0, std::ptr::null()))?;
             check(libc::setresgid(NOBODY, NOBODY, NOBODY))?;
             check(libc::setresuid(NOBODY, NOBODY, NOBODY))?;
@@ -99,9 +102,9 @@ fn become_user(root: bool) -> io::Result<()> {
         (libc::geteuid(), libc::getegid())
     };
     unshare(libc::CLONE_NEWUSER)?;
-    std::fs::write("/proc/self/setgroups", "deny")?;
-    std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-    std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
 }
 
 pub struct Lab {
@@ -109,6 +112,7 @@ pub struct Lab {
     pub runtime: tokio::runtime::Runtime,
     pub shared: Arc<EgressShared>,
     pub world: Arc<world::Seen>,
+    files: Files,
 }
 
 impl Lab {
@@ -119,15 +123,14 @@ impl Lab {
         join(&netlink, &world.netns);
         world.go.send(()).expect("the world waits");
         let world = world.seen.recv().expect("the world's servers");
-        let resolv_conf = std::env::temp_dir().join(format!("egress-{}.conf", std::process::id()));
-        std::fs::write(&resolv_conf, format!("nameserver {WORLD}\n")).expect("resolv.conf");
+        let files = Files::new();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .expect("a runtime");
         let config = EgressConfig {
-            resolv_conf,
+            resolv_conf: files.path("host.conf"),
             ..EgressConfig::default()
         };
         let shared = EgressShared::new(config).expect("the shared part");
@@ -136,17 +139,18 @@ impl Lab {
             runtime,
             shared,
             world,
+            files,
         }
     }
 
     pub fn environment(&self, policy: NetworkPolicy) -> Environment<'_> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (made, device) = mpsc::channel();
-        let setup = self.setup;
+        let (setup, resolv_conf) = (self.setup, self.files.path("environment.conf"));
         let thread = thread::spawn(move || {
             unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS).expect("an environment's namespaces");
             up(&Netlink::open().expect("netlink"), "lo");
-            mount_resolv_conf();
+            mount_resolv_conf(&resolv_conf);
             made.send(setup.create_device()).expect("the lab waits");
             queue.into_iter().for_each(|job| job());
         });
@@ -168,6 +172,30 @@ impl Lab {
             assert!(Instant::now() < deadline, "{what} did not happen");
             thread::sleep(Duration::from_millis(2));
         }
+    }
+}
+
+/// The host's and the environments' `resolv.conf`, in a directory that goes with the lab.
+struct Files(PathBuf);
+
+impl Files {
+    fn new() -> Files {
+        let files = Files(std::env::temp_dir().join(format!("egress-{}", std::process::id())));
+        fs::create_dir_all(&files.0).expect("a directory");
+        let host = format!("nameserver {WORLD}\n");
+        fs::write(files.path("host.conf"), host).expect("the host's resolv.conf");
+        fs::write(files.path("environment.conf"), RESOLV_CONF).expect("the environment's");
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -356,9 +384,7 @@ pub fn index(name: &str) -> u32 {
 }
 
 /// Gives this thread's mount namespace an environment's `/etc/resolv.conf`.
-fn mount_resolv_conf() {
-    let path = std::env::temp_dir().join(format!("egress-env-{}.conf", std::process::id()));
-    std::fs::write(&path, RESOLV_CONF).expect("resolv.conf");
+fn mount_resolv_conf(path: &Path) {
     let path = std::ffi::CString::new(path.to_str().expect("UTF-8")).expect("a path");
     let none = std::ptr::null();
     // SAFETY: all strings are C strings that outlive the calls.
@@ -382,6 +408,12 @@ fn mount_resolv_conf() {
         ))
         .expect("bound");
     }
+}
+
+/// Enters a new network namespace for good; the file keeps it.
+pub fn new_netns() -> File {
+    unshare(libc::CLONE_NEWNET).expect("a namespace");
+    File::open("/proc/thread-self/ns/net").expect("its file")
 }
 
 pub fn unshare(flags: libc::c_int) -> io::Result<()> {

@@ -2,8 +2,7 @@
 //! a world with servers, the platform's host, and environments. Nothing outside of them is
 //! touched. Everything runs three times: as root with a TUN device, as root with a packet socket,
 //! and as an ordinary user in a user namespace with whatever that user gets. Started by an ordinary
-//! user, only the last can be had, and the others fail by name unless `EGRESS_AS_USER=1` says that
-//! this is known.
+//! user, only the last can be had, and it says so.
 //!
 //! A harness of its own, because namespaces are entered by threads and a user namespace only by a
 //! process with one thread. Arguments are parts of test names; `--measure` prints figures instead.
