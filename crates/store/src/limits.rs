@@ -21,8 +21,6 @@ pub const BUSY_WAIT: Duration = Duration::from_secs(5);
 pub const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// The write-ahead log is cut back to this size after a checkpoint.
 pub const WAL_BYTES_KEPT: i64 = 64 << 20;
-/// Writers and readers wait this long for a PostgreSQL server that has just gone away.
-pub const OUTAGE_BORNE: Duration = Duration::from_secs(10);
 /// How long a connection to PostgreSQL may take, unless its URL says otherwise.
 pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// A PostgreSQL server that says nothing for this long is taken for gone. Longer than the

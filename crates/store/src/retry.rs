@@ -15,7 +15,7 @@ pub(crate) enum Verdict {
 }
 
 const BATCH_ATTEMPTS: u32 = 3;
-const ALONE_ATTEMPTS: u32 = 12;
+const ALONE_ATTEMPTS: u32 = 40;
 const RECONNECTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(100);

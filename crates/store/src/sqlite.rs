@@ -5,6 +5,8 @@
 //! covers. Other processes may have the same file open; they wait for each other.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,11 +51,20 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Readable by our user alone; SQLite gives the log beside it the same mode.
+    fn create(&self) -> Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        options.open(&self.file).map(drop).map_err(Error::io)
+    }
+}
+
 impl Connector for Sqlite {
     fn connect(&self, role: Role) -> Result<Box<dyn Connection>> {
-        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         if role == Role::Writer {
-            flags |= OpenFlags::SQLITE_OPEN_CREATE;
+            self.create()?;
         }
         let raw = rusqlite::Connection::open_with_flags(&self.file, flags).map_err(error)?;
         configure(&raw, role, self.bytes_max).map_err(error)?;

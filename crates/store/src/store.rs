@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -16,7 +17,7 @@ use crate::postgres::Postgres;
 use crate::queue::{Entry, queue};
 use crate::sqlite::Sqlite;
 use crate::tx::{ReadTx, Tx};
-use crate::writer::Counters;
+use crate::writer::{Counters, Turn};
 use crate::{reader, writer};
 
 /// Where the store is and how much it may take.
@@ -28,6 +29,8 @@ pub struct StoreConfig {
     pub readers: usize,
     /// Connections that write at once; SQLite has always one.
     pub postgres_writers: usize,
+    /// How long transactions wait for a PostgreSQL server that has just gone away.
+    pub postgres_outage_borne: Duration,
     /// The largest the SQLite file may become; unlimited when not given.
     pub sqlite_bytes_max: Option<u64>,
 }
@@ -37,7 +40,8 @@ impl StoreConfig {
         Self {
             location: location.into(),
             readers: 4,
-            postgres_writers: 2,
+            postgres_writers: 4,
+            postgres_outage_borne: Duration::from_secs(10),
             sqlite_bytes_max: None,
         }
     }
@@ -162,7 +166,10 @@ where
 fn connector(config: &StoreConfig) -> Result<Arc<dyn Connector>> {
     let location = &config.location;
     if location.starts_with("postgres://") || location.starts_with("postgresql://") {
-        return Ok(Arc::new(Postgres::at(location)?));
+        return Ok(Arc::new(Postgres::at(
+            location,
+            config.postgres_outage_borne,
+        )?));
     }
     Ok(Arc::new(Sqlite::in_directory(
         Path::new(location),
@@ -187,12 +194,13 @@ impl Shared {
         let (writes, to_write) = queue(limits::WAITING_MAX);
         let (reads, to_read) = queue(limits::WAITING_MAX);
         let counters = Arc::new(Counters::default());
+        let turn = Arc::new(Turn::default());
         let mut threads = Vec::new();
         for _ in 0..connector.writers(config) {
             let session = Session::new(connector.clone(), Role::Writer);
-            let (queue, counters) = (to_write.clone(), counters.clone());
+            let (queue, counters, turn) = (to_write.clone(), counters.clone(), turn.clone());
             threads.push(thread("store-writer", move || {
-                writer::run(session, &queue, &counters)
+                writer::run(session, &queue, &counters, &turn)
             })?);
         }
         for _ in 0..config.readers.max(1) {

@@ -3,8 +3,8 @@
 //! Each closure runs in a savepoint, so one that fails rolls back alone. No answer leaves before
 //! the commit, not even an error: it may rest on what an earlier closure of the batch wrote.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
 use crate::engine::{CommitFault, Session};
@@ -24,16 +24,21 @@ pub(crate) struct Counters {
     pub reads: AtomicU64,
 }
 
-pub(crate) fn run(mut session: Session, queue: &Exit, counters: &Arc<Counters>) {
+/// The writers of one store run beside each other until they conflict: what has to be run again
+/// runs while the others stand aside, so they cannot undo each other forever.
+pub(crate) type Turn = RwLock<()>;
+
+pub(crate) fn run(mut session: Session, queue: &Exit, counters: &Counters, turn: &Turn) {
     let mut tidy = true;
     loop {
         match queue.next((!tidy).then_some(limits::IDLE_AFTER)) {
             Next::Job(job) => {
-                Batch {
+                let mut batch = Batch {
                     session: &mut session,
                     counters,
-                }
-                .settle(vec![job], Some(queue));
+                    turn,
+                };
+                batch.settle(vec![job], Some(queue));
                 tidy = false;
             }
             Next::Quiet => {
@@ -50,13 +55,15 @@ type Jobs = Vec<Box<dyn Job>>;
 struct Batch<'a> {
     session: &'a mut Session,
     counters: &'a Counters,
+    turn: &'a Turn,
 }
 
 impl Batch<'_> {
     /// Runs the jobs, and more from the queue, until each has an answer.
     fn settle(&mut self, mut jobs: Jobs, mut queue: Option<&Exit>) {
         for attempt in 0.. {
-            let fault = match self.attempt(&mut jobs, queue.take()) {
+            let result = self.take_turn(&mut jobs, queue.take());
+            let fault = match result {
                 Ok(()) => return answer(jobs, &Ok(())),
                 Err(CommitFault::Undone(fault)) => fault,
                 Err(CommitFault::Unknown(error)) => {
@@ -75,6 +82,17 @@ impl Batch<'_> {
                 Verdict::GiveUp => return answer(jobs, &Err(fault.error)),
             }
             self.counters.repeats.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn take_turn(&mut self, jobs: &mut Jobs, queue: Option<&Exit>) -> Result<(), CommitFault> {
+        let turn = self.turn;
+        if queue.is_some() {
+            let _beside = turn.read().unwrap_or_else(PoisonError::into_inner);
+            self.attempt(jobs, queue)
+        } else {
+            let _alone = turn.write().unwrap_or_else(PoisonError::into_inner);
+            self.attempt(jobs, None)
         }
     }
 

@@ -25,12 +25,13 @@ const MISSING: &str = "there is no PostgreSQL for the tests: install PostgreSQL 
 /// The shell that holds a scratch server: one word a line in, `done` or `failed` out.
 const KEEPER: &str = r#"
 bin=$1 dir=$2 pid=
+alive() { grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
 start() {
     "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=on \
         -c shared_buffers=32MB -c max_connections=100 </dev/null >>"$dir/log" 2>&1 &
     pid=$!
     until grep -qs '^ready' "$dir/data/postmaster.pid"; do
-        kill -0 "$pid" 2>/dev/null || return 1
+        alive "$pid" || return 1
         sleep 0.02
     done
 }
@@ -38,9 +39,14 @@ stop() { kill -INT "$pid"; wait "$pid"; pid=; }
 crash() {
     # Stopped first, so that no child is made between the list and the signal.
     kill -STOP "$pid"
-    kill -KILL $(cat "/proc/$pid/task/$pid/children") "$pid"
-    wait "$pid"
+    children=$(cat "/proc/$pid/task/$pid/children")
+    kill -KILL $children "$pid"
+    wait "$pid" 2>/dev/null
     pid=
+    # The server does not start again while one of them still holds its shared memory.
+    for child in $children; do
+        while alive "$child"; do sleep 0.01; done
+    done
 }
 while read -r word; do
     "$word" && echo done || echo failed

@@ -5,17 +5,19 @@
 //! themselves: they wait for the next statement and share its round trip.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{SimpleQueryMessage, Statement};
+use futures_util::TryStreamExt;
+use tokio_postgres::Statement;
 
 use super::error::{classify, lost};
+use super::mark::{self, Mark};
 use super::server::{Server, Wire};
 use super::types::{Bound, Read};
 use crate::engine::{CommitFault, Connection};
-use crate::error::{Error, Fault, Reach, Result};
+use crate::error::{Cause, Error, Fault, Reach, Result};
 use crate::limits;
 use crate::sql::{self, Dialect};
 use crate::value::{Row, Value};
@@ -23,8 +25,8 @@ use crate::value::{Row, Value};
 /// Any number of ours: who changes the schema holds this advisory lock.
 const SCHEMA_LOCK: i64 = 0x6c61_6d62_656e_7401;
 
-const BEGIN_WRITE: &str =
-    "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT pg_current_xact_id()::text AS transaction";
+const SETTLE_PAUSE: Duration = Duration::from_millis(20);
+const CLOSE_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) struct Link {
     server: Arc<Server>,
@@ -32,8 +34,7 @@ pub(super) struct Link {
     statements: HashMap<String, Prepared>,
     /// Boundaries that were not sent yet.
     pending: String,
-    /// The server's number of the transaction, to ask for its fate if the commit's answer is lost.
-    transaction: Option<u64>,
+    mark: Mark,
 }
 
 #[derive(Clone)]
@@ -50,7 +51,7 @@ impl Link {
             wire,
             statements: HashMap::new(),
             pending: String::new(),
-            transaction: None,
+            mark: Mark::new()?,
         })
     }
 
@@ -77,8 +78,7 @@ impl Link {
             .runtime
             .block_on(async { tokio::time::timeout(limits::ANSWER_WAIT, exchange).await });
         let (before, answer) = answers.map_err(|_| lost())?;
-        let before = before.map_err(classify)?;
-        self.transaction = transaction(&before).or(self.transaction);
+        before.map_err(classify)?;
         answer.map_err(classify)
     }
 
@@ -110,61 +110,50 @@ impl Link {
         Ok(prepared)
     }
 
-    /// What became of a transaction whose commit was not answered.
+    /// Finds out what became of a transaction whose commit was not answered.
     fn settle(&mut self, error: Error) -> Result<(), CommitFault> {
         let unknown = |error| {
-            CommitFault::Unknown(Error::CommitUnknown {
-                source: Arc::new(error),
-            })
+            let source: Cause = Arc::new(error);
+            CommitFault::Unknown(Error::CommitUnknown { source })
         };
-        let Some(transaction) = self.transaction else {
-            return Err(unknown(error));
-        };
-        let timeline = self.disconnect();
         let began = Instant::now();
-        while began.elapsed() < limits::OUTAGE_BORNE {
-            let wire = self.server.reach().map_err(unknown)?;
-            // A replica that took over counts its transactions by itself.
-            if timeline.as_ref() != Some(&wire.timeline) {
-                break;
-            }
-            self.wire = Some(wire);
-            match self.fate(transaction) {
-                Ok(Some(fate)) if fate == "committed" => return Ok(()),
-                Ok(Some(fate)) if fate == "aborted" => {
-                    return Err(CommitFault::Undone(Fault::new(
-                        Reach::Transaction,
-                        busy(error),
-                    )));
+        while began.elapsed() < self.server.outage_borne {
+            self.disconnect();
+            self.wire = Some(self.server.reach().map_err(unknown)?);
+            self.later(&self.mark.insert());
+            match self.flush() {
+                Ok(()) => {
+                    let undone = Error::Busy {
+                        source: Arc::new(error),
+                    };
+                    return Err(CommitFault::Undone(Fault::new(Reach::Transaction, undone)));
                 }
-                // The old session has not noticed yet that we are gone, or the new one is too.
-                Ok(Some(_)) | Err(_) => std::thread::sleep(Duration::from_millis(20)),
-                Ok(None) => break,
+                Err(Fault {
+                    error: Error::AlreadyExists { .. },
+                    ..
+                }) => return Ok(()),
+                // The old transaction is still under way, or the server went away again.
+                Err(_) => std::thread::sleep(SETTLE_PAUSE),
             }
         }
         Err(unknown(error))
     }
 
-    fn fate(&mut self, transaction: u64) -> Result<Option<String>, Fault> {
-        let sql = format!("SELECT pg_xact_status('{transaction}'::xid8) AS fate");
-        let answer = self.ask(async |client| client.simple_query(&sql).await)?;
-        Ok(field(&answer, "fate").map(str::to_owned))
-    }
-
-    /// Closes the connection in a way the server understands; gives its timeline.
-    fn disconnect(&mut self) -> Option<String> {
+    /// Closes the connection in a way the server understands.
+    fn disconnect(&mut self) {
         self.statements.clear();
         self.pending.clear();
-        let Wire {
+        let Some(Wire {
             runtime,
             client,
             connection,
-            timeline,
-        } = self.wire.take()?;
+        }) = self.wire.take()
+        else {
+            return;
+        };
         drop(client);
-        let _ = runtime
-            .block_on(async { tokio::time::timeout(Duration::from_millis(100), connection).await });
-        Some(timeline)
+        let closed = async { tokio::time::timeout(CLOSE_WAIT, connection).await };
+        let _ = runtime.block_on(closed);
     }
 }
 
@@ -180,8 +169,13 @@ impl Connection for Link {
     }
 
     fn begin_write(&mut self) -> Result<(), Fault> {
-        self.transaction = None;
-        self.later(BEGIN_WRITE);
+        if let Some(clear) = self.mark.clear(false) {
+            self.later(&clear);
+            self.flush()?;
+        }
+        self.mark.next();
+        self.later("BEGIN ISOLATION LEVEL SERIALIZABLE");
+        self.later(&self.mark.insert());
         Ok(())
     }
 
@@ -193,7 +187,9 @@ impl Connection for Link {
     /// Not SERIALIZABLE: its snapshot would be older than the wait for the lock.
     fn begin_schema(&mut self) -> Result<(), Fault> {
         self.later("BEGIN ISOLATION LEVEL READ COMMITTED");
+        self.later("SET LOCAL lock_timeout = 0");
         self.later(&format!("SELECT pg_advisory_xact_lock({SCHEMA_LOCK})"));
+        self.later(mark::TABLE);
         self.flush()
     }
 
@@ -241,8 +237,17 @@ impl Connection for Link {
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Fault> {
         let prepared = self.prepared(sql, params)?;
         let bound: Vec<Bound<'_>> = params.iter().map(Bound).collect();
-        let bound: Vec<&(dyn ToSql + Sync)> = bound.iter().map(|bound| bound as _).collect();
-        let rows = self.ask(async |client| client.query(&prepared.statement, &bound).await)?;
+        let rows = self.ask(async |client| {
+            let mut answer = pin!(client.query_raw(&prepared.statement, &bound).await?);
+            let mut rows = Vec::new();
+            while let Some(row) = answer.try_next().await? {
+                rows.push(row);
+                if rows.len() > limits::ROWS_MAX {
+                    break;
+                }
+            }
+            Ok(rows)
+        })?;
         if rows.len() > limits::ROWS_MAX {
             let reason = format!("it gives more than {} rows: {sql}", limits::ROWS_MAX);
             return Err(Fault::new(Reach::Statement, Error::Statement { reason }));
@@ -261,6 +266,15 @@ impl Connection for Link {
             .map_err(classify)
     }
 
+    fn idle(&mut self) {
+        if let Some(clear) = self.mark.clear(true) {
+            self.later(&clear);
+            if let Err(fault) = self.flush() {
+                tracing::debug!(error = %fault.error, "marks of commits were not cleared");
+            }
+        }
+    }
+
     fn script(&mut self, sql: &str) -> Result<(), Fault> {
         self.ask(async |client| client.batch_execute(sql).await)
     }
@@ -269,29 +283,11 @@ impl Connection for Link {
 async fn boundaries(
     client: &tokio_postgres::Client,
     sql: &str,
-) -> Result<Vec<SimpleQueryMessage>, tokio_postgres::Error> {
+) -> Result<(), tokio_postgres::Error> {
     if sql.is_empty() {
-        Ok(Vec::new())
+        Ok(())
     } else {
-        client.simple_query(sql).await
-    }
-}
-
-fn transaction(answer: &[SimpleQueryMessage]) -> Option<u64> {
-    field(answer, "transaction")?.parse().ok()
-}
-
-fn field<'a>(answer: &'a [SimpleQueryMessage], name: &str) -> Option<&'a str> {
-    answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.try_get(name).ok().flatten(),
-        _ => None,
-    })
-}
-
-/// The closures may simply run again.
-fn busy(error: Error) -> Error {
-    Error::Busy {
-        source: Arc::new(error),
+        client.batch_execute(sql).await
     }
 }
 

@@ -7,10 +7,12 @@
 
 mod error;
 mod link;
+mod mark;
 mod server;
 mod types;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::{Connection, Connector, Role};
 use crate::error::Result;
@@ -24,9 +26,9 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    pub fn at(url: &str) -> Result<Self> {
+    pub fn at(url: &str, outage_borne: Duration) -> Result<Self> {
         Ok(Self {
-            server: Arc::new(Server::at(url)?),
+            server: Arc::new(Server::at(url, outage_borne)?),
         })
     }
 }

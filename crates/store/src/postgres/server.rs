@@ -14,20 +14,21 @@ use crate::error::{Error, Result};
 use crate::limits;
 
 const OLDEST_VERSION: u32 = 150_000;
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE_MAX: Duration = Duration::from_millis(400);
 
-/// A new session: bounded statements, no hung transactions, and commits that are durable
-/// whatever the server's default is. Says the server's version, whether it syncs at all, and
-/// its timeline.
+/// A new session: bounded statements, deadlocks ended sooner than the server looks for them, no hung transactions, and commits that are durable
+/// whatever the server's default is. Says the server's version, and whether it syncs at all.
 const GREETING: &str = "SET statement_timeout = '30s'; \
      SET idle_in_transaction_session_timeout = '60s'; \
+     SET lock_timeout = '25ms'; \
      SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') = 'off'; \
-     SELECT current_setting('server_version_num') AS version, current_setting('fsync') AS fsync, \
-         left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline";
+     SELECT current_setting('server_version_num') AS version, current_setting('fsync') AS fsync";
 
 pub(super) struct Server {
     config: Config,
+    pub outage_borne: Duration,
     outage: Mutex<Outage>,
 }
 
@@ -36,12 +37,10 @@ pub(super) struct Wire {
     pub runtime: Runtime,
     pub client: Client,
     pub connection: JoinHandle<()>,
-    /// Changes when a replica takes over.
-    pub timeline: String,
 }
 
 impl Server {
-    pub fn at(url: &str) -> Result<Self> {
+    pub fn at(url: &str, outage_borne: Duration) -> Result<Self> {
         let mut config: Config = url
             .parse()
             .map_err(|error| refuse(format!("its PostgreSQL URL: {error}")))?;
@@ -60,18 +59,21 @@ impl Server {
         }
         Ok(Self {
             config,
+            outage_borne,
             outage: Mutex::new(Outage::NeverReached),
         })
     }
 
     /// Connects, waiting out a short outage.
     pub fn reach(&self) -> Result<Wire> {
+        let mut pause = PAUSE;
         loop {
             let result = self.connect();
             let outage = self.note(result.is_ok());
             match result {
-                Err(Error::Unavailable { .. }) if outage.is_borne(Instant::now()) => {
-                    std::thread::sleep(PAUSE);
+                Err(Error::Unavailable { .. }) if outage.is_borne(self.outage_borne) => {
+                    std::thread::sleep(pause);
+                    pause = (2 * pause).min(PAUSE_MAX);
                 }
                 other => return other,
             }
@@ -95,12 +97,11 @@ impl Server {
                 Ok((client, connection, greeting))
             })
             .map_err(|error| classify(error).error)?;
-        let timeline = check(&greeting)?;
+        check(&greeting)?;
         Ok(Wire {
             runtime,
             client,
             connection,
-            timeline,
         })
     }
 
@@ -125,17 +126,17 @@ enum Outage {
 }
 
 impl Outage {
-    fn is_borne(self, now: Instant) -> bool {
+    fn is_borne(self, borne: Duration) -> bool {
         match self {
             Self::NeverReached => false,
             Self::None => true,
-            Self::Since(began) => now.duration_since(began) < limits::OUTAGE_BORNE,
+            Self::Since(began) => began.elapsed() < borne,
         }
     }
 }
 
-/// Refuses a server that is too old; gives its timeline.
-fn check(greeting: &[SimpleQueryMessage]) -> Result<String> {
+/// Refuses a server that is too old.
+fn check(greeting: &[SimpleQueryMessage]) -> Result<()> {
     let row = greeting.iter().rev().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
@@ -151,7 +152,7 @@ fn check(greeting: &[SimpleQueryMessage]) -> Result<String> {
     if field("fsync") != Some("on") {
         tracing::warn!("this PostgreSQL runs with fsync off: a power failure loses data");
     }
-    Ok(field("timeline").unwrap_or_default().to_owned())
+    Ok(())
 }
 
 fn refuse(reason: String) -> Error {

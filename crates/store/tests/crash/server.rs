@@ -1,0 +1,134 @@
+//! The database server is killed, or restarted, while this process writes to it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use lambent_store::{Error, Store, StoreConfig};
+use testkit::postgres::Server;
+use tokio::sync::Notify;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use crate::{ledger, rounds};
+
+const WRITERS: i64 = 16;
+const WRITES_BETWEEN: u64 = 200;
+
+/// What became of the writes.
+#[derive(Default)]
+struct Fates {
+    acknowledged: HashSet<i64>,
+    refused: HashSet<i64>,
+    unknown: HashSet<i64>,
+}
+
+#[derive(Default)]
+struct Progress {
+    next: AtomicI64,
+    stop: AtomicBool,
+    acknowledged: AtomicU64,
+    moved: Notify,
+}
+
+impl Progress {
+    async fn more(&self, count: u64) {
+        let goal = self.acknowledged.load(Ordering::Relaxed) + count;
+        while self.acknowledged.load(Ordering::Relaxed) < goal {
+            self.moved.notified().await;
+        }
+    }
+}
+
+async fn load(store: Store, progress: Arc<Progress>, writer: i64) -> Fates {
+    let mut fates = Fates::default();
+    while !progress.stop.load(Ordering::Relaxed) {
+        let id = progress.next.fetch_add(1, Ordering::Relaxed);
+        match store
+            .write(move |tx| ledger::enter(tx, id, writer, None))
+            .await
+        {
+            Ok(()) => {
+                fates.acknowledged.insert(id);
+                progress.acknowledged.fetch_add(1, Ordering::Relaxed);
+                progress.moved.notify_one();
+            }
+            Err(Error::CommitUnknown { .. }) => drop(fates.unknown.insert(id)),
+            Err(Error::Unavailable { .. } | Error::Busy { .. }) => {
+                fates.refused.insert(id);
+            }
+            Err(error) => panic!("entry {id}: {error:?}"),
+        }
+    }
+    fates
+}
+
+/// Interrupts a server again and again under load and checks every write's fate.
+async fn survive(interrupt: fn(&Server), rounds: u64) {
+    let server = Arc::new(spawn_blocking(Server::scratch).await.expect("a server"));
+    let database = server.database().await;
+    let config = StoreConfig::new(&database.url);
+    let store = Store::open(config, ledger::MIGRATIONS)
+        .await
+        .expect("the store opens");
+    let progress = Arc::new(Progress::default());
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        writers.spawn(load(store.clone(), progress.clone(), writer));
+    }
+    for _ in 0..rounds {
+        progress.more(WRITES_BETWEEN).await;
+        let server = server.clone();
+        let restarted = spawn_blocking(move || {
+            interrupt(&server);
+            server.start();
+        });
+        restarted.await.expect("the server starts again");
+    }
+    progress.more(WRITES_BETWEEN).await;
+    progress.stop.store(true, Ordering::Relaxed);
+    let mut all = Fates::default();
+    for fates in writers.join_all().await {
+        all.acknowledged.extend(fates.acknowledged);
+        all.refused.extend(fates.refused);
+        all.unknown.extend(fates.unknown);
+    }
+    let found = store
+        .read(|tx| ledger::find(tx, 0))
+        .await
+        .expect("read the ledger")
+        .ids;
+    println!(
+        "{rounds} interruptions: {} acknowledged, {} refused, {} unknown, {:?}",
+        all.acknowledged.len(),
+        all.refused.len(),
+        all.unknown.len(),
+        store.stats()
+    );
+    assert!(
+        all.acknowledged.is_subset(&found),
+        "acknowledged and missing"
+    );
+    assert!(
+        all.refused.is_disjoint(&found),
+        "refused and there all the same"
+    );
+    let said: HashSet<_> = all.acknowledged.union(&all.unknown).copied().collect();
+    assert!(
+        found.is_subset(&said),
+        "there without anybody having been told"
+    );
+    store.close().await;
+    spawn_blocking(move || drop(server))
+        .await
+        .expect("the server stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_postgres_keeps_what_it_acknowledged() {
+    survive(Server::crash, rounds(10).min(50)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_postgres_is_waited_for() {
+    survive(Server::stop, 3).await;
+}

@@ -1,0 +1,100 @@
+//! A process that writes as fast as it can and says on its standard output what was acknowledged.
+//! The crash tests kill it. It takes the store's location, a directory for blobs and the first id;
+//! or it fills a small disk and checks what that does.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use lambent_store::{BlobStore, Error, Store, StoreConfig};
+
+mod ledger;
+
+const WRITERS: usize = 16;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [location, blobs, first] = arguments.as_slice() else {
+        return Err("usage: store-load LOCATION BLOBS FIRST_ID|fill".into());
+    };
+    if first == "fill" {
+        return fill(location, blobs).await;
+    }
+    let next = Arc::new(AtomicI64::new(first.parse()?));
+    let mut config = StoreConfig::new(location);
+    config.postgres_writers = 2;
+    let store = Store::open(config, ledger::MIGRATIONS).await?;
+    let blobs = BlobStore::open(blobs).await?;
+    let writers = (0..WRITERS).map(|writer| {
+        tokio::spawn(load(
+            store.clone(),
+            blobs.clone(),
+            next.clone(),
+            writer as i64,
+        ))
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await??;
+    }
+    Ok(())
+}
+
+async fn load(
+    store: Store,
+    blobs: BlobStore,
+    next: Arc<AtomicI64>,
+    writer: i64,
+) -> Result<(), Error> {
+    loop {
+        let id = next.fetch_add(1, Ordering::Relaxed);
+        // Some entries refer to a blob, which has to be there when they are.
+        let blob = match id % 8 {
+            0 => Some(blobs.put(ledger::blob(id)).await?.hash),
+            _ => None,
+        };
+        store
+            .write(move |tx| ledger::enter(tx, id, writer, blob))
+            .await?;
+        // One system call: the kernel keeps what was said when we are killed.
+        let said = std::io::stdout().write_all(format!("{id}\n").as_bytes());
+        said.map_err(|source| Error::Io {
+            source: Arc::new(source),
+        })?;
+    }
+}
+
+/// Writes until the disk is full, and then checks that this was told as such, that nothing
+/// acknowledged is lost, and that the store goes on once there is room.
+async fn fill(location: &str, directory: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let store = Store::open(StoreConfig::new(location), ledger::MIGRATIONS).await?;
+    let blobs = BlobStore::open(directory).await?;
+    // Room that can be given back.
+    let room = std::path::Path::new(directory).join("room");
+    std::fs::write(&room, vec![1; 256 * 1024])?;
+    let mut kept = 0;
+    let full = loop {
+        let id = 3 * kept + 2_000_000;
+        match store.write(move |tx| ledger::enter(tx, id, 0, None)).await {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(full, Error::DiskFull { .. }),
+        "after {kept} entries: {full:?}"
+    );
+    let blob = blobs.put(vec![2; 256 * 1024]).await;
+    assert!(matches!(blob, Err(Error::DiskFull { .. })), "{blob:?}");
+    let found = store.read(|tx| ledger::find(tx, 0)).await?;
+    assert_eq!(found.ids.len() as i64, kept);
+    std::fs::remove_file(room)?;
+    store.write(|tx| ledger::enter(tx, 1, 0, None)).await?;
+    blobs.put(vec![2; 1024]).await?;
+    store.close().await;
+    let store = Store::open(StoreConfig::new(location), ledger::MIGRATIONS).await?;
+    let found = store.read(|tx| ledger::find(tx, 0)).await?;
+    assert_eq!(found.ids.len() as i64, kept + 1);
+    println!("the disk was full after {kept} entries");
+    Ok(())
+}
