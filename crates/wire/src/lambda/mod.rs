@@ -10,9 +10,34 @@ mod name;
 pub use generated::*;
 pub use name::{FunctionName, function_arn, function_of};
 
-use crate::error::Error;
+use http::StatusCode;
+
+use crate::{error::Error, schema::Operation};
 
 /// A 429 with the reason that Lambda gives, such as `ReservedFunctionConcurrentInvocationLimitExceeded`.
 pub fn too_many_requests(reason: &'static str, message: impl Into<String>) -> Error {
     errors::too_many_requests(message).with("Reason", reason)
+}
+
+/// The longest body of a request, which the listener has to stop reading at. Lambda takes code of
+/// 50 MB in base64, payloads of 6 MB, and little else.
+pub fn body_bytes_max(operation: &Operation) -> usize {
+    match operation.name {
+        "CreateFunction" | "UpdateFunctionCode" | "PublishLayerVersion" => 70_167_211,
+        _ => 6_291_456,
+    }
+}
+
+/// What a body beyond [`body_bytes_max`] gets.
+pub fn body_too_large(operation: &Operation) -> Error {
+    let name = match operation.name {
+        "Invoke" => "InvokeFunction",
+        name => name,
+    };
+    let limit = body_bytes_max(operation);
+    Error::new(
+        "RequestEntityTooLargeException",
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("Request must be smaller than {limit} bytes for the {name} operation"),
+    )
 }
