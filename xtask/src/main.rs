@@ -55,6 +55,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    bench::run_as_function();
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

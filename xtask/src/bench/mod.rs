@@ -1,4 +1,29 @@
-//! `cargo xtask bench`: each figure beside its floor from the same run.
+//! `cargo xtask bench`: each figure beside its floor from the same run, and the ratio of the two.
+//!
+//! The ratio is what counts, as machines are noisy: the floor is the least that the same work costs
+//! here and now, without us. What is measured is the released binary on loopback, with signatures
+//! checked, the log kept and the use metered.
+//!
+//! The load generator and the measures are compiled only for this command, in release: they would
+//! make every other command wait for an HTTP stack.
+
+#[cfg_attr(not(feature = "bench"), allow(dead_code))]
+mod stats;
+#[cfg_attr(not(feature = "bench"), allow(dead_code))]
+mod table;
+
+#[cfg(feature = "bench")]
+mod floor;
+#[cfg(feature = "bench")]
+mod function;
+#[cfg(feature = "bench")]
+mod load;
+#[cfg(feature = "bench")]
+mod measures;
+#[cfg(feature = "bench")]
+mod platform;
+#[cfg(feature = "bench")]
+mod request;
 
 use anyhow::Result;
 
@@ -7,8 +32,45 @@ pub struct Args {
     /// Only the measures whose name contains this.
     #[arg(long)]
     filter: Option<String>,
+    /// How often each figure and its floor are taken; the medians are shown.
+    #[arg(long, default_value_t = 5)]
+    runs: u32,
+    /// The `lambent` to measure, instead of building it in release.
+    #[arg(long)]
+    binary: Option<std::path::PathBuf>,
 }
 
+/// Where this process is a copy of the program packed as a function's bootstrap, runs that function
+/// and does not return.
+pub fn run_as_function() {
+    #[cfg(feature = "bench")]
+    function::run_if_bootstrap();
+}
+
+#[cfg(feature = "bench")]
 pub fn run(args: &Args) -> Result<()> {
-    anyhow::bail!("no measure is named {:?}", args.filter)
+    measures::run(args)
+}
+
+/// Builds this program anew with the measures in it, and hands over to it.
+#[cfg(not(feature = "bench"))]
+pub fn run(args: &Args) -> Result<()> {
+    let mut command = crate::exec::cargo();
+    command.args([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "xtask",
+        "--features",
+        "bench",
+    ]);
+    command.args(["--", "bench", "--runs", &args.runs.to_string()]);
+    if let Some(filter) = &args.filter {
+        command.args(["--filter", filter]);
+    }
+    if let Some(binary) = &args.binary {
+        command.arg("--binary").arg(binary);
+    }
+    crate::exec::run(&mut command)
 }

@@ -1,0 +1,160 @@
+//! The platform under measurement: the released binary as a child process, in a fresh folder.
+
+use std::{
+    io::{BufRead, BufReader, Cursor, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{Method, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+use super::{function::Function, load::Client, request::Template};
+use crate::{exec, repo};
+
+const READY: &str = "lambent is ready on http://";
+const ACTIVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Builds the binary in release.
+pub fn binary() -> Result<PathBuf> {
+    exec::run(exec::cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "lambent",
+        "--bin",
+        "lambent",
+    ]))?;
+    Ok(repo::target().join("release/lambent"))
+}
+
+pub struct Platform {
+    process: Child,
+    pub address: SocketAddr,
+    _data: tempfile::TempDir,
+}
+
+impl Platform {
+    pub fn start(binary: &Path) -> Result<Self> {
+        let data = tempfile::tempdir().context("make a folder")?;
+        let mut process = Command::new(binary)
+            .args(["up", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start {}", binary.display()))?;
+        let mut lines = BufReader::new(process.stdout.take().expect("stdout is piped")).lines();
+        let address = loop {
+            let Some(line) = lines.next() else {
+                bail!("{} ended before it was ready", binary.display());
+            };
+            let line = line.context("read from lambent")?;
+            if let Some((_, address)) = line.split_once(READY) {
+                break address.trim().parse().context("read lambent's address")?;
+            }
+        };
+        // Whatever it prints later must not block it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Platform {
+            process,
+            address,
+            _data: data,
+        })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Creates a function and waits until it is active.
+    pub async fn create(&self, name: &str, function: Function, memory_mb: u32) -> Result<()> {
+        let (runtime, handler) = function.runtime()?;
+        let body = json!({
+            "FunctionName": name,
+            "Runtime": runtime,
+            "Handler": handler,
+            "Role": "arn:aws:iam::000000000000:role/bench",
+            "MemorySize": memory_mb,
+            "Timeout": 60,
+            "Code": {"ZipFile": BASE64_STANDARD.encode(package(function)?)},
+        });
+        self.call(
+            Method::POST,
+            "/2015-03-31/functions",
+            &body.to_string(),
+            StatusCode::CREATED,
+        )
+        .await?;
+        let path = format!("/2015-03-31/functions/{name}/configuration");
+        let deadline = Instant::now() + ACTIVE_TIMEOUT;
+        loop {
+            let found = self.call(Method::GET, &path, "", StatusCode::OK).await?;
+            if found["State"] == "Active" {
+                return Ok(());
+            }
+            ensure!(
+                found["State"] == "Pending" && Instant::now() < deadline,
+                "{name}: {found}"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        let path = format!("/2015-03-31/functions/{name}");
+        self.call(Method::DELETE, &path, "", StatusCode::NO_CONTENT)
+            .await
+            .map(drop)
+    }
+
+    /// A signed Invoke of a function, to be sent many times.
+    pub fn invoke(&self, name: &str, event: String) -> Result<Template> {
+        let path = format!("/2015-03-31/functions/{name}/invocations");
+        Template::signed(Method::POST, &self.address.to_string(), &path, event)
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: &str,
+        expected: StatusCode,
+    ) -> Result<Value> {
+        let shown = format!("{method} {path}");
+        let request = Template::signed(method, &self.address.to_string(), path, body.to_owned())?;
+        let (status, answer) = Client::connect(self.address).await?.send(&request).await?;
+        let text = String::from_utf8_lossy(&answer);
+        ensure!(status == expected, "{shown} answered {status}: {text}");
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).with_context(|| format!("read the answer to {shown}"))
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        if let Some(pid) = Pid::from_raw(self.process.id().cast_signed()) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = self.process.wait();
+    }
+}
+
+fn package(function: Function) -> Result<Vec<u8>> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content, mode) in function.files()? {
+        let options = SimpleFileOptions::default().unix_permissions(mode);
+        zip.start_file(name, options).context("add to a zip")?;
+        zip.write_all(&content).context("write a zip")?;
+    }
+    Ok(zip.finish().context("finish a zip")?.into_inner())
+}
