@@ -1,19 +1,26 @@
 //! An environment's hold on its device: begins with [`attach`], ends with [`Attachment::detach`].
 //! While nothing is sent it is a task that sleeps on a file descriptor, a few hundred bytes.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use tokio::{io::unix::AsyncFd, sync::oneshot, task::JoinHandle};
 
 use super::{
     counters::add,
-    device::{Device, MTU},
+    device::Device,
     host::watch,
     names::Names,
     shared::EgressShared,
     stack::{Ran, Stack},
 };
 use crate::NetworkPolicy;
+
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// Connects a device to the world as `policy` lets it. Call it in a tokio runtime, before anything
 /// of the environment runs: what waits on the device from before is thrown away.
@@ -22,7 +29,7 @@ pub fn attach(
     policy: NetworkPolicy,
     shared: &Arc<EgressShared>,
 ) -> io::Result<Attachment> {
-    drain(&device, shared);
+    drain(&device, &shared.counters().packets_drained);
     let device = Registered::new(device, shared.clone())?;
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(serve(device, Arc::new(Names::new(policy)), stopped));
@@ -63,25 +70,27 @@ async fn serve(
     names: Arc<Names>,
     mut stopped: oneshot::Receiver<()>,
 ) -> Option<Device> {
+    let shared = device.shared.clone();
     loop {
         tokio::select! {
             biased;
             _ = &mut stopped => break,
             ready = device.fd()?.readable() => drop(ready.ok()?),
         }
-        let shared = device.shared.clone();
-        match serve_flows(device.fd()?, names.clone(), shared, &mut stopped).await {
+        match serve_flows(device.fd()?, names.clone(), shared.clone(), &mut stopped).await {
             Ok(Ran::Idle) => {}
             Ok(Ran::Stopped) => break,
             Err(error) => {
-                tracing::error!(%error, "an environment's outbound network has failed");
-                return None;
+                // Most likely out of file descriptors. What was sent is lost, which TCP survives.
+                tracing::warn!(%error, "an environment's outbound packets are dropped");
+                drain(device.fd()?.get_ref(), &shared.counters().packets_ignored);
+                tokio::time::sleep(TRY_AGAIN).await;
             }
         }
     }
-    let shared = device.shared.clone();
+    let drained = &shared.counters().packets_drained;
     let device = device.take()?;
-    drain(&device, &shared);
+    drain(&device, drained);
     Some(device)
 }
 
@@ -91,7 +100,7 @@ fn serve_flows<'a>(
     names: Arc<Names>,
     shared: Arc<EgressShared>,
     stopped: &'a mut oneshot::Receiver<()>,
-) -> std::pin::Pin<Box<dyn Future<Output = io::Result<Ran>> + Send + 'a>> {
+) -> Pin<Box<dyn Future<Output = io::Result<Ran>> + Send + 'a>> {
     Box::pin(async move {
         let mut stack = Stack::new(shared, names)?;
         let ran = stack.run(device, stopped).await;
@@ -100,12 +109,9 @@ fn serve_flows<'a>(
     })
 }
 
-fn drain(device: &Device, shared: &EgressShared) {
-    let mut scratch = vec![0u8; 64 + MTU as usize];
-    add(
-        &shared.counters().packets_drained,
-        device.drain(&mut scratch),
-    );
+fn drain(device: &Device, counter: &AtomicU64) {
+    // A longer packet is cut off, which does no harm here.
+    add(counter, device.drain(&mut [0; 64]));
 }
 
 /// A device that tokio watches. Closed, if it comes to that, by the thread for it.

@@ -22,11 +22,29 @@
 //!    gone, [`Attachment::detach`] gives the device back, with every flow cut and every waiting
 //!    packet thrown away. Dropping an attachment closes the device with it.
 //!
+//! 4. Where a device cannot be had, [`unavailable`] is the word for the operator; an environment
+//!    without one sees a network that is unreachable.
+//! 5. Flows need file descriptors: raise the process's soft limit before [`EgressShared::new`].
+//!
 //! The environment's address is [`ENVIRONMENT_ADDRESS`], the same in all of them; the name server
 //! is [`GATEWAY_ADDRESS`]. Both are link-local, a range that is denied as a destination, so they
-//! hide nothing. IPv4 only: a connection to an IPv6 address fails at once with `ENETUNREACH`.
-//! What is refused by policy fails at once too, with `EHOSTUNREACH` (`ENETUNREACH` when the policy
-//! is `Off`). ICMP is not forwarded.
+//! hide nothing. IPv4 only: a connection to an IPv6 address fails at once with `ENETUNREACH`, as in
+//! a function outside a dual-stack VPC.
+//!
+//! What is refused by policy fails at once, with `EHOSTUNREACH` (`ENETUNREACH` when the policy is
+//! `Off`). What the world refuses comes through as it is. Denied under every policy: loopback,
+//! link-local with the metadata services in it, some clouds' metadata addresses elsewhere,
+//! multicast, broadcast, reserved ranges, every address that the host's kernel takes for its own,
+//! and what the operator adds. Private networks are open under `World`. ICMP is not forwarded and
+//! nothing from outside reaches an environment.
+//!
+//! Names are resolved by the host's name servers. With an allow-list only the names on it resolve,
+//! others do not exist (NXDOMAIN); connections to an address count as to a name once the
+//! environment has resolved it, for the answer's time to live and at least ten minutes.
+//!
+//! An environment that is frozen keeps its flows: its kernel goes on acknowledging until its
+//! receive buffers are full, then at most two bounded buffers per flow fill up here, and the other
+//! side is no longer read.
 
 mod attachment;
 mod counters;
@@ -55,3 +73,12 @@ pub use shared::{EgressConfig, EgressShared};
 
 /// What `/etc/resolv.conf` of an environment says.
 pub const RESOLV_CONF: &str = "nameserver 169.254.100.1\n";
+
+/// What to tell the operator when [`device::create_in_current_netns`] has failed.
+pub fn unavailable(error: &std::io::Error) -> String {
+    format!(
+        "outbound network: functions have none, because no network device can be made for them \
+         ({error}). It needs /dev/net/tun to be readable and writable, or the kernel's veth and \
+         packet socket modules"
+    )
+}

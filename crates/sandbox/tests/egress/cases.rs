@@ -5,6 +5,7 @@ use std::{
     net::{
         IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket,
     },
+    os::fd::AsRawFd,
     sync::atomic::Ordering::Relaxed,
     thread,
     time::{Duration, Instant},
@@ -46,6 +47,7 @@ pub const ALL: &[Case] = &[
         refusals_and_resets_come_through,
     ),
     ("udp_echo", udp_echo),
+    ("datagrams_sent_in_one_go", datagrams_sent_in_one_go),
     ("udp_to_nobody_is_refused", udp_to_nobody_is_refused),
     ("names_over_tcp", names_over_tcp),
     ("unknown_names_fail_at_once", unknown_names_fail_at_once),
@@ -302,6 +304,36 @@ fn udp_echo(lab: &Lab) {
             assert_eq!(from, (WORLD, world::UDP_ECHO).into());
             assert!(buf[..count] == data, "{len} bytes came back as {count}");
         }
+    });
+}
+
+/// As QUIC stacks do it: the kernel cuts, or leaves that to the device.
+fn datagrams_sent_in_one_go(lab: &Lab) {
+    const UDP_SEGMENT: libc::c_int = 103;
+    let environment = lab.environment(World);
+    environment.run(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("bound");
+        let len: libc::c_int = 1200;
+        // SAFETY: the value is a c_int of the length given.
+        let set = unsafe {
+            let value = (&raw const len).cast();
+            libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, UDP_SEGMENT, value, 4)
+        };
+        assert_eq!(set, 0);
+        socket
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("set");
+        let data = world::bytes(10_000);
+        socket
+            .send_to(&data, (WORLD, world::UDP_ECHO))
+            .expect("sent");
+        let (mut back, mut buf) = (Vec::<u8>::new(), [0; 2000]);
+        for part in data.chunks(1200) {
+            let len = socket.recv(&mut buf).expect("the echo");
+            assert_eq!(len, part.len());
+            back.extend(&buf[..len]);
+        }
+        assert!(back == data);
     });
 }
 
