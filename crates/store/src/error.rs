@@ -39,8 +39,8 @@ pub enum Error {
     /// The database server cannot be reached. Nothing of the transaction was kept.
     #[error("the database is unavailable")]
     Unavailable { source: Cause },
-    /// The connection broke during the commit, and afterwards the server could not say what
-    /// became of it: the transaction happened wholly or not at all.
+    /// The commit itself failed in a way that does not tell whether it was done, and the database
+    /// could not be asked: the transaction happened wholly or not at all.
     #[error("it is unknown whether the transaction was committed")]
     CommitUnknown { source: Cause },
     #[error("the store could not read or write")]

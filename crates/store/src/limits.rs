@@ -17,12 +17,14 @@ pub const ROWS_MAX: usize = 100_000;
 pub const STATEMENTS_MAX: usize = 256;
 /// How long SQLite waits for another process's write.
 pub const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// SQLite moves the write-ahead log into the database file when it has this many pages.
+pub const WAL_PAGES_CHECKPOINT: i64 = 4000;
 /// A writer without work for this long does its housekeeping, once.
 pub const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// The write-ahead log is cut back to this size after a checkpoint.
 pub const WAL_BYTES_KEPT: i64 = 64 << 20;
 /// How long a connection to PostgreSQL may take, unless its URL says otherwise.
 pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
-/// A PostgreSQL server that says nothing for this long is taken for gone. Longer than the
-/// statement timeout given to it.
-pub const ANSWER_WAIT: Duration = Duration::from_secs(35);
+/// A PostgreSQL server that says nothing for this long after a statement's time is over is taken
+/// for gone.
+pub const SILENCE_BORNE: Duration = Duration::from_secs(5);

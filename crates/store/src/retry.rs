@@ -44,3 +44,65 @@ pub(crate) fn judge(fault: &Fault, attempt: u32, closures: usize) -> Verdict {
 fn pause(attempt: u32) -> Duration {
     PAUSE.saturating_mul(1 << attempt.min(8)).min(PAUSE_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn busy() -> Fault {
+        Fault::new(
+            Reach::Transaction,
+            Error::Busy {
+                source: Arc::new(Error::Closed),
+            },
+        )
+    }
+
+    fn gone() -> Fault {
+        Fault::new(
+            Reach::Connection,
+            Error::Unavailable {
+                source: Arc::new(Error::Closed),
+            },
+        )
+    }
+
+    fn full() -> Fault {
+        Fault::new(
+            Reach::Transaction,
+            Error::DiskFull {
+                source: Arc::new(Error::Closed),
+            },
+        )
+    }
+
+    #[test]
+    fn a_conflict_is_repeated_together_then_alone_then_told() {
+        assert_eq!(
+            judge(&busy(), 0, 9),
+            Verdict::Again(Duration::from_millis(2))
+        );
+        assert_eq!(
+            judge(&busy(), 2, 9),
+            Verdict::Again(Duration::from_millis(8))
+        );
+        assert_eq!(judge(&busy(), 3, 9), Verdict::Split);
+        assert_eq!(judge(&busy(), 39, 1), Verdict::Again(PAUSE_MAX));
+        assert_eq!(judge(&busy(), 40, 1), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn a_lost_connection_is_made_again_a_few_times_for_all() {
+        assert_eq!(judge(&gone(), 2, 9), Verdict::Again(Duration::ZERO));
+        assert_eq!(judge(&gone(), 3, 9), Verdict::GiveUp);
+        assert_eq!(judge(&gone(), 3, 1), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn what_one_closure_did_does_not_fail_the_others() {
+        assert_eq!(judge(&full(), 0, 9), Verdict::Split);
+        assert_eq!(judge(&full(), 0, 1), Verdict::GiveUp);
+    }
+}

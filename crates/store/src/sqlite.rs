@@ -9,6 +9,8 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use rusqlite::ffi::{
@@ -30,10 +32,11 @@ const FILE: &str = "lambent.db";
 pub(crate) struct Sqlite {
     file: PathBuf,
     bytes_max: Option<u64>,
+    time_max: Duration,
 }
 
 impl Sqlite {
-    pub fn in_directory(directory: &Path, bytes_max: Option<u64>) -> Result<Self> {
+    pub fn open(directory: &Path, config: &StoreConfig) -> Result<Self> {
         std::fs::create_dir_all(directory).map_err(Error::io)?;
         // A new file is only as durable as its directory's entry.
         let parent = directory
@@ -46,7 +49,8 @@ impl Sqlite {
         }
         Ok(Self {
             file: directory.join(FILE),
-            bytes_max,
+            bytes_max: config.sqlite_bytes_max,
+            time_max: config.statement_time_max,
         })
     }
 }
@@ -66,10 +70,12 @@ impl Connector for Sqlite {
         if role == Role::Writer {
             self.create()?;
         }
-        let raw = rusqlite::Connection::open_with_flags(&self.file, flags).map_err(error)?;
-        configure(&raw, role, self.bytes_max).map_err(error)?;
+        let mut raw = rusqlite::Connection::open_with_flags(&self.file, flags).map_err(error)?;
+        configure(&raw, role, self.bytes_max)?;
+        let deadline = Deadline::on(&mut raw, self.time_max).map_err(error)?;
         Ok(Box::new(Link {
             raw,
+            deadline,
             columns: HashMap::new(),
         }))
     }
@@ -83,36 +89,49 @@ impl Connector for Sqlite {
     }
 }
 
-fn configure(
-    raw: &rusqlite::Connection,
-    role: Role,
-    bytes_max: Option<u64>,
-) -> rusqlite::Result<()> {
-    raw.busy_timeout(limits::BUSY_WAIT)?;
+fn configure(raw: &rusqlite::Connection, role: Role, bytes_max: Option<u64>) -> Result<()> {
+    raw.busy_timeout(limits::BUSY_WAIT).map_err(error)?;
     raw.set_prepared_statement_cache_capacity(limits::STATEMENTS_MAX);
     if role == Role::Writer {
-        enter_wal(raw)?;
-        raw.pragma_update(None, "synchronous", "FULL")?;
-        raw.pragma_update(None, "journal_size_limit", limits::WAL_BYTES_KEPT)?;
-        let page: i64 = raw.pragma_query_value(None, "page_size", |row| row.get(0))?;
-        if let Some(bytes) = bytes_max {
-            let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page;
-            raw.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        let mode = enter_wal(raw).map_err(error)?;
+        if mode != "wal" {
+            let reason = format!("its file system takes no write-ahead log, only {mode:?}");
+            return Err(Error::Config { reason });
         }
-    } else {
-        raw.pragma_update(None, "query_only", true)?;
+        // What the previous process left, unless another one reads it.
+        let _ = checkpoint(raw);
     }
+    set(raw, role, bytes_max).map_err(error)
+}
+
+fn set(raw: &rusqlite::Connection, role: Role, bytes_max: Option<u64>) -> rusqlite::Result<()> {
+    raw.pragma_update(None, "synchronous", "FULL")?;
     raw.pragma_update(None, "foreign_keys", true)?;
     raw.pragma_update(None, "temp_store", "MEMORY")?;
     // Negative: KiB.
-    raw.pragma_update(None, "cache_size", -16 * 1024)
+    raw.pragma_update(
+        None,
+        "cache_size",
+        if role == Role::Writer { -8192 } else { -2048 },
+    )?;
+    if role == Role::Reader {
+        return raw.pragma_update(None, "query_only", true);
+    }
+    raw.pragma_update(None, "wal_autocheckpoint", limits::WAL_PAGES_CHECKPOINT)?;
+    raw.pragma_update(None, "journal_size_limit", limits::WAL_BYTES_KEPT)?;
+    let Some(bytes) = bytes_max else {
+        return Ok(());
+    };
+    let page: i64 = raw.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page;
+    raw.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
 }
 
 /// The busy timeout does not cover two processes that switch a new file to WAL at once.
-fn enter_wal(raw: &rusqlite::Connection) -> rusqlite::Result<()> {
+fn enter_wal(raw: &rusqlite::Connection) -> rusqlite::Result<String> {
     let began = Instant::now();
     loop {
-        match raw.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+        match raw.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)) {
             Err(error) if is_busy(&error) && began.elapsed() < limits::BUSY_WAIT => {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -121,8 +140,44 @@ fn enter_wal(raw: &rusqlite::Connection) -> rusqlite::Result<()> {
     }
 }
 
+/// Ends statements that take too long: a read that never ends would hold its snapshot, and with
+/// it the log, for ever.
+struct Deadline {
+    base: Instant,
+    due_ms: Arc<AtomicU64>,
+    time_max: Duration,
+}
+
+impl Deadline {
+    /// How many of SQLite's steps lie between two looks at the clock.
+    const STEPS: i32 = 20_000;
+
+    fn on(raw: &mut rusqlite::Connection, time_max: Duration) -> rusqlite::Result<Self> {
+        let (base, due_ms) = (Instant::now(), Arc::new(AtomicU64::new(u64::MAX)));
+        let due = due_ms.clone();
+        let is_over = move || base.elapsed().as_millis() > u128::from(due.load(Relaxed));
+        raw.progress_handler(Self::STEPS, Some(is_over))?;
+        Ok(Self {
+            base,
+            due_ms,
+            time_max,
+        })
+    }
+
+    fn start(&self) {
+        let due = self.base.elapsed() + self.time_max;
+        self.due_ms
+            .store(u64::try_from(due.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn stop(&self) {
+        self.due_ms.store(u64::MAX, Relaxed);
+    }
+}
+
 struct Link {
     raw: rusqlite::Connection,
+    deadline: Deadline,
     /// The column names of each query, shared by its rows.
     columns: HashMap<String, Arc<[String]>>,
 }
@@ -198,25 +253,33 @@ impl Connection for Link {
     }
 
     fn begin_write(&mut self) -> Result<(), Fault> {
+        self.deadline.start();
         self.cached("BEGIN IMMEDIATE")
     }
 
     fn begin_read(&mut self) -> Result<(), Fault> {
+        self.deadline.start();
         self.cached("BEGIN")
     }
 
     fn begin_schema(&mut self) -> Result<(), Fault> {
-        self.begin_write()
+        // A migration takes what it takes.
+        self.deadline.stop();
+        self.cached("BEGIN IMMEDIATE")
     }
 
     fn commit(&mut self) -> Result<(), CommitFault> {
-        self.cached("COMMIT").map_err(|fault| {
-            let reach = fault.reach.max(Reach::Transaction);
-            CommitFault::Undone(Fault { reach, ..fault })
+        self.deadline.stop();
+        self.cached("COMMIT").map_err(|fault| match fault.error {
+            // When the sync fails, the log may have the commit all the same and show it once it
+            // is read anew: running the closures again could do their work twice.
+            Error::Io { source } => CommitFault::Unknown(Error::CommitUnknown { source }),
+            error => CommitFault::Undone(Fault::new(fault.reach.max(Reach::Transaction), error)),
         })
     }
 
     fn rollback(&mut self) {
+        self.deadline.stop();
         if !self.raw.is_autocommit()
             && let Err(fault) = self.cached("ROLLBACK")
         {
@@ -225,6 +288,7 @@ impl Connection for Link {
     }
 
     fn savepoint(&mut self) -> Result<(), Fault> {
+        self.deadline.start();
         self.cached("SAVEPOINT closure")
     }
 
@@ -233,6 +297,7 @@ impl Connection for Link {
     }
 
     fn rollback_to_savepoint(&mut self) -> Result<(), Fault> {
+        self.deadline.stop();
         self.cached("ROLLBACK TO closure")?;
         self.release()
     }

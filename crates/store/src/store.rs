@@ -29,6 +29,8 @@ pub struct StoreConfig {
     pub readers: usize,
     /// Connections that write at once; SQLite has always one.
     pub postgres_writers: usize,
+    /// How long a statement may take (in SQLite, those of one closure together).
+    pub statement_time_max: Duration,
     /// How long transactions wait for a PostgreSQL server that has just gone away.
     pub postgres_outage_borne: Duration,
     /// The largest the SQLite file may become; unlimited when not given.
@@ -40,6 +42,7 @@ impl StoreConfig {
         Self {
             location: location.into(),
             readers: 4,
+            statement_time_max: Duration::from_secs(30),
             postgres_writers: 4,
             postgres_outage_borne: Duration::from_secs(10),
             sqlite_bytes_max: None,
@@ -166,15 +169,9 @@ where
 fn connector(config: &StoreConfig) -> Result<Arc<dyn Connector>> {
     let location = &config.location;
     if location.starts_with("postgres://") || location.starts_with("postgresql://") {
-        return Ok(Arc::new(Postgres::at(
-            location,
-            config.postgres_outage_borne,
-        )?));
+        return Ok(Arc::new(Postgres::at(location, config)?));
     }
-    Ok(Arc::new(Sqlite::in_directory(
-        Path::new(location),
-        config.sqlite_bytes_max,
-    )?))
+    Ok(Arc::new(Sqlite::open(Path::new(location), config)?))
 }
 
 struct Shared {

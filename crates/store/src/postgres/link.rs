@@ -68,6 +68,7 @@ impl Link {
         act: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Fault> {
         let pending = std::mem::take(&mut self.pending);
+        let patience = self.server.statement_time_max + limits::SILENCE_BORNE;
         let wire = self.wire.as_ref().ok_or_else(lost)?;
         let client = &wire.client;
         let exchange = async {
@@ -76,7 +77,7 @@ impl Link {
         };
         let answers = wire
             .runtime
-            .block_on(async { tokio::time::timeout(limits::ANSWER_WAIT, exchange).await });
+            .block_on(async { tokio::time::timeout(patience, exchange).await });
         let (before, answer) = answers.map_err(|_| lost())?;
         before.map_err(classify)?;
         answer.map_err(classify)

@@ -12,7 +12,6 @@ mod server;
 mod types;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::engine::{Connection, Connector, Role};
 use crate::error::Result;
@@ -26,9 +25,9 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    pub fn at(url: &str, outage_borne: Duration) -> Result<Self> {
+    pub fn at(url: &str, config: &StoreConfig) -> Result<Self> {
         Ok(Self {
-            server: Arc::new(Server::at(url, outage_borne)?),
+            server: Arc::new(Server::at(url, config)?),
         })
     }
 }

@@ -12,6 +12,7 @@ use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use super::error::classify;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::store::StoreConfig;
 
 const OLDEST_VERSION: u32 = 150_000;
 const PAUSE: Duration = Duration::from_millis(25);
@@ -19,8 +20,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(400);
 
 /// A new session: bounded statements, deadlocks ended sooner than the server looks for them, no hung transactions, and commits that are durable
 /// whatever the server's default is. Says the server's version, and whether it syncs at all.
-const GREETING: &str = "SET statement_timeout = '30s'; \
-     SET idle_in_transaction_session_timeout = '60s'; \
+const GREETING: &str = "SET idle_in_transaction_session_timeout = '60s'; \
      SET lock_timeout = '25ms'; \
      SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') = 'off'; \
@@ -29,6 +29,7 @@ const GREETING: &str = "SET statement_timeout = '30s'; \
 pub(super) struct Server {
     config: Config,
     pub outage_borne: Duration,
+    pub statement_time_max: Duration,
     outage: Mutex<Outage>,
 }
 
@@ -40,7 +41,7 @@ pub(super) struct Wire {
 }
 
 impl Server {
-    pub fn at(url: &str, outage_borne: Duration) -> Result<Self> {
+    pub fn at(url: &str, limits: &StoreConfig) -> Result<Self> {
         let mut config: Config = url
             .parse()
             .map_err(|error| refuse(format!("its PostgreSQL URL: {error}")))?;
@@ -59,7 +60,8 @@ impl Server {
         }
         Ok(Self {
             config,
-            outage_borne,
+            outage_borne: limits.postgres_outage_borne,
+            statement_time_max: limits.statement_time_max,
             outage: Mutex::new(Outage::NeverReached),
         })
     }
@@ -85,6 +87,8 @@ impl Server {
             .enable_all()
             .build()
             .map_err(Error::io)?;
+        let time_ms = self.statement_time_max.as_millis().max(1);
+        let greeting = format!("SET statement_timeout = {time_ms}; {GREETING}");
         let (client, connection, greeting) = runtime
             .block_on(async {
                 let (client, connection) = self.config.connect(NoTls).await?;
@@ -93,7 +97,7 @@ impl Server {
                         tracing::debug!(%error, "PostgreSQL closed a connection");
                     }
                 });
-                let greeting = client.simple_query(GREETING).await?;
+                let greeting = client.simple_query(&greeting).await?;
                 Ok((client, connection, greeting))
             })
             .map_err(|error| classify(error).error)?;

@@ -27,8 +27,11 @@ impl Bench {
 
     pub async fn postgres() -> Self {
         let database = testkit::postgres::server().database().await;
+        let mut config = StoreConfig::new(&database.url);
+        // So that a case can hold the writer, as on SQLite; the conflicts have their own test.
+        config.postgres_writers = 1;
         Self {
-            config: StoreConfig::new(&database.url),
+            config,
             _keep: Keep::Database(database),
         }
     }

@@ -46,7 +46,8 @@ both! {
         sums_and_counts_are_integers
         texts_compare_by_bytes
         an_engine_s_own_text_is_used
-        too_many_rows_are_refused;
+        too_many_rows_are_refused
+        a_statement_that_does_not_end_is_ended;
     records:
         insert_get_update_delete
         insert_of_a_taken_key_changes_nothing

@@ -1,5 +1,7 @@
 //! One SQL text on both engines, and what is refused so that it stays one.
 
+use std::time::Duration;
+
 use lambent_store::{Dialect, Error, Sql, Value, params};
 
 use crate::bench::Bench;
@@ -251,4 +253,35 @@ pub async fn too_many_rows_are_refused(bench: Bench) {
         .read(|tx| tx.query("SELECT 1 AS one", params![]))
         .await;
     assert_eq!(answer.unwrap().len(), 1);
+}
+
+pub async fn a_statement_that_does_not_end_is_ended(mut bench: Bench) {
+    bench.config.statement_time_max = Duration::from_millis(300);
+    bench.config.readers = 1;
+    let store = bench.store().await;
+    let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 - 1 FROM n) \
+                   SELECT count(*) AS n FROM n";
+    let read = store.read(move |tx| tx.query(endless, params![])).await;
+    assert!(matches!(read, Err(Error::TimedOut { .. })), "{read:?}");
+    let insert = "INSERT INTO item (id, n) VALUES ($1, $2)";
+    let write = store.write(move |tx| {
+        tx.execute(insert, params![1, 1])?;
+        tx.query(endless, params![])
+    });
+    let (slow, quick) = tokio::join!(
+        write,
+        store.write(move |tx| tx.execute(insert, params![2, 1]))
+    );
+    assert!(matches!(slow, Err(Error::TimedOut { .. })), "{slow:?}");
+    quick.unwrap();
+    let ids = store
+        .read(|tx| tx.query("SELECT id FROM item", params![]))
+        .await
+        .unwrap();
+    assert_eq!(
+        ids.iter()
+            .map(|row| row.get("id").unwrap())
+            .collect::<Vec<i64>>(),
+        [2]
+    );
 }
