@@ -13,7 +13,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpListener,
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
@@ -66,22 +66,38 @@ struct Exchange {
     sender: mpsc::Sender<Invocation>,
     waiting: Mutex<mpsc::Receiver<Invocation>>,
     in_hand: std::sync::Mutex<Vec<Option<oneshot::Sender<Bytes>>>>,
+    /// How many asks for an event there have been so far.
+    asks: watch::Sender<usize>,
 }
 
 /// The platform with nothing in it: `invoke` for callers, `runtime_api` for function processes.
 pub struct Runtime {
     pub invoke: Server,
     pub runtime_api: Server,
+    asks: watch::Receiver<usize>,
+}
+
+impl Runtime {
+    /// Waits until so many processes have started and ask for their first event.
+    pub async fn until_asked(&mut self, processes: usize) -> Result<()> {
+        self.asks
+            .wait_for(|asks| *asks >= processes)
+            .await
+            .map(drop)
+            .context("wait for processes")
+    }
 }
 
 pub async fn runtime() -> Result<Runtime> {
     /// More than the bench has clients.
     const WAITING_MAX: usize = 1024;
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let (ask_sender, asks) = watch::channel(0);
     let exchange = Arc::new(Exchange {
         sender,
         waiting: Mutex::new(receiver),
         in_hand: std::sync::Mutex::new(Vec::new()),
+        asks: ask_sender,
     });
     let caller = exchange.clone();
     let invoke = serve(move |request| invoke(caller.clone(), request)).await?;
@@ -89,6 +105,7 @@ pub async fn runtime() -> Result<Runtime> {
     Ok(Runtime {
         invoke,
         runtime_api,
+        asks,
     })
 }
 
@@ -129,6 +146,7 @@ async fn runtime_call(exchange: Arc<Exchange>, request: Request<Incoming>) -> An
 }
 
 async fn next(exchange: &Exchange) -> Response<Full<Bytes>> {
+    exchange.asks.send_modify(|asks| *asks += 1);
     let Some(Invocation { event, answer }) = exchange.waiting.lock().await.recv().await else {
         return status(StatusCode::GONE);
     };
