@@ -54,8 +54,20 @@ def test_failures_are_billed_and_refusals_are_not(server, client, make_function)
 
 def test_a_timeout_is_billed_in_full(server, client, make_function):
     function = make_function(SLEEPER, Timeout=1)
+    # The first request pays for its environment's init too.
+    first = billed(client, function, {"s": 0})
     assert billed(client, function, {"s": 30}) == 1000
-    assert usage(server, function).billed_ms == 1000
+    assert usage(server, function).billed_ms == first + 1000
+
+
+def test_the_first_request_pays_for_the_init(server, client, make_function):
+    function = make_function("import time\ntime.sleep(0.2)\ndef handler(event, context):\n    pass\n")
+    answer = client.invoke(FunctionName=function, LogType="Tail")
+    report = logs.report(answer)
+    assert float(report["init"]) >= 200
+    whole = float(report["init"]) + float(report["duration"])
+    assert whole <= int(report["billed"]) < whole + 2
+    assert billed(client, function, {}) < 200
 
 
 def test_rest_costs_nothing(server, client, make_function):
