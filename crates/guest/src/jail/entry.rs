@@ -9,6 +9,7 @@
 use core::ffi::CStr;
 
 use super::{
+    landlock,
     message::Step,
     sys::{self, Errno},
 };
@@ -32,7 +33,8 @@ pub struct Entry<'a> {
     pub null: i32,
     /// The options of the tmpfs on `/tmp`.
     pub tmp_options: &'a CStr,
-    pub landlock: Option<i32>,
+    /// The newest ABI the kernel speaks; 0 for none.
+    pub landlock_abi: u32,
     pub seccomp: &'a [u64],
 }
 
@@ -117,8 +119,13 @@ fn capabilities() -> Result<(), Failed> {
 }
 
 fn lock(entry: &Entry<'_>) -> Result<(), Failed> {
-    if let Some(ruleset) = entry.landlock {
-        at(Step::Landlock, sys::landlock_restrict_self(ruleset, 0))?;
+    match landlock::ruleset(entry.landlock_abi) {
+        Ok(Some(ruleset)) => {
+            at(Step::Landlock, sys::landlock_restrict_self(ruleset, 0))?;
+            let _ = sys::close(ruleset);
+        }
+        Ok(None) => {}
+        Err(errno) => return Err((Step::Landlock, errno)),
     }
     // SAFETY: the program is whole instructions, made by the server.
     at(Step::Seccomp, unsafe { sys::seccomp_filter(entry.seccomp) })

@@ -1,11 +1,14 @@
 //! The Landlock ruleset of an environment: a second lock on the file system, behind the mounts.
 //!
+//! It is made anew for each environment: a rule about a directory says nothing of what is mounted
+//! over it, and `/tmp` and `/proc` are each environment's own.
+//!
 //! Best effort: a right that the kernel's ABI does not know is left to the mounts (which are
 //! read-only) and to seccomp. Files of the root can be read and executed, `/tmp` is the
 //! environment's own, the few devices can be written, and nothing else. Signals and abstract Unix
 //! sockets stay inside.
 
-use super::sys;
+use super::sys::{self, Errno};
 
 const EXECUTE: u64 = 1;
 const WRITE_FILE: u64 = 1 << 1;
@@ -21,11 +24,13 @@ const SCOPE_SIGNAL: u64 = 1 << 1;
 
 const READ: u64 = EXECUTE | READ_FILE | READ_DIR;
 
-/// Makes the ruleset as seen from the calling process's root; `None` where there is no Landlock.
-pub fn ruleset() -> Option<i32> {
-    let abi = sys::landlock_abi();
-    let handled = handled(abi)?;
-    let ruleset = sys::landlock_ruleset(handled, scoped(abi), abi).ok()?;
+/// Makes the ruleset as seen from the calling process's root; `None` where the kernel's `abi` is
+/// none at all.
+pub fn ruleset(abi: u32) -> Result<Option<i32>, Errno> {
+    let Some(handled) = handled(abi) else {
+        return Ok(None);
+    };
+    let ruleset = sys::landlock_ruleset(handled, scoped(abi), abi)?;
     let own = handled & !(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV);
     let rules = [
         (c"/", READ),
@@ -33,19 +38,13 @@ pub fn ruleset() -> Option<i32> {
         (c"/proc", READ | WRITE_FILE | TRUNCATE),
         (c"/dev", READ | WRITE_FILE | TRUNCATE | IOCTL_DEV),
     ];
-    let complete = rules.iter().all(|(path, rights)| {
-        let Ok(parent) = sys::open(path, sys::O_PATH | sys::O_CLOEXEC) else {
-            return false;
-        };
-        let allowed = sys::landlock_allow(ruleset, parent, rights & handled).is_ok();
+    for (path, rights) in rules {
+        let parent = sys::open(path, sys::O_PATH | sys::O_CLOEXEC)?;
+        let allowed = sys::landlock_allow(ruleset, parent, rights & handled);
         let _ = sys::close(parent);
-        allowed
-    });
-    if !complete {
-        let _ = sys::close(ruleset);
-        return None;
+        allowed?;
     }
-    Some(ruleset)
+    Ok(Some(ruleset))
 }
 
 /// The file rights that an ABI knows.

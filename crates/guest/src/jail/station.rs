@@ -15,7 +15,6 @@ use std::ffi::CString;
 use super::{
     entry::{CGROUPS_MAX, Entry},
     init::{self, Init, Stack},
-    landlock,
     message::{Configuration, Failure, MESSAGE_MAX, Order, Report, Start, Step},
     sys::{self, Errno, SIGCHLD, SIGKILL, SIGUSR1, SIGUSR2},
 };
@@ -50,7 +49,7 @@ pub struct Station<M> {
     signals: i32,
     null: i32,
     own_pids: i32,
-    landlock: Option<i32>,
+    landlock_abi: u32,
     configuration: Configuration,
     maker: M,
     environments: Vec<Environment>,
@@ -85,7 +84,7 @@ impl<M: Maker> Station<M> {
             signals,
             null,
             own_pids,
-            landlock: landlock::ruleset(),
+            landlock_abi: sys::landlock_abi(),
             configuration: *configuration,
             maker,
             environments: Vec::new(),
@@ -194,7 +193,7 @@ impl<M: Maker> Station<M> {
             log: *log,
             null: self.null,
             tmp_options: &tmp_options,
-            landlock: self.landlock,
+            landlock_abi: self.landlock_abi,
             seccomp: &self.configuration.seccomp,
         };
         let born = sys::setns(init.pidfd, sys::CLONE_NEWPID)

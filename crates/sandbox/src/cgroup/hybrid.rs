@@ -2,13 +2,15 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use guest::jail::message::{Reader, Writer};
 
-use super::{CPU_PERIOD_US, Cpu, Freezer, FreezerKind, Groups, Slot, TASKS_MAX, files};
+use super::{
+    Alarm, CPU_PERIOD_US, Cpu, Freezer, FreezerKind, Groups, MemoryUse, Slot, TASKS_MAX, files,
+};
 
 /// More than this left charged by a dead tenant (page cache, mostly) is given back before the
 /// next one comes.
@@ -134,6 +136,36 @@ impl Groups for Hybrid {
     fn memory_peak(&self, slot: Slot) -> Option<OwnedFd> {
         let dir = child(self.memory.as_ref()?, slot);
         files::open_read_write(&dir, "memory.max_usage_in_bytes")
+    }
+
+    fn memory_alarm(&self, _: Slot) -> Option<Alarm> {
+        self.memory.as_ref()?;
+        // SAFETY: takes numbers only.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        // SAFETY: just made, and nobody else's.
+        (fd >= 0).then(|| Alarm {
+            fd: unsafe { OwnedFd::from_raw_fd(fd) },
+        })
+    }
+
+    fn set_alarm(&self, slot: Slot, alarm: &Alarm, bytes: u64) -> io::Result<()> {
+        let Some(dir) = &self.memory else {
+            return Ok(());
+        };
+        let dir = child(dir, slot);
+        let usage = std::fs::File::open(dir.join("memory.usage_in_bytes"))?;
+        let order = format!("{} {} {bytes}", alarm.fd.as_raw_fd(), usage.as_raw_fd());
+        files::write(&dir, "cgroup.event_control", order)
+    }
+
+    fn memory_use(&self, slot: Slot) -> Option<MemoryUse> {
+        let dir = child(self.memory.as_ref()?, slot);
+        let total_bytes = files::read_number(&dir, "memory.usage_in_bytes")?;
+        let files = files::read_key(&dir, "memory.stat", "total_cache")?;
+        Some(MemoryUse {
+            total_bytes,
+            own_bytes: total_bytes.saturating_sub(files),
+        })
     }
 
     fn out_of_memory_kills(&self, slot: Slot) -> u64 {

@@ -84,6 +84,40 @@ impl FreezerKind {
     }
 }
 
+/// Rings when a group's memory reaches a mark.
+#[derive(Debug)]
+pub struct Alarm {
+    fd: OwnedFd,
+}
+
+impl Alarm {
+    /// What to wait on: an eventfd in version 1, the file of events in version 2.
+    pub fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// Takes note of a ring.
+    pub fn clear(&self) {
+        use std::os::unix::fs::FileExt;
+        let mut sink = [0; 512];
+        // A changed file is read from its beginning; an eventfd knows no positions.
+        let Ok(file) = self.fd.try_clone().map(std::fs::File::from) else {
+            return;
+        };
+        if file.read_at(&mut sink, 0).is_err() {
+            let _ = guest::jail::sys::read(std::os::fd::AsRawFd::as_raw_fd(&self.fd), &mut sink);
+        }
+    }
+}
+
+/// What a group holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryUse {
+    pub total_bytes: u64,
+    /// Without files: neither page cache nor what is in a tmpfs.
+    pub own_bytes: u64,
+}
+
 /// The groups of one instance.
 pub trait Groups: Send + Sync + std::fmt::Debug {
     /// Makes the instance's parent groups.
@@ -100,6 +134,12 @@ pub trait Groups: Send + Sync + std::fmt::Debug {
     fn kill(&self, slot: Slot) -> bool;
     /// The file to read the memory peak from, and to write to in order to begin anew.
     fn memory_peak(&self, slot: Slot) -> Option<OwnedFd>;
+    /// An alarm for the group's memory, not yet set; `None` where there is no such thing.
+    fn memory_alarm(&self, slot: Slot) -> Option<Alarm>;
+    /// Lets it ring when the group's memory goes past `bytes`, beside earlier marks or in their
+    /// place.
+    fn set_alarm(&self, slot: Slot, alarm: &Alarm, bytes: u64) -> io::Result<()>;
+    fn memory_use(&self, slot: Slot) -> Option<MemoryUse>;
     /// How often the kernel killed something in it for lack of memory, since it was made.
     fn out_of_memory_kills(&self, slot: Slot) -> u64;
     /// Makes an empty group as good as new for its next tenant.

@@ -4,7 +4,7 @@ use std::{io, os::fd::OwnedFd, path::PathBuf};
 
 use guest::jail::message::Writer;
 
-use super::{Cpu, Freezer, Groups, Slot};
+use super::{Alarm, Cpu, Freezer, Groups, MemoryUse, Slot};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nothing;
@@ -43,6 +43,18 @@ impl Groups for Nothing {
     }
 
     fn memory_peak(&self, _: Slot) -> Option<OwnedFd> {
+        None
+    }
+
+    fn memory_alarm(&self, _: Slot) -> Option<Alarm> {
+        None
+    }
+
+    fn set_alarm(&self, _: Slot, _: &Alarm, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn memory_use(&self, _: Slot) -> Option<MemoryUse> {
         None
     }
 

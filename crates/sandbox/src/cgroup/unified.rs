@@ -8,7 +8,9 @@ use std::{
 
 use guest::jail::message::{Reader, Writer};
 
-use super::{CPU_PERIOD_US, Cpu, Freezer, FreezerKind, Groups, Slot, TASKS_MAX, files};
+use super::{
+    Alarm, CPU_PERIOD_US, Cpu, Freezer, FreezerKind, Groups, MemoryUse, Slot, TASKS_MAX, files,
+};
 
 /// More than this left charged by a dead tenant is given back before the next one comes.
 const RESIDUE_BYTES_MAX: u64 = 4 << 20;
@@ -106,6 +108,26 @@ impl Groups for Unified {
 
     fn memory_peak(&self, slot: Slot) -> Option<OwnedFd> {
         files::open_read_write(&self.slot(slot), "memory.peak")
+    }
+
+    fn memory_alarm(&self, slot: Slot) -> Option<Alarm> {
+        let events = std::fs::File::open(self.slot(slot).join("memory.events")).ok()?;
+        Some(Alarm { fd: events.into() })
+    }
+
+    /// Past `memory.high` the kernel slows the group down, and counts that as an event.
+    fn set_alarm(&self, slot: Slot, _: &Alarm, bytes: u64) -> io::Result<()> {
+        files::write(&self.slot(slot), "memory.high", bytes.to_string())
+    }
+
+    fn memory_use(&self, slot: Slot) -> Option<MemoryUse> {
+        let dir = self.slot(slot);
+        let total_bytes = files::read_number(&dir, "memory.current")?;
+        let files = files::read_key(&dir, "memory.stat", "file")?;
+        Some(MemoryUse {
+            total_bytes,
+            own_bytes: total_bytes.saturating_sub(files),
+        })
     }
 
     fn out_of_memory_kills(&self, slot: Slot) -> u64 {

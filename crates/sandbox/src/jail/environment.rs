@@ -5,7 +5,7 @@ use std::{
     os::{fd::AsRawFd, unix::fs::FileExt},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -23,6 +23,8 @@ use crate::{
 pub struct Environment {
     id: u32,
     memory_mb: u32,
+    /// Killed for using more memory than it may.
+    over_limit: AtomicBool,
     station: Arc<Station>,
     live: Mutex<Option<Live>>,
     /// The memory peak once it has ended, when its slot is somebody else's.
@@ -44,6 +46,7 @@ impl Environment {
         Arc::new(Environment {
             id,
             memory_mb,
+            over_limit: AtomicBool::new(false),
             station,
             live: Mutex::new(Some(live)),
             peak_at_end: AtomicU64::new(0),
@@ -57,10 +60,13 @@ impl Environment {
     /// All processes are gone: takes stock and lets go of the slot.
     pub fn ended(&self, wait_status: i32) -> Option<(Exit, Live)> {
         let mut live = self.live().take()?;
-        self.peak_at_end.store(live.peak_bytes(), Ordering::Release);
+        self.peak_at_end
+            .store(self.peak_bytes(&live), Ordering::Release);
         let kills = self.station.groups().out_of_memory_kills(live.slot);
-        let out_of_memory = kills > live.settings.out_of_memory_kills;
+        let out_of_memory =
+            kills > live.settings.out_of_memory_kills || self.over_limit.load(Ordering::Acquire);
         live.settings.out_of_memory_kills = kills;
+        live.settings.alarm = self.station.memory().end(live.slot);
         // Whoever still holds the listener can accept nothing from the slot's next tenant.
         // SAFETY: takes numbers only.
         unsafe { libc::shutdown(live.listener.as_raw_fd(), libc::SHUT_RDWR) };
@@ -73,6 +79,11 @@ impl Environment {
         ))
     }
 
+    pub fn kill_for_memory(&self) {
+        self.over_limit.store(true, Ordering::Release);
+        self.kill();
+    }
+
     pub fn kill(&self) {
         let Some(live) = &*self.live() else { return };
         // Version 1 does not let the frozen die.
@@ -80,6 +91,13 @@ impl Environment {
         if !self.station.groups().kill(live.slot) {
             self.station.order(Order::Kill(self.id));
         }
+    }
+}
+
+impl Environment {
+    /// What is in `/tmp` is not the function's memory, so never more than its size.
+    fn peak_bytes(&self, live: &Live) -> u64 {
+        live.peak_bytes().min(u64::from(self.memory_mb) << 20)
     }
 }
 
@@ -154,7 +172,7 @@ impl Control for Reins {
 
     fn memory_peak_bytes(&self) -> u64 {
         match &*self.0.live() {
-            Some(live) => live.peak_bytes(),
+            Some(live) => self.0.peak_bytes(live),
             None => self.0.peak_at_end.load(Ordering::Acquire),
         }
     }

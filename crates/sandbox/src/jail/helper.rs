@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     link::{self, Link},
-    slots::{Ask, Slot, Slots, Taken, Wanted},
+    slots::{Ask, Size, Slot, Slots, Taken, Wanted},
 };
 use crate::{
     Error,
@@ -40,7 +40,7 @@ const END_MAX: Duration = Duration::from_secs(10);
 pub struct Helper {
     link: Arc<Link>,
     slots: Slots,
-    pub groups: Box<dyn Groups>,
+    pub groups: Arc<dyn Groups>,
     pub ordinary: bool,
     pub missing: Vec<String>,
     dead: AtomicBool,
@@ -79,7 +79,7 @@ impl Helper {
         let helper = Arc::new(Helper {
             link: Arc::new(link),
             slots: Slots::new(wanted),
-            groups,
+            groups: groups.into(),
             ordinary,
             missing,
             dead: AtomicBool::new(false),
@@ -94,8 +94,8 @@ impl Helper {
         self.dead.load(Ordering::Acquire)
     }
 
-    pub async fn take_slot(&self, memory_mb: u32) -> Result<Slot, Error> {
-        let (taken, ask) = self.slots.take(memory_mb)?;
+    pub async fn take_slot(&self, size: Size) -> Result<Slot, Error> {
+        let (taken, ask) = self.slots.take(size)?;
         self.ask(ask);
         match taken {
             Taken::Now(slot) => Ok(*slot),

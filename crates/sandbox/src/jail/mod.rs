@@ -6,11 +6,12 @@
 //!
 //! - [`helper`]: the connection to the jailer; [`slots`]: what it makes ahead.
 //! - [`station`]: the connection to a function version's station; [`template`]: the version.
-//! - [`environment`]: one environment, from its order to its end.
+//! - [`environment`]: one environment, from its order to its end; [`memory`]: its memory limit.
 
 mod environment;
 mod helper;
 mod link;
+mod memory;
 mod slots;
 mod station;
 mod template;
@@ -22,6 +23,7 @@ use tokio::sync::Mutex;
 
 use self::{
     helper::{Helper, system},
+    memory::MemoryWatch,
     slots::Wanted,
     template::Version,
 };
@@ -64,6 +66,7 @@ struct Inner {
     config: JailConfig,
     seccomp: Vec<u64>,
     egress: Arc<EgressShared>,
+    memory: Arc<MemoryWatch>,
     helper: Mutex<Option<Arc<Helper>>>,
 }
 
@@ -73,10 +76,13 @@ impl Jail {
     pub async fn start(config: JailConfig) -> Result<Self, Error> {
         let egress = EgressShared::new(config.egress.clone())
             .map_err(|error| system("set up the outbound network", error))?;
+        let memory =
+            MemoryWatch::start().map_err(|error| system("set up the memory watch", error))?;
         let inner = Arc::new(Inner {
             config,
             seccomp: seccomp::program(),
             egress,
+            memory: Arc::new(memory),
             helper: Mutex::default(),
         });
         let helper = inner.helper().await?;

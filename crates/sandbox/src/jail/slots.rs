@@ -7,14 +7,14 @@ use std::{
     collections::{HashMap, VecDeque},
     net::TcpListener,
     os::fd::OwnedFd,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::oneshot;
 
 use crate::{
     Error,
-    cgroup::{Cpu, Freezer, Slot as Number},
+    cgroup::{Alarm, Cpu, Freezer, Slot as Number},
     egress::Device,
     jailer::message::{Request, SlotNotice},
 };
@@ -40,11 +40,20 @@ pub struct Slot {
 #[derive(Debug, Default)]
 pub struct Settings {
     /// As last written to the control group.
-    pub memory_mb: Option<u32>,
+    pub size: Option<Size>,
+    /// Rings at the memory size; `None` also after it was set to something else.
+    pub alarm: Option<Arc<Alarm>>,
     pub cpu: Option<Cpu>,
     pub device: Option<Device>,
     /// Out-of-memory kills of earlier tenants.
     pub out_of_memory_kills: u64,
+}
+
+/// What a slot's memory limit is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub memory_mb: u32,
+    pub tmp_mb: u32,
 }
 
 /// How many slots there should be.
@@ -91,8 +100,8 @@ impl Slots {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a slot, if possible one that already has this memory limit.
-    pub fn take(&self, memory_mb: u32) -> Result<(Taken, Ask), Error> {
+    /// Takes a slot, if possible one that already has these limits.
+    pub fn take(&self, size: Size) -> Result<(Taken, Ask), Error> {
         let mut state = self.lock();
         if state.closed {
             return Err(gone());
@@ -100,7 +109,7 @@ impl Slots {
         let fitting = state
             .ready
             .iter()
-            .position(|one| one.settings.memory_mb == Some(memory_mb));
+            .position(|one| one.settings.size == Some(size));
         if let Some(slot) = state.ready.remove(fitting.unwrap_or(0)) {
             state.in_use += 1;
             return Ok((Taken::Now(Box::new(slot)), state.refill(self.wanted)));
@@ -251,6 +260,13 @@ impl Slot {
 mod tests {
     use super::*;
 
+    fn size(memory_mb: u32) -> Size {
+        Size {
+            memory_mb,
+            tmp_mb: 512,
+        }
+    }
+
     fn slot(number: Number, memory_mb: Option<u32>) -> Slot {
         let null = || OwnedFd::from(std::fs::File::open("/dev/null").expect("open"));
         Slot {
@@ -262,7 +278,7 @@ mod tests {
             freezer: None,
             entrances: Vec::new(),
             settings: Settings {
-                memory_mb,
+                size: memory_mb.map(size),
                 ..Settings::default()
             },
         }
@@ -287,16 +303,16 @@ mod tests {
     #[test]
     fn one_with_the_right_limit_is_preferred() {
         let slots = filled(2, 10, &[Some(128), Some(512)]);
-        let (taken, ask) = slots.take(512).expect("there are two");
+        let (taken, ask) = slots.take(size(512)).expect("there are two");
         assert_eq!((number(taken), ask), (Some(1), Some(Request::Make(1))));
-        let (taken, _) = slots.take(512).expect("there is one");
+        let (taken, _) = slots.take(size(512)).expect("there is one");
         assert_eq!(number(taken), Some(0));
     }
 
     #[test]
     fn who_finds_none_gets_the_next_to_arrive() {
         let slots = filled(1, 10, &[]);
-        let (taken, ask) = slots.take(128).expect("may wait");
+        let (taken, ask) = slots.take(size(128)).expect("may wait");
         assert_eq!(
             ask,
             Some(Request::Make(1)),
@@ -313,10 +329,10 @@ mod tests {
     #[test]
     fn more_than_allowed_is_refused() {
         let slots = filled(1, 1, &[None]);
-        assert!(slots.take(128).is_ok());
-        assert!(matches!(slots.take(128), Err(Error::Exhausted(_))));
+        assert!(slots.take(size(128)).is_ok());
+        assert!(matches!(slots.take(size(128)), Err(Error::Exhausted(_))));
         assert_eq!(slots.give_back(0, Settings::default()), Request::Recycle(0));
-        assert!(matches!(slots.take(128), Ok((Taken::Later(_), None))));
+        assert!(matches!(slots.take(size(128)), Ok((Taken::Later(_), None))));
     }
 
     #[test]
@@ -330,18 +346,18 @@ mod tests {
             },
             ..slots
         };
-        assert!(slots.take(128).is_ok());
+        assert!(slots.take(size(128)).is_ok());
         assert_eq!(slots.give_back(0, Settings::default()), Request::Remove(0));
     }
 
     #[test]
     fn after_the_end_nobody_waits() {
         let slots = filled(1, 10, &[]);
-        let Ok((Taken::Later(mut later), _)) = slots.take(1) else {
+        let Ok((Taken::Later(mut later), _)) = slots.take(size(1)) else {
             panic!("none is ready")
         };
         slots.close();
         assert!(later.try_recv().expect("answered").is_err());
-        assert!(slots.take(1).is_err());
+        assert!(slots.take(size(1)).is_err());
     }
 }

@@ -18,6 +18,7 @@ use super::{
     environment::{Environment, Live},
     helper::{Helper, system},
     link::{self, Link},
+    memory::MemoryWatch,
 };
 use crate::{
     Error, Exit, ExitStatus,
@@ -31,6 +32,7 @@ const READY_MAX: Duration = Duration::from_secs(20);
 pub struct Station {
     link: Arc<Link>,
     helper: Arc<Helper>,
+    memory: Arc<MemoryWatch>,
     environments: Mutex<HashMap<u32, Entry>>,
     next: AtomicU32,
     dead: AtomicBool,
@@ -52,6 +54,7 @@ pub struct Expected {
 impl Station {
     pub async fn make(
         helper: Arc<Helper>,
+        memory: Arc<MemoryWatch>,
         root: Root,
         configuration: Configuration,
     ) -> Result<Arc<Self>, Error> {
@@ -83,6 +86,7 @@ impl Station {
         let station = Arc::new(Station {
             link: Arc::new(link),
             helper,
+            memory,
             environments: Mutex::default(),
             next: AtomicU32::new(0),
             dead: AtomicBool::new(false),
@@ -105,6 +109,10 @@ impl Station {
 
     pub fn helper(&self) -> &Arc<Helper> {
         &self.helper
+    }
+
+    pub fn memory(&self) -> &MemoryWatch {
+        &self.memory
     }
 
     pub fn next_id(&self) -> u32 {

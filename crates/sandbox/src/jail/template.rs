@@ -16,7 +16,7 @@ use super::{
     Inner,
     environment::{Environment, Live, Reins},
     helper::{Helper, system},
-    slots::Slot,
+    slots::{Size, Slot},
     station::{Expected, Station},
 };
 use crate::{
@@ -70,7 +70,13 @@ impl Version {
             return Ok(station.clone());
         }
         let helper = self.jail.helper().await?;
-        let made = Station::make(helper.clone(), self.root(), self.configuration(&helper)).await?;
+        let made = Station::make(
+            helper.clone(),
+            self.jail.memory.clone(),
+            self.root(),
+            self.configuration(&helper),
+        )
+        .await?;
         *station = Some(made.clone());
         Ok(made)
     }
@@ -108,19 +114,36 @@ impl Version {
 
     /// Sets what the slot's control group has from another size.
     fn limit(&self, helper: &Helper, slot: &mut Slot) -> io::Result<()> {
-        let memory_mb = self.spec.memory_mb;
-        if slot.settings.memory_mb != Some(memory_mb) {
-            helper
-                .groups
-                .limit_memory(slot.number, u64::from(memory_mb) * MIB)?;
-            slot.settings.memory_mb = Some(memory_mb);
+        let (groups, memory) = (&helper.groups, &self.jail.memory);
+        let size = self.size();
+        if slot.settings.size != Some(size) {
+            let hard = u64::from(size.memory_mb) + u64::from(size.tmp_mb);
+            groups.limit_memory(slot.number, hard * MIB)?;
+            slot.settings.size = Some(size);
+            slot.settings.alarm = None;
         }
-        let boost = Cpu::Boost { memory_mb };
+        if slot.settings.alarm.is_none()
+            && let Some(alarm) = groups.memory_alarm(slot.number)
+        {
+            groups.set_alarm(slot.number, &alarm, u64::from(size.memory_mb) * MIB)?;
+            memory.add(slot.number, &alarm)?;
+            slot.settings.alarm = Some(Arc::new(alarm));
+        }
+        let boost = Cpu::Boost {
+            memory_mb: size.memory_mb,
+        };
         if slot.settings.cpu.map(Cpu::quota_us) != Some(boost.quota_us()) {
-            helper.groups.limit_cpu(slot.number, boost)?;
+            groups.limit_cpu(slot.number, boost)?;
         }
         slot.settings.cpu = Some(boost);
         Ok(())
+    }
+
+    fn size(&self) -> Size {
+        Size {
+            memory_mb: self.spec.memory_mb,
+            tmp_mb: self.spec.tmp_mb,
+        }
     }
 
     fn attach(&self, slot: &mut Slot) -> io::Result<Option<egress::Attachment>> {
@@ -137,7 +160,7 @@ impl Template for Version {
         let environment = strings(&env)?;
         let station = self.station().await?;
         let helper = station.helper().clone();
-        let mut slot = helper.take_slot(self.spec.memory_mb).await?;
+        let mut slot = helper.take_slot(self.size()).await?;
         let prepared = self.limit(&helper, &mut slot).and_then(|()| {
             let (log, log_inside) = pipe()?;
             Ok((log, log_inside, self.attach(&mut slot)?))
@@ -167,6 +190,7 @@ impl Template for Version {
             }
         };
         let peak = helper.groups.memory_peak(number).map(Into::into);
+        let alarm = settings.alarm.clone();
         let live = Live {
             slot: number,
             settings,
@@ -183,6 +207,12 @@ impl Template for Version {
         })
         .encode();
         let environment = Environment::new(id, self.spec.memory_mb, station.clone(), live);
+        if let Some(alarm) = alarm {
+            let limit_bytes = u64::from(self.spec.memory_mb) * MIB;
+            self.jail
+                .memory
+                .begin(number, alarm, &helper.groups, limit_bytes, &environment);
+        }
         let Expected { started, exit } = station.expect(id, environment.clone());
         let fds: Vec<i32> = [&log_inside, &net, &user]
             .into_iter()

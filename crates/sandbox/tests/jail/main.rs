@@ -4,7 +4,9 @@
 //! again with a hidden argument. Run as root it does everything twice: as root and, as another
 //! process, as an ordinary user.
 
+mod crash;
 mod life;
+mod limits;
 mod ordinary;
 mod processes;
 mod runner;
@@ -12,7 +14,8 @@ mod world;
 
 fn main() {
     lambent_sandbox::run_helper_if_asked();
-    let as_root = runner::run(&[life::TESTS]);
+    crash::be_victim();
+    let as_root = runner::run(&[life::TESTS, limits::TESTS, crash::TESTS]);
     let as_ordinary = ordinary::run_again();
     std::process::exit(if as_root && as_ordinary { 0 } else { 101 });
 }

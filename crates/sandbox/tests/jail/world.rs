@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{
@@ -12,8 +11,10 @@ use std::{
     },
 };
 
+use tokio::io::AsyncReadExt;
+
 use lambent_sandbox::{
-    Backend, Exit, Launch, NetworkPolicy, Sandbox, Template, TemplateSpec,
+    Backend, Control, Exit, Launch, NetworkPolicy, Sandbox, Template, TemplateSpec,
     jail::{Jail, JailConfig},
 };
 
@@ -125,31 +126,39 @@ pub async fn python(world: &World, text: &str) -> Sandbox {
     template.start(Vec::new()).await.expect("start")
 }
 
+/// What is left of an environment once it has ended.
+pub struct Ended {
+    pub log: String,
+    pub exit: Exit,
+    pub control: Box<dyn Control>,
+}
+
 /// Waits for the end, reading along.
 pub async fn finish(sandbox: Sandbox) -> (String, Exit) {
+    let ended = wait(sandbox).await;
+    (ended.log, ended.exit)
+}
+
+/// Waits for the end, reading along; the handle stays.
+pub async fn wait(sandbox: Sandbox) -> Ended {
     let Sandbox {
         log,
         exit,
         control,
         runtime_api: _,
     } = sandbox;
-    let reader = tokio::task::spawn_blocking(move || {
-        let mut file = fs::File::from(log);
-        let mut text = Vec::new();
-        let mut buffer = [0; 65536];
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(length) => text.extend_from_slice(&buffer[..length]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    std::thread::sleep(std::time::Duration::from_millis(1));
-                }
-                Err(error) => panic!("read the log: {error}"),
-            }
-        }
-        String::from_utf8_lossy(&text).into_owned()
-    });
+    let log = tokio::net::unix::pipe::Receiver::from_owned_fd(log).expect("a pipe");
+    let reader = tokio::spawn(read(log));
     let exit = exit.await.expect("an exit");
-    drop(control);
-    (reader.await.expect("the log"), exit)
+    Ended {
+        log: reader.await.expect("the log"),
+        exit,
+        control,
+    }
+}
+
+async fn read(mut log: tokio::net::unix::pipe::Receiver) -> String {
+    let mut text = Vec::new();
+    log.read_to_end(&mut text).await.expect("read the log");
+    String::from_utf8_lossy(&text).into_owned()
 }

@@ -1,0 +1,190 @@
+//! What an environment may use: memory, CPU, processes, files, disk.
+
+use lambent_sandbox::{Backend, Exit, ExitStatus};
+use tokio::io::AsyncReadExt;
+
+use crate::{
+    ordinary::is_ordinary,
+    world::{World, finish, python, spec},
+};
+
+crate::tests![
+    memory_bomb,
+    memory_peak,
+    cpu_share,
+    fork_bomb,
+    open_files,
+    tmp_is_as_large_as_asked
+];
+
+async fn memory_bomb() {
+    let world = World::new().await;
+    let bomb = "
+data = []
+try:
+    while True:
+        data.append(b'x' * (1 << 20))
+except MemoryError:
+    n = len(data)
+    data = None
+    print(n)
+";
+    let (log, exit) = finish(python(&world, bomb).await).await;
+    if is_ordinary() {
+        // Each process is limited by itself, and is told.
+        assert_eq!(
+            exit,
+            Exit {
+                status: ExitStatus::Code(0),
+                out_of_memory: false
+            }
+        );
+        let got: u32 = log.trim().parse().expect("a number");
+        assert!((128..256).contains(&got), "{got} MB of 256");
+    } else {
+        assert_eq!(
+            exit,
+            Exit {
+                status: ExitStatus::Signal(9),
+                out_of_memory: true
+            }
+        );
+    }
+    // The next tenant of the slot starts without a stain.
+    let (_, exit) = world.run("exit 0").await;
+    assert_eq!(
+        exit,
+        Exit {
+            status: ExitStatus::Code(0),
+            out_of_memory: false
+        }
+    );
+    world.end().await;
+}
+
+async fn memory_peak() {
+    let world = World::new().await;
+    let sandbox = python(&world, "data = b'x' * (100 << 20)").await;
+    let small = world.script("exit 0").await;
+    let crate::world::Ended { control, .. } = crate::world::wait(sandbox).await;
+    let peak_mb = control.memory_peak_bytes() >> 20;
+    let next = crate::world::wait(small.start(Vec::new()).await.expect("start")).await;
+    let next_mb = next.control.memory_peak_bytes() >> 20;
+    if is_ordinary() {
+        assert_eq!((peak_mb, next_mb), (0, 0), "nothing measures it");
+    } else {
+        assert!((100..180).contains(&peak_mb), "{peak_mb} MB");
+        assert!(next_mb < 40, "{next_mb} MB");
+    }
+    world.end().await;
+}
+
+/// Burns CPU for a second by the clock; says what it got of it, in ms.
+const BURN: &str = "
+import os, socket, time
+s = socket.create_connection(('127.0.0.1', 9001))
+while s.recv(1):
+    start, used = time.monotonic(), time.process_time()
+    while time.monotonic() < start + 1:
+        pass
+    s.sendall(int((time.process_time() - used) * 1000).to_bytes(2, 'big'))
+";
+
+async fn cpu_share() {
+    use tokio::io::AsyncWriteExt;
+    if is_ordinary() {
+        return; // Said at start to be missing.
+    }
+    let world = World::new().await;
+    let sandbox = python(&world, BURN).await;
+    let (mut connection, _) = sandbox.runtime_api.accept().await.expect("a connection");
+    sandbox.control.init_done();
+    connection.write_all(b"x").await.expect("send");
+    let used_ms = connection.read_u16().await.expect("an answer");
+    // 256 MB of 1,769 is 145 ms a second.
+    assert!((50..250).contains(&used_ms), "{used_ms} ms a second");
+    world.end().await;
+}
+
+async fn fork_bomb() {
+    let world = World::new().await;
+    let bomb = "
+import os, time
+n = 0
+try:
+    while n < 5000:
+        if os.fork() == 0:
+            time.sleep(86400)
+        n += 1
+except OSError as e:
+    print(n, e.errno, flush=True)
+os._exit(0)
+";
+    let mut spec = spec(
+        world
+            .scratch
+            .function("bomb", &format!("#!/usr/bin/python3 -IS\n{bomb}")),
+    );
+    spec.memory_mb = 2048;
+    let template = world.jail.prepare(spec).await.expect("prepare");
+    let (log, exit) = finish(template.start(Vec::new()).await.expect("start")).await;
+    assert_eq!(exit.status, ExitStatus::Code(0));
+    let (forks, errno) = log
+        .trim()
+        .split_once(' ')
+        .unwrap_or_else(|| panic!("{log:?}"));
+    let forks: u32 = forks.parse().expect("a number");
+    assert!((900..1024).contains(&forks), "{forks} processes");
+    assert_eq!(errno, libc::EAGAIN.to_string());
+    world.end().await;
+}
+
+async fn open_files() {
+    let world = World::new().await;
+    let open = "
+import os
+n = 0
+try:
+    while True:
+        os.open('/dev/null', os.O_RDONLY)
+        n += 1
+except OSError as e:
+    print(n, e.errno)
+";
+    let (log, _) = finish(python(&world, open).await).await;
+    assert_eq!(log, format!("1021 {}\n", libc::EMFILE));
+    world.end().await;
+}
+
+async fn tmp_is_as_large_as_asked() {
+    let world = World::new().await;
+    let fill = "
+import errno, os
+total = 0
+chunk = b'x' * (1 << 20)
+with open('/tmp/fill', 'wb', buffering=0) as f:
+    try:
+        while True:
+            total += f.write(chunk)
+    except OSError as e:
+        print(total >> 20, errno.errorcode[e.errno])
+";
+    let mut spec = spec(
+        world
+            .scratch
+            .function("fill", &format!("#!/usr/bin/python3 -IS\n{fill}")),
+    );
+    // Smaller than its disk, as most functions are.
+    spec.memory_mb = 128;
+    let template = world.jail.prepare(spec).await.expect("prepare");
+    let (log, exit) = finish(template.start(Vec::new()).await.expect("start")).await;
+    assert_eq!(log, "512 ENOSPC\n", "{exit:?}");
+    assert_eq!(
+        exit,
+        Exit {
+            status: ExitStatus::Code(0),
+            out_of_memory: false
+        }
+    );
+    world.end().await;
+}
