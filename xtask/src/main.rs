@@ -55,7 +55,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    bench::run_as_function();
+    bench::run_part_if_asked();
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

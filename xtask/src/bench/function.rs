@@ -122,7 +122,8 @@ fn with_script(program: &str, flag: &str, script: &str) -> Command {
     command
 }
 
-fn link_to_this_program(dir: &Path) -> Result<PathBuf> {
+/// This program under a bootstrap's name.
+pub fn link_to_this_program(dir: &Path) -> Result<PathBuf> {
     let link = dir.join("bootstrap");
     if !link.exists() {
         let program = std::env::current_exe().context("find this program")?;

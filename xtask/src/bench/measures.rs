@@ -18,6 +18,7 @@ use super::{
     load::{Client, Expected, burst, closed_loop},
     platform::{self, Platform},
     request::Template,
+    sandbox::{self, Yard},
     stats::{Samples, median},
     table::{Goals, Row, Unit, render},
 };
@@ -82,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn measures() -> Vec<Measure> {
-    let mut measures = Vec::new();
+    let mut measures = sandbox_measures();
     for (function, goal, aim) in each([2.0, 10.0, 10.0], [0.5, 1.5, 2.5]) {
         measures.push(Measure {
             name: format!("cold invoke p50, {}", function.name()),
@@ -165,6 +166,47 @@ fn measures() -> Vec<Measure> {
     measures
 }
 
+fn sandbox_measures() -> Vec<Measure> {
+    vec![
+        Measure {
+            name: "sandbox ready p50".to_owned(),
+            unit: Unit::Ms,
+            figure: Box::new(|bench| {
+                bench.in_yard(async |yard| Ok(yard.ready().await?.percentile_ms(50.0)))
+            }),
+            floor: Some(Box::new(|bench| {
+                Ok(bench.bare_ready()?.percentile_ms(50.0))
+            })),
+            goals: Some(Goals {
+                goal: 0.5,
+                aim: 0.15,
+            }),
+        },
+        Measure {
+            name: "sandboxes made".to_owned(),
+            unit: Unit::PerSecond,
+            figure: Box::new(|bench| {
+                bench.in_yard(async |yard| Ok(yard.made().await?.per_second()))
+            }),
+            floor: Some(Box::new(|bench| Ok(bench.bare_ready()?.per_second()))),
+            goals: Some(Goals {
+                goal: 1500.0,
+                aim: 4000.0,
+            }),
+        },
+        Measure {
+            name: "thaw on the path".to_owned(),
+            unit: Unit::Ms,
+            figure: Box::new(|bench| bench.in_yard(async |yard| yard.thaw().await)),
+            floor: None,
+            goals: Some(Goals {
+                goal: 0.1,
+                aim: 0.015,
+            }),
+        },
+    ]
+}
+
 fn each(goals: [f64; 3], aims: [f64; 3]) -> impl Iterator<Item = (Function, f64, f64)> {
     Function::ALL
         .into_iter()
@@ -217,6 +259,21 @@ impl Bench {
             floor: median(&floors),
             goals: measure.goals,
         }
+    }
+
+    /// In a jail of its own, which ends whatever becomes of the measure.
+    fn in_yard<T>(&self, work: impl AsyncFnOnce(&Yard) -> Result<T>) -> Result<T> {
+        self.runtime.block_on(async {
+            let yard = Yard::open().await?;
+            let result = work(&yard).await;
+            yard.close().await;
+            result
+        })
+    }
+
+    fn bare_ready(&self) -> Result<Samples> {
+        let bootstrap = function::link_to_this_program(self.dir.path())?;
+        self.runtime.block_on(sandbox::bare_ready(&bootstrap))
     }
 
     fn fresh_name(&self) -> String {

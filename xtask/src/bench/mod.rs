@@ -24,6 +24,8 @@ mod measures;
 mod platform;
 #[cfg(feature = "bench")]
 mod request;
+#[cfg(feature = "bench")]
+mod sandbox;
 
 use anyhow::Result;
 
@@ -40,11 +42,14 @@ pub struct Args {
     binary: Option<std::path::PathBuf>,
 }
 
-/// Where this process is a copy of the program packed as a function's bootstrap, runs that function
-/// and does not return.
-pub fn run_as_function() {
+/// Where this process is not the command but a part that the bench has started (the program packed
+/// as a function's bootstrap, or the sandbox's privileged half), does its work and does not return.
+pub fn run_part_if_asked() {
     #[cfg(feature = "bench")]
-    function::run_if_bootstrap();
+    {
+        function::run_if_bootstrap();
+        ::sandbox::run_helper_if_asked();
+    }
 }
 
 #[cfg(feature = "bench")]
