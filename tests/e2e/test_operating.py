@@ -129,6 +129,18 @@ class TestStop:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port), timeout=5)
 
+    def test_a_request_that_takes_too_long_is_cut_off(self, new_server):
+        server = new_server("--drain", "1").start()
+        client = server.client()
+        function = make(client, SLEEPER, Timeout=60)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(client.invoke, FunctionName=function, Payload=b'{"s": 50}')
+            time.sleep(1)
+            begun = time.monotonic()
+            assert server.stop() == 0
+            assert 0.5 < time.monotonic() - begun < 10
+            assert running.exception()
+
     def test_an_idle_connection_does_not_hold_it(self, new_server):
         server = new_server().start()
         with socket.create_connection(("127.0.0.1", server.port), timeout=5):

@@ -8,9 +8,10 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import until_active
+from conftest import function_factory, until_active
 from support import traces
-from support.package import ECHO, payload_of, python_package
+from support.bash import bash_runtime
+from support.package import CUSTOM, ECHO, custom_package, payload_of, python_package
 
 SLEEPER = """
 import time
@@ -142,6 +143,45 @@ class TestReserved:
         error = raised.value.response["Error"]
         assert error["Code"] == "InvalidParameterValueException"
         assert error["Message"].startswith("This operation is permitted on Lambda functions only.")
+
+
+class TestAccount:
+    def test_its_limit_is_shared_by_all_functions(self, new_server):
+        server = new_server("--account-concurrency", "3").start()
+        client = server.client()
+        first, second = (next(function_factory(client, name))(SLEEPER) for name in ("one", "two"))
+        settings = client.get_account_settings()["AccountLimit"]
+        assert settings["ConcurrentExecutions"] == 3
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            running = [
+                pool.submit(call, client, function, {"s": 2}) for function in (first, first, second)
+            ]
+            time.sleep(1)
+            for function in (first, second):
+                error = throttled(client, function)
+                assert error["Error"]["Message"] == "Rate Exceeded."
+                assert error["Reason"] == "ConcurrentInvocationLimitExceeded"
+            for item in running:
+                assert "[$LATEST]" in item.result()
+        assert call(client, second, {"s": 0})
+
+
+def test_at_zero_nothing_of_a_function_runs(new_server):
+    """After the keep-alive its environments end, and the next request starts one anew."""
+    server = new_server("--keep-alive", "1").start()
+    client = server.client()
+    zip_file = custom_package(bash_runtime("outcome=response answer=$event"))
+    function = next(function_factory(client, "resting"))(zip_file=zip_file, Runtime=CUSTOM)
+    variable = f"AWS_LAMBDA_FUNCTION_NAME={function}"
+    assert not traces.with_variable(variable), "it does not run before it is asked"
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda n: call(client, function, n), range(4))) == [0, 1, 2, 3]
+    assert traces.with_variable(variable)
+    deadline = time.monotonic() + 15
+    while left := traces.with_variable(variable):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    assert call(client, function, 5) == 5
 
 
 class TestUpdates:

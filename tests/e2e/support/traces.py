@@ -40,6 +40,20 @@ def _stat(pid: int) -> tuple[int, str] | None:
     return None if state in "ZX" else (parent, started)
 
 
+def with_variable(assignment: str) -> set[int]:
+    """The processes that were started with this in their environment."""
+    found = set()
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                variables = (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if assignment.encode() in variables:
+                found.add(int(entry.name))
+    return found
+
+
 def cgroups() -> set[str]:
     root = pathlib.Path("/sys/fs/cgroup")
     return {
