@@ -12,7 +12,9 @@ const RUNTIME_DIR: &str = "/var/runtime";
 /// The files of `/var/runtime`.
 pub fn files(runtime: Runtime) -> &'static [(&'static str, &'static [u8])] {
     match runtime {
-        Runtime::None | Runtime::Python | Runtime::Node => &[],
+        Runtime::None => &[],
+        Runtime::Python => guest::python::FILES,
+        Runtime::Node => guest::node::FILES,
     }
 }
 
@@ -36,7 +38,7 @@ pub fn programs(launch: &Launch, _memory_mb: u32) -> Vec<Program> {
             program(&["/opt/bootstrap"]),
         ],
         Launch::Python(python) => {
-            let client = format!("{RUNTIME_DIR}/bootstrap.py");
+            let client = format!("{RUNTIME_DIR}/{}", guest::python::MAIN);
             // Isolated and without site: no host configuration and no .pth hooks; the client
             // arranges the user's paths itself.
             vec![program(&[
@@ -47,7 +49,7 @@ pub fn programs(launch: &Launch, _memory_mb: u32) -> Vec<Program> {
             ])]
         }
         Launch::Node(node) => {
-            let client = format!("{RUNTIME_DIR}/bootstrap.mjs");
+            let client = format!("{RUNTIME_DIR}/{}", guest::node::MAIN);
             vec![program(&[&node.path.to_string_lossy(), &client])]
         }
     }

@@ -142,10 +142,12 @@ impl Groups for Hybrid {
         self.memory.as_ref()?;
         // SAFETY: takes numbers only.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return None;
+        }
         // SAFETY: just made, and nobody else's.
-        (fd >= 0).then(|| Alarm {
-            fd: unsafe { OwnedFd::from_raw_fd(fd) },
-        })
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Some(Alarm { fd })
     }
 
     fn set_alarm(&self, slot: Slot, alarm: &Alarm, bytes: u64) -> io::Result<()> {

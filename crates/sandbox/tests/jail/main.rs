@@ -5,17 +5,24 @@
 //! process, as an ordinary user.
 
 mod crash;
+mod interpreters;
 mod life;
 mod limits;
 mod ordinary;
 mod processes;
 mod runner;
+mod runtime_api;
 mod world;
 
 fn main() {
     lambent_sandbox::run_helper_if_asked();
     crash::be_victim();
-    let as_root = runner::run(&[life::TESTS, limits::TESTS, crash::TESTS]);
+    let as_root = runner::run(&[
+        life::TESTS,
+        interpreters::TESTS,
+        limits::TESTS,
+        crash::TESTS,
+    ]);
     let as_ordinary = ordinary::run_again();
     std::process::exit(if as_root && as_ordinary { 0 } else { 101 });
 }

@@ -1,0 +1,227 @@
+//! Python and Node.js functions on the host's interpreters.
+
+use std::{fs, path::Path, process::Command, sync::Arc};
+
+use lambent_sandbox::{Backend, Interpreter, Launch, Sandbox, Template, TemplateSpec};
+
+use crate::{
+    runtime_api::{Client, text},
+    world::{World, spec, wait},
+};
+
+crate::tests![
+    python_answers,
+    python_environments_share_nothing,
+    node_answers,
+    node_environments_share_nothing,
+];
+
+fn interpreter(path: &str, ask: &[&str]) -> Interpreter {
+    let output = Command::new(path)
+        .args(ask)
+        .output()
+        .expect("the interpreter is installed");
+    let version = text(&output.stdout)
+        .trim()
+        .trim_start_matches('v')
+        .to_owned();
+    Interpreter {
+        path: path.into(),
+        version,
+        roots: Vec::new(),
+    }
+}
+
+fn python() -> Launch {
+    let ask = ["-c", "import platform; print(platform.python_version())"];
+    Launch::Python(interpreter("/usr/bin/python3", &ask))
+}
+
+fn node() -> Launch {
+    Launch::Node(interpreter("/usr/bin/node", &["--version"]))
+}
+
+fn managed(code: &Path, launch: Launch) -> TemplateSpec {
+    let mut spec = spec(code.to_owned());
+    spec.launch = launch;
+    spec.env = [
+        ("_HANDLER", "index.handler"),
+        ("LAMBDA_TASK_ROOT", "/var/task"),
+        ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
+        ("PATH", "/usr/bin:/bin"),
+        ("LANG", "en_US.UTF-8"),
+        ("TZ", ":UTC"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("FROM_TEMPLATE", "t"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    spec
+}
+
+const PYTHON: &str = r#"
+import os, random, uuid, ctypes, json
+count = 0
+def handler(event, context):
+    global count
+    count += 1
+    return {
+        "event": event, "count": count, "uid": os.getuid(), "pid": os.getpid(), "cwd": os.getcwd(),
+        "env": {k: os.environ.get(k) for k in ("FROM_TEMPLATE", "FROM_START", "HOME")},
+        "random": random.random(), "uuid": str(uuid.uuid4()),
+        "open": sorted(int(fd) for fd in os.listdir("/proc/self/fd")),
+        "id": context.aws_request_id,
+    }
+print("loaded")
+"#;
+
+const NODE: &str = r#"
+const fs = require('fs');
+let count = 0;
+exports.handler = async (event, context) => {
+  count += 1;
+  return {
+    event, count, uid: process.getuid(), pid: process.pid, cwd: process.cwd(),
+    env: { FROM_TEMPLATE: process.env.FROM_TEMPLATE, FROM_START: process.env.FROM_START,
+           POOL: process.env.LAMBENT_POOL_FD },
+    random: Math.random(), uuid: require('crypto').randomUUID(),
+    id: context.awsRequestId,
+    tmp: (fs.writeFileSync('/tmp/x', 'x'), fs.readdirSync('/tmp')),
+    task: fs.readdirSync('/var/task'),
+  };
+};
+console.log('loaded');
+"#;
+
+async fn start(template: &Arc<dyn Template>, from_start: &str) -> Sandbox {
+    let env = vec![("FROM_START".into(), from_start.into())];
+    template.start(env).await.expect("start")
+}
+
+/// Two calls in one environment: what the second answered, and the log.
+async fn converse(sandbox: Sandbox) -> (String, String) {
+    let mut client = Client::accept(&sandbox.runtime_api).await;
+    client.invoke("{\"n\":1}").await;
+    let response = client.invoke("{\"n\":2}").await;
+    assert!(
+        response.line.ends_with("/response HTTP/1.1"),
+        "{}",
+        text(&response.body)
+    );
+    drop(client);
+    let ended = wait(sandbox).await;
+    (text(&response.body), ended.log)
+}
+
+fn assert_has(answer: &str, parts: &[&str]) {
+    let compact = answer.replace(": ", ":").replace(", ", ",");
+    for part in parts {
+        assert!(compact.contains(part), "{part} is not in {compact}");
+    }
+}
+
+async fn python_answers() {
+    let world = World::new().await;
+    let code = world.scratch.directory("code");
+    fs::write(code.join("index.py"), PYTHON).expect("write");
+    let template = world
+        .jail
+        .prepare(managed(&code, python()))
+        .await
+        .expect("prepare");
+    let (answer, log) = converse(start(&template, "s").await).await;
+    assert_has(
+        &answer,
+        &[
+            r#""event":{"n":2}"#,
+            r#""count":2"#,
+            r#""uid":993"#,
+            r#""pid":2"#,
+            r#""cwd":"/var/task""#,
+            r#""FROM_TEMPLATE":"t""#,
+            r#""FROM_START":"s""#,
+            r#""HOME":null"#,
+            r#""id":"8476a536-e9f4-11e8-9739-2dfe598c3fcd""#,
+        ],
+    );
+    assert_eq!(log, "loaded\n");
+    world.end().await;
+}
+
+async fn python_environments_share_nothing() {
+    let world = World::new().await;
+    let code = world.scratch.directory("code");
+    fs::write(code.join("index.py"), PYTHON).expect("write");
+    let template = world
+        .jail
+        .prepare(managed(&code, python()))
+        .await
+        .expect("prepare");
+    differ(&template).await;
+    world.end().await;
+}
+
+async fn node_answers() {
+    let world = World::new().await;
+    let code = world.scratch.directory("code");
+    fs::write(code.join("index.js"), NODE).expect("write");
+    let template = world
+        .jail
+        .prepare(managed(&code, node()))
+        .await
+        .expect("prepare");
+    let (answer, log) = converse(start(&template, "s").await).await;
+    assert_has(
+        &answer,
+        &[
+            r#""event":{"n":2}"#,
+            r#""count":2"#,
+            r#""uid":993"#,
+            r#""cwd":"/var/task""#,
+            r#""FROM_TEMPLATE":"t""#,
+            r#""FROM_START":"s""#,
+            r#""tmp":["x"]"#,
+            r#""task":["index.js"]"#,
+            r#""id":"8476a536-e9f4-11e8-9739-2dfe598c3fcd""#,
+        ],
+    );
+    assert!(!answer.contains("POOL"), "{answer}");
+    assert!(log.ends_with("loaded\n"), "{log}");
+    world.end().await;
+}
+
+async fn node_environments_share_nothing() {
+    let world = World::new().await;
+    let code = world.scratch.directory("code");
+    fs::write(code.join("index.js"), NODE).expect("write");
+    let template = world
+        .jail
+        .prepare(managed(&code, node()))
+        .await
+        .expect("prepare");
+    differ(&template).await;
+    world.end().await;
+}
+
+/// Two environments of a version: each counts for itself, and chance is not the same in both.
+async fn differ(template: &Arc<dyn Template>) {
+    let (first, _) = converse(start(template, "1").await).await;
+    let (second, _) = converse(start(template, "2").await).await;
+    assert_has(&first, &[r#""count":2"#, r#""FROM_START":"1""#]);
+    assert_has(&second, &[r#""count":2"#, r#""FROM_START":"2""#]);
+    for key in ["random", "uuid"] {
+        let value = |answer: &str| {
+            let from = answer
+                .find(&format!("\"{key}\""))
+                .expect("the key is there");
+            answer[from..]
+                .split(',')
+                .next()
+                .expect("a value")
+                .to_owned()
+        };
+        assert_ne!(value(&first), value(&second), "{key}");
+    }
+}
