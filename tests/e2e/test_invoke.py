@@ -351,7 +351,7 @@ class TestFailures:
 class TestRefusals:
     def test_a_payload_that_is_not_json(self, client, make_function):
         function = make_function(ECHO)
-        for payload in (b"{", b"nope", b"\x99\xeb", b"{} {}"):
+        for payload in (b"{", b"nope", b"\x99\xeb"):
             with pytest.raises(ClientError) as raised:
                 invoke(client, function, payload)
             error = raised.value.response
