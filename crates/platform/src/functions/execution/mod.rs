@@ -4,8 +4,395 @@
 //! what the log and the meter keep. Everything here is soft state, rebuilt after a restart by
 //! deploying the stored definitions again.
 
+mod concurrency;
 mod definition;
+mod environment;
+mod fault;
 mod invocation;
+mod invoke;
+mod link;
+mod log_frames;
+mod output;
+mod pool;
+mod report;
+mod runtime_api;
+mod scheduler;
+mod trace;
+mod variables;
+mod version;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sandbox::Backend;
+use tokio::sync::Notify;
+
+use concurrency::{AccountConcurrency, FunctionConcurrency, Permit};
+use environment::Environment;
+use invoke::{After, Run};
+use version::{NotReady, Ready, Version};
 
 pub use definition::{Definition, FunctionKey, LogFormat, LogLevel};
 pub use invocation::{FunctionError, Invocation, InvokeError, Outcome, Throttle};
+pub use pool::EnvironmentState;
+pub use report::millis as log_time;
+pub use scheduler::IdlePolicy;
+
+use crate::{logs::Logs, metering::Metering};
+
+/// How often functions at rest are looked for.
+const REST_EVERY: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy)]
+pub struct ExecutionConfig {
+    pub idle: IdlePolicy,
+    /// Lambda's `ConcurrentExecutions` of each account.
+    pub account_concurrency: u32,
+}
+
+impl Default for ExecutionConfig {
+    fn default() -> Self {
+        Self {
+            idle: IdlePolicy {
+                freeze_after: Duration::from_millis(10),
+                keep_alive: Duration::from_secs(300),
+            },
+            account_concurrency: 1000,
+        }
+    }
+}
+
+/// A cheap handle.
+#[derive(Clone)]
+pub struct Execution {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    backend: Arc<dyn Backend>,
+    logs: Logs,
+    metering: Metering,
+    config: ExecutionConfig,
+    functions: RwLock<HashMap<FunctionKey, Arc<Live>>>,
+    accounts: Mutex<HashMap<String, Arc<AccountConcurrency>>>,
+    running: AtomicUsize,
+    draining: AtomicBool,
+    none_running: Notify,
+}
+
+/// A function as it is now.
+struct Live {
+    concurrency: Arc<FunctionConcurrency>,
+    current: RwLock<Option<Arc<Version>>>,
+}
+
+/// An environment, as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct EnvironmentView {
+    pub key: FunctionKey,
+    pub version: String,
+    pub state: EnvironmentState,
+    pub log_stream: String,
+}
+
+/// Why a definition cannot run here; worded for `StateReason`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DeployError(#[from] sandbox::Error);
+
+impl Execution {
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        logs: Logs,
+        metering: Metering,
+        config: ExecutionConfig,
+    ) -> Self {
+        let inner = Arc::new(Inner {
+            backend,
+            logs,
+            metering,
+            config,
+            functions: RwLock::default(),
+            accounts: Mutex::default(),
+            running: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            none_running: Notify::new(),
+        });
+        tokio::spawn(rest(Arc::downgrade(&inner)));
+        Self { inner }
+    }
+
+    /// Makes a definition what its function's requests go to. No environment of an older one
+    /// answers a request that comes after this.
+    pub async fn deploy(&self, definition: Definition) -> Result<(), DeployError> {
+        let version = Version::new(definition, self.inner.config.idle);
+        match version.prepare(&*self.inner.backend).await {
+            // A package that cannot start is taken, and says so at each request, as in Lambda.
+            Ok(_) | Err(sandbox::Error::InvalidEntrypoint(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.replace(version);
+        Ok(())
+    }
+
+    /// The same for a definition that has run before: what it needs is made at its first request.
+    pub fn restore(&self, definition: Definition) {
+        self.replace(Version::new(definition, self.inner.config.idle));
+    }
+
+    /// Requests from now on get [`InvokeError::NotDeployed`]; those that run are finished.
+    pub fn remove(&self, key: &FunctionKey) {
+        let removed = write(&self.inner.functions).remove(key);
+        if let Some(version) = removed.and_then(|live| write(&live.current).take()) {
+            version.pool.retire();
+        }
+    }
+
+    /// May be called before the function is deployed.
+    pub fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>) {
+        self.inner.live(key).concurrency.reserve(reserved);
+    }
+
+    /// Runs a function for a request. The request runs to its end even if the caller goes away:
+    /// Lambda does not stop a function because its client did.
+    pub async fn invoke(
+        &self,
+        key: &FunctionKey,
+        invocation: Invocation,
+    ) -> Result<Outcome, InvokeError> {
+        let running = Running::enter(&self.inner)?;
+        let live = read(&self.inner.functions).get(key).cloned();
+        let live = live.ok_or(InvokeError::NotDeployed)?;
+        let version = read(&live.current)
+            .clone()
+            .ok_or(InvokeError::NotDeployed)?;
+        let permit = live.concurrency.acquire().map_err(|throttle| {
+            self.inner.run(&version).throttled();
+            InvokeError::Throttled(throttle)
+        })?;
+        let inner = self.inner.clone();
+        let request = tokio::spawn(async move {
+            let _running = running;
+            inner.request(&version, permit, invocation).await
+        });
+        let broken = |error: tokio::task::JoinError| InvokeError::NoEnvironment(error.to_string());
+        request.await.map_err(broken)?
+    }
+
+    /// Requests that run now, of one account.
+    pub fn concurrency(&self, account_id: &str) -> u32 {
+        self.inner.account(account_id).busy()
+    }
+
+    pub fn environments(&self) -> Vec<EnvironmentView> {
+        let functions: Vec<_> = read(&self.inner.functions)
+            .iter()
+            .map(|(key, live)| (key.clone(), live.clone()))
+            .collect();
+        let mut views = Vec::new();
+        for (key, live) in functions {
+            let Some(version) = read(&live.current).clone() else {
+                continue;
+            };
+            for (environment, state) in version.pool.environments() {
+                views.push(EnvironmentView {
+                    key: key.clone(),
+                    version: version.definition.version.clone(),
+                    state,
+                    log_stream: environment.log_stream().to_owned(),
+                });
+            }
+        }
+        views
+    }
+
+    /// Takes no more requests, waits for those that run, and ends all environments.
+    pub async fn drain(&self, within: Duration) {
+        self.inner.draining.store(true, Ordering::SeqCst);
+        let finished = async {
+            loop {
+                let none = self.inner.none_running.notified();
+                if self.inner.running.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                none.await;
+            }
+        };
+        if tokio::time::timeout(within, finished).await.is_err() {
+            let running = self.inner.running.load(Ordering::SeqCst);
+            tracing::warn!(
+                running,
+                "requests were still running at the end of the drain"
+            );
+        }
+        for live in read(&self.inner.functions).values() {
+            if let Some(version) = &*read(&live.current) {
+                version.pool.kill_all();
+            }
+        }
+        self.inner.logs.flush();
+    }
+
+    fn replace(&self, version: Arc<Version>) {
+        let live = self.inner.live(&version.definition.key);
+        let old = write(&live.current).replace(version);
+        if let Some(old) = old {
+            old.pool.retire();
+        }
+    }
+}
+
+impl Inner {
+    /// Environment, deliver, await, release.
+    async fn request(
+        &self,
+        version: &Arc<Version>,
+        permit: Permit,
+        invocation: Invocation,
+    ) -> Result<Outcome, InvokeError> {
+        let run = self.run(version);
+        let (environment, init) = match version.pool.check_out() {
+            Some(environment) => (environment, None),
+            None => match self.start(version).await {
+                Ok(Ready { environment, init }) => (environment, Some(init)),
+                Err(NotReady::Failed(failure)) => return Ok(run.init_failed(failure, &invocation)),
+                Err(NotReady::Platform(error)) => {
+                    let function = &version.definition.key.name;
+                    tracing::error!(%error, function, "start an environment");
+                    return Err(InvokeError::NoEnvironment(error.to_string()));
+                }
+            },
+        };
+        let (outcome, after) = run.request(&environment, invocation, init).await;
+        // In this order: whoever gets the permit next finds the environment.
+        release(version, environment, after);
+        drop(permit);
+        Ok(outcome)
+    }
+
+    fn run<'a>(&'a self, version: &'a Version) -> Run<'a> {
+        Run {
+            definition: &version.definition,
+            metering: &self.metering,
+        }
+    }
+
+    /// Starts an environment; where there is no room for one, the one that has been idle longest
+    /// makes it.
+    async fn start(&self, version: &Arc<Version>) -> Result<Ready, NotReady> {
+        const EVICTIONS_MAX: usize = 8;
+        let mut evictions = 0;
+        loop {
+            match version.start(&*self.backend, &self.logs).await {
+                Err(NotReady::Platform(sandbox::Error::Exhausted(_)))
+                    if evictions < EVICTIONS_MAX && self.stop_oldest_idle() =>
+                {
+                    evictions += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn stop_oldest_idle(&self) -> bool {
+        let oldest = read(&self.functions)
+            .values()
+            .filter_map(|live| {
+                let version = read(&live.current).clone()?;
+                Some((version.oldest_idle()?, version))
+            })
+            .min_by_key(|(since, _)| *since);
+        oldest.is_some_and(|(_, version)| version.pool.stop_oldest_idle())
+    }
+
+    fn live(&self, key: &FunctionKey) -> Arc<Live> {
+        if let Some(live) = read(&self.functions).get(key) {
+            return live.clone();
+        }
+        let account = self.account(&key.account_id);
+        let mut functions = write(&self.functions);
+        let live = functions.entry(key.clone()).or_insert_with(|| {
+            Arc::new(Live {
+                concurrency: FunctionConcurrency::new(account),
+                current: RwLock::default(),
+            })
+        });
+        live.clone()
+    }
+
+    fn account(&self, account_id: &str) -> Arc<AccountConcurrency> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = accounts.get(account_id) {
+            return account.clone();
+        }
+        let account = AccountConcurrency::new(self.config.account_concurrency);
+        accounts.insert(account_id.to_owned(), account.clone());
+        account
+    }
+}
+
+/// Lets the templates of functions go that have not run for long.
+async fn rest(inner: Weak<Inner>) {
+    let mut turn = tokio::time::interval(REST_EVERY);
+    loop {
+        turn.tick().await;
+        let Some(inner) = inner.upgrade() else { return };
+        let (now, keep_alive) = (Instant::now(), inner.config.idle.keep_alive);
+        for live in read(&inner.functions).values() {
+            if let Some(version) = &*read(&live.current) {
+                version.rest(now, keep_alive);
+            }
+        }
+    }
+}
+
+/// Counts a request while it runs.
+struct Running(Arc<Inner>);
+
+impl Running {
+    fn enter(inner: &Arc<Inner>) -> Result<Self, InvokeError> {
+        inner.running.fetch_add(1, Ordering::SeqCst);
+        let running = Self(inner.clone());
+        if inner.draining.load(Ordering::SeqCst) {
+            return Err(InvokeError::ShuttingDown);
+        }
+        Ok(running)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none_running.notify_waiters();
+        }
+    }
+}
+
+fn release(version: &Arc<Version>, environment: Arc<Environment>, after: After) {
+    match after {
+        After::Idle => version.pool.check_in(environment, Instant::now()),
+        After::Settling(idle) => {
+            let version = version.clone();
+            tokio::spawn(async move {
+                if idle.await.is_ok() {
+                    version.pool.check_in(environment, Instant::now());
+                }
+            });
+        }
+        After::Over => environment.kill(),
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

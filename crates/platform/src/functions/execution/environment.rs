@@ -1,0 +1,204 @@
+//! One execution environment: a sandbox, the link to its runtime, and its output.
+//!
+//! A task of its own accepts Runtime API connections, reads the output and notices the end. What
+//! runs in it, and when, is decided by whoever holds it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sandbox::{Control, Exit, ExitStatus, Sandbox, Template};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
+use wire::Timestamp;
+
+use super::{
+    Definition,
+    link::{Init, Link},
+    output::Output,
+    report, runtime_api, variables,
+};
+use crate::{
+    limits,
+    logs::{GroupKey, Logs},
+};
+
+pub struct Environment {
+    pub id: u64,
+    pub link: Arc<Link>,
+    pub output: Arc<Output>,
+    log_stream: String,
+    control: Box<dyn Control>,
+    frozen: AtomicBool,
+    gone: Arc<AtomicBool>,
+}
+
+/// An environment whose init has begun.
+pub struct Starting {
+    pub environment: Arc<Environment>,
+    pub init: oneshot::Receiver<Init>,
+    pub since: Instant,
+}
+
+impl Environment {
+    /// Starts one. `ended` is called when it is over, however that came.
+    pub async fn start(
+        id: u64,
+        definition: &Definition,
+        template: &dyn Template,
+        logs: &Logs,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Result<Starting, sandbox::Error> {
+        let now = Timestamp::now();
+        let log_stream = log_stream(&definition.version, now);
+        let since = Instant::now();
+        let sandbox = template
+            .start(variables::of_environment(definition, &log_stream))
+            .await?;
+        let Sandbox {
+            runtime_api,
+            log,
+            exit,
+            control,
+        } = sandbox;
+
+        let group = GroupKey {
+            account_id: definition.key.account_id.clone(),
+            region: definition.key.region.clone(),
+            name: definition.log_group.clone(),
+        };
+        let output = Output::new(log, logs.stream(group, &log_stream)).map_err(|source| {
+            let what = "read the environment's output".to_owned();
+            sandbox::Error::System { what, source }
+        })?;
+        let output = Arc::new(output);
+        output.begin(true);
+        output.say(&report::init_start(
+            definition.log_format,
+            &definition.runtime,
+            &definition.version,
+            now,
+        ));
+        let (link, init) = Link::new();
+        let link = Arc::new(link);
+        let gone = Arc::new(AtomicBool::new(false));
+        let task = Task {
+            runtime_api,
+            link: link.clone(),
+            output: output.clone(),
+            gone: gone.clone(),
+        };
+        tokio::spawn(async move {
+            task.run(exit).await;
+            ended();
+        });
+        let environment = Arc::new(Self {
+            id,
+            link,
+            output,
+            log_stream,
+            control,
+            frozen: AtomicBool::new(false),
+            gone,
+        });
+        Ok(Starting {
+            environment,
+            init,
+            since,
+        })
+    }
+
+    pub fn log_stream(&self) -> &str {
+        &self.log_stream
+    }
+
+    /// Its process has ended; nothing can be asked of it any more.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Acquire)
+    }
+
+    pub fn freeze(&self) {
+        if !self.frozen.swap(true, Ordering::AcqRel) {
+            self.control.freeze();
+        }
+    }
+
+    pub fn thaw(&self) {
+        if self.frozen.swap(false, Ordering::AcqRel) {
+            self.control.thaw();
+        }
+    }
+
+    pub fn kill(&self) {
+        self.control.kill();
+    }
+
+    pub fn init_done(&self) {
+        self.control.init_done();
+    }
+
+    pub fn memory_peak_mb(&self) -> u64 {
+        self.control.memory_peak_bytes().div_ceil(1024 * 1024)
+    }
+}
+
+struct Task {
+    runtime_api: Arc<TcpListener>,
+    link: Arc<Link>,
+    output: Arc<Output>,
+    gone: Arc<AtomicBool>,
+}
+
+impl Task {
+    async fn run(self, exit: oneshot::Receiver<Exit>) {
+        let exit = tokio::select! {
+            exit = exit => exit.ok(),
+            () = self.attend() => None,
+        };
+        // Whoever ended it without a word did so by force.
+        let exit = exit.unwrap_or(Exit {
+            status: ExitStatus::Signal(9),
+            out_of_memory: false,
+        });
+        self.output.drain();
+        self.output.finish();
+        self.gone.store(true, Ordering::Release);
+        self.link.gone(exit);
+    }
+
+    /// Never returns; its connections end with it.
+    async fn attend(&self) {
+        let mut talks = true;
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.runtime_api.accept(),
+                    if connections.len() < limits::RUNTIME_API_CONNECTIONS_MAX =>
+                {
+                    match accepted {
+                        Ok((connection, _)) => {
+                            connections.spawn(runtime_api::serve(connection, self.link.clone()));
+                        }
+                        // Out of descriptors: the next look comes when some are free again.
+                        Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    }
+                }
+                Some(_) = connections.join_next() => {}
+                open = self.output.attend(), if talks => talks = open,
+            }
+        }
+    }
+}
+
+/// `2026/01/31/[$LATEST]0123456789abcdef0123456789abcdef`
+fn log_stream(version: &str, now: Timestamp) -> String {
+    let id = uuid::Uuid::new_v4().simple();
+    format!("{}[{version}]{id}", now.strftime("%Y/%m/%d/"))
+}

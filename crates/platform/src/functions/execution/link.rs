@@ -1,0 +1,332 @@
+//! Where an invocation and an environment's Runtime API meet: one event at a time goes in by
+//! `next` and comes back by `response` or `error`. Pure state behind a lock; the HTTP is in
+//! `runtime_api.rs`, the waiting in `environment.rs`.
+//!
+//! Refuses what Lambda's own state machine refuses: an answer to a request that does not run, a
+//! `next` while one runs, a second answer.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use sandbox::Exit;
+use tokio::sync::oneshot;
+
+/// What `next` hands to the runtime.
+#[derive(Debug)]
+pub struct Event {
+    pub request_id: String,
+    pub payload: Bytes,
+    pub deadline_ms: i64,
+    pub invoked_function_arn: String,
+    pub trace_id: String,
+    pub client_context: Option<String>,
+    pub cognito_identity: Option<String>,
+}
+
+/// How the init phase ended.
+#[derive(Debug)]
+pub enum Init {
+    Done,
+    /// The runtime reported an init error: its object for the caller, and the type from the header.
+    Failed {
+        payload: Bytes,
+        kind: String,
+    },
+    Exited(Exit),
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub enum Reply {
+    Response(Bytes),
+    Error(Bytes),
+    TooLarge,
+    Exited(Exit),
+}
+
+/// The two moments the invoking side waits for.
+#[derive(Debug)]
+pub struct Delivery {
+    pub reply: oneshot::Receiver<Reply>,
+    /// The runtime asks for the next event: the environment may take another request.
+    pub idle: oneshot::Receiver<()>,
+}
+
+/// Why the Runtime API refuses a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// `InvalidStateTransition`
+    State,
+    /// `InvalidRequestID`
+    RequestId,
+    /// The environment is going away.
+    Gone,
+}
+
+#[derive(Debug)]
+pub struct Link {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// An event that no `next` has fetched yet.
+    event: Option<Event>,
+    /// A `next` that waits for one.
+    next: Option<oneshot::Sender<Event>>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Init(oneshot::Sender<Init>),
+    Idle,
+    Busy(Busy),
+    Gone(Exit),
+}
+
+#[derive(Debug)]
+struct Busy {
+    request_id: String,
+    /// Taken by the first answer.
+    reply: Option<oneshot::Sender<Reply>>,
+    idle: oneshot::Sender<()>,
+    /// The platform answered in the runtime's place (a response that was too large); what the
+    /// runtime still says of it is taken and dropped.
+    overruled: bool,
+}
+
+impl Link {
+    pub fn new() -> (Self, oneshot::Receiver<Init>) {
+        let (init, ready) = oneshot::channel();
+        let state = State {
+            phase: Phase::Init(init),
+            event: None,
+            next: None,
+        };
+        let link = Self {
+            state: Mutex::new(state),
+        };
+        (link, ready)
+    }
+
+    /// Gives an environment that is idle its next event.
+    pub fn deliver(&self, event: Event) -> Delivery {
+        let (reply, replied) = oneshot::channel();
+        let (idle, idled) = oneshot::channel();
+        let mut state = self.lock();
+        if let Phase::Gone(exit) = state.phase {
+            // The receiver is in our hands.
+            let _ = reply.send(Reply::Exited(exit));
+        } else {
+            state.phase = Phase::Busy(Busy {
+                request_id: event.request_id.clone(),
+                reply: Some(reply),
+                idle,
+                overruled: false,
+            });
+            state.offer(event);
+        }
+        Delivery {
+            reply: replied,
+            idle: idled,
+        }
+    }
+
+    /// The runtime asks for an event.
+    pub fn next(&self) -> Result<oneshot::Receiver<Event>, Refusal> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut state.phase, Phase::Idle) {
+            Phase::Init(ready) => {
+                // Whoever started the environment may have given up; then it is about to be ended.
+                let _ = ready.send(Init::Done);
+            }
+            Phase::Busy(busy) if busy.reply.is_none() => {
+                let _ = busy.idle.send(());
+            }
+            // It has not fetched its event yet, or its connection broke before it got it.
+            Phase::Busy(busy) if state.event.is_some() => state.phase = Phase::Busy(busy),
+            Phase::Busy(busy) => {
+                state.phase = Phase::Busy(busy);
+                return Err(Refusal::State);
+            }
+            Phase::Idle => {}
+            Phase::Gone(exit) => {
+                state.phase = Phase::Gone(exit);
+                return Err(Refusal::Gone);
+            }
+        }
+        let (next, event) = oneshot::channel();
+        match state.event.take() {
+            Some(waiting) => drop(next.send(waiting)),
+            None => state.next = Some(next),
+        }
+        Ok(event)
+    }
+
+    /// An event that a broken connection did not take is offered again.
+    pub fn give_back(&self, event: Event) {
+        let mut state = self.lock();
+        if matches!(&state.phase, Phase::Busy(busy) if busy.request_id == event.request_id) {
+            state.offer(event);
+        }
+    }
+
+    /// Says whether an answer to this request would be taken.
+    pub fn expects(&self, request_id: &str) -> Result<(), Refusal> {
+        match &self.lock().phase {
+            Phase::Busy(busy) if busy.request_id != request_id => Err(Refusal::RequestId),
+            Phase::Busy(busy) if busy.reply.is_none() && !busy.overruled => Err(Refusal::State),
+            Phase::Busy(_) => Ok(()),
+            Phase::Gone(_) => Err(Refusal::Gone),
+            _ => Err(Refusal::RequestId),
+        }
+    }
+
+    pub fn answer(&self, request_id: &str, reply: Reply) -> Result<(), Refusal> {
+        self.expects(request_id)?;
+        if let Phase::Busy(busy) = &mut self.lock().phase {
+            busy.overruled |= matches!(reply, Reply::TooLarge);
+            if let Some(waiting) = busy.reply.take() {
+                // The caller's deadline may just have passed.
+                let _ = waiting.send(reply);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn init_error(&self, payload: Bytes, kind: String) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut state.phase, Phase::Idle) {
+            Phase::Init(ready) => {
+                let _ = ready.send(Init::Failed { payload, kind });
+                Ok(())
+            }
+            other => {
+                state.phase = other;
+                Err(Refusal::State)
+            }
+        }
+    }
+
+    /// The environment's process has ended.
+    pub fn gone(&self, exit: Exit) {
+        let mut state = self.lock();
+        state.next = None;
+        match std::mem::replace(&mut state.phase, Phase::Gone(exit)) {
+            Phase::Init(ready) => drop(ready.send(Init::Exited(exit))),
+            Phase::Busy(busy) => {
+                if let Some(waiting) = busy.reply {
+                    let _ = waiting.send(Reply::Exited(exit));
+                }
+            }
+            Phase::Idle | Phase::Gone(_) => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change is one assignment, so a panic elsewhere leaves a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn offer(&mut self, event: Event) {
+        self.event = match self.next.take() {
+            Some(next) => next.send(event).err(),
+            None => Some(event),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sandbox::ExitStatus;
+
+    fn event(request_id: &str) -> Event {
+        Event {
+            request_id: request_id.into(),
+            payload: Bytes::from_static(b"{}"),
+            deadline_ms: 0,
+            invoked_function_arn: String::new(),
+            trace_id: String::new(),
+            client_context: None,
+            cognito_identity: None,
+        }
+    }
+
+    const EXIT: Exit = Exit {
+        status: ExitStatus::Code(1),
+        out_of_memory: false,
+    };
+
+    #[test]
+    fn an_event_goes_in_and_comes_back() {
+        let (link, mut ready) = Link::new();
+        let mut next = link.next().unwrap();
+        assert!(matches!(ready.try_recv(), Ok(Init::Done)));
+        let mut delivery = link.deliver(event("a"));
+        assert_eq!(next.try_recv().unwrap().request_id, "a");
+        assert_eq!(link.answer("b", Reply::TooLarge), Err(Refusal::RequestId));
+        link.answer("a", Reply::Response(Bytes::new())).unwrap();
+        assert!(matches!(delivery.reply.try_recv(), Ok(Reply::Response(_))));
+        assert!(delivery.idle.try_recv().is_err());
+        let again = Reply::Response(Bytes::new());
+        assert_eq!(link.answer("a", again), Err(Refusal::State));
+        link.next().unwrap();
+        assert!(delivery.idle.try_recv().is_ok());
+    }
+
+    #[test]
+    fn an_event_may_wait_for_the_runtime() {
+        let (link, _ready) = Link::new();
+        drop(link.next().unwrap());
+        // That connection broke; the event stays for the next one.
+        let _delivery = link.deliver(event("a"));
+        let mut next = link.next().unwrap();
+        assert_eq!(next.try_recv().unwrap().request_id, "a");
+        assert_eq!(link.next().unwrap_err(), Refusal::State);
+        link.give_back(event("a"));
+        assert_eq!(link.next().unwrap().try_recv().unwrap().request_id, "a");
+    }
+
+    #[test]
+    fn an_exit_ends_whatever_waits() {
+        let (link, mut ready) = Link::new();
+        link.gone(EXIT);
+        assert!(matches!(ready.try_recv(), Ok(Init::Exited(EXIT))));
+
+        let (link, _ready) = Link::new();
+        let _next = link.next().unwrap();
+        let mut delivery = link.deliver(event("a"));
+        link.gone(EXIT);
+        assert!(matches!(delivery.reply.try_recv(), Ok(Reply::Exited(EXIT))));
+        let mut late = link.deliver(event("b"));
+        assert!(matches!(late.reply.try_recv(), Ok(Reply::Exited(EXIT))));
+        assert_eq!(link.next().unwrap_err(), Refusal::Gone);
+    }
+
+    #[test]
+    fn after_a_response_that_was_too_large_the_runtimes_error_is_dropped() {
+        let (link, _ready) = Link::new();
+        let _next = link.next().unwrap();
+        let mut delivery = link.deliver(event("a"));
+        link.answer("a", Reply::TooLarge).unwrap();
+        assert!(matches!(delivery.reply.try_recv(), Ok(Reply::TooLarge)));
+        link.answer("a", Reply::Error(Bytes::new())).unwrap();
+        assert!(link.next().is_ok());
+    }
+
+    #[test]
+    fn an_init_error_is_told_once() {
+        let (link, mut ready) = Link::new();
+        link.init_error(Bytes::new(), "Runtime.ImportModuleError".into())
+            .unwrap();
+        assert!(matches!(ready.try_recv(), Ok(Init::Failed { .. })));
+        assert_eq!(
+            link.init_error(Bytes::new(), String::new()),
+            Err(Refusal::State)
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! The environments of one function version: which are idle, in what order they are taken, frozen
+//! and stopped.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    environment::Environment,
+    scheduler::{Idle, IdlePolicy, plan},
+};
+
+pub struct Pool {
+    policy: IdlePolicy,
+    state: Mutex<State>,
+    /// Wakes the keeper when it would sleep too long.
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The latest at the end: it is taken first, so that the others can go.
+    idle: Vec<(Arc<Environment>, Instant)>,
+    all: HashMap<u64, Arc<Environment>>,
+    /// Since when there is no environment at all, if there ever was one.
+    empty_since: Option<Instant>,
+    /// No request comes here any more.
+    retired: bool,
+    keeper_wakes_at: Option<Instant>,
+}
+
+/// What an environment is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvironmentState {
+    /// In its init or with a request.
+    Busy,
+    Idle,
+    Frozen,
+}
+
+impl Pool {
+    /// Makes a pool and its keeper, which lives as long as the pool.
+    pub fn new(policy: IdlePolicy) -> Arc<Self> {
+        let pool = Arc::new(Self {
+            policy,
+            state: Mutex::default(),
+            changed: Arc::default(),
+        });
+        tokio::spawn(keep(Arc::downgrade(&pool), pool.changed.clone()));
+        pool
+    }
+
+    /// An idle environment, thawed, for the caller alone.
+    pub fn check_out(&self) -> Option<Arc<Environment>> {
+        let mut state = self.lock();
+        let environment = loop {
+            let (environment, _) = state.idle.pop()?;
+            if !environment.is_gone() {
+                break environment;
+            }
+        };
+        drop(state);
+        environment.thaw();
+        Some(environment)
+    }
+
+    /// Takes a new environment in; it is the caller's until it is checked in.
+    pub fn admit(&self, environment: &Arc<Environment>) {
+        if !environment.is_gone() {
+            self.lock().all.insert(environment.id, environment.clone());
+        }
+        // It may have gone in between.
+        if environment.is_gone() {
+            self.forget(environment.id);
+        }
+    }
+
+    /// Gives an environment back, idle. Of a retired pool it is ended.
+    pub fn check_in(&self, environment: Arc<Environment>, now: Instant) {
+        if environment.is_gone() {
+            return self.forget(environment.id);
+        }
+        let mut state = self.lock();
+        if state.retired {
+            drop(state);
+            return environment.kill();
+        }
+        state.idle.push((environment, now));
+        let wanted = now + self.policy.freeze_after.min(self.policy.keep_alive);
+        if state.keeper_wakes_at.is_none_or(|at| at > wanted) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// An environment is over.
+    pub fn forget(&self, id: u64) {
+        let mut state = self.lock();
+        state.idle.retain(|(environment, _)| environment.id != id);
+        let gone = state.all.remove(&id);
+        if state.all.is_empty() && gone.is_some() {
+            state.empty_since = Some(Instant::now());
+        }
+        drop(state);
+        drop(gone);
+    }
+
+    /// No request comes here any more: the idle ones end now, the others when they are given back.
+    pub fn retire(&self) {
+        let mut state = self.lock();
+        state.retired = true;
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        for (environment, _) in idle {
+            environment.kill();
+        }
+    }
+
+    /// Ends everything at once.
+    pub fn kill_all(&self) {
+        self.retire();
+        let all: Vec<_> = self.lock().all.values().cloned().collect();
+        for environment in all {
+            environment.kill();
+        }
+    }
+
+    /// Says whether there has been no environment for a time.
+    pub fn rests(&self, now: Instant, time: Duration) -> bool {
+        let state = self.lock();
+        let long_ago = |since: Instant| now.saturating_duration_since(since) >= time;
+        state.all.is_empty() && state.empty_since.is_none_or(long_ago)
+    }
+
+    pub fn oldest_idle(&self) -> Option<Instant> {
+        self.lock().idle.iter().map(|(_, since)| *since).min()
+    }
+
+    /// Ends the environment that has been idle longest; says whether there was one.
+    pub fn stop_oldest_idle(&self) -> bool {
+        let mut state = self.lock();
+        let oldest = (0..state.idle.len()).min_by_key(|&at| state.idle[at].1);
+        let Some(oldest) = oldest else { return false };
+        let (environment, _) = state.idle.remove(oldest);
+        drop(state);
+        environment.kill();
+        true
+    }
+
+    pub fn environments(&self) -> Vec<(Arc<Environment>, EnvironmentState)> {
+        let state = self.lock();
+        let state_of = |environment: &Environment| {
+            let idle = state.idle.iter().any(|(idle, _)| idle.id == environment.id);
+            match (idle, environment.is_frozen()) {
+                (false, _) => EnvironmentState::Busy,
+                (true, false) => EnvironmentState::Idle,
+                (true, true) => EnvironmentState::Frozen,
+            }
+        };
+        let all = state.all.values();
+        all.map(|environment| (environment.clone(), state_of(environment)))
+            .collect()
+    }
+
+    /// Carries out the plan for now and says when to plan again.
+    fn tend(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.lock();
+        let views: Vec<_> = state
+            .idle
+            .iter()
+            .map(|(environment, since)| Idle {
+                since: *since,
+                frozen: environment.is_frozen(),
+            })
+            .collect();
+        let plan = plan(&views, now, self.policy);
+        for at in plan.freeze {
+            // Under the lock, so that none is handed out half frozen; it takes microseconds.
+            state.idle[at].0.freeze();
+        }
+        let mut stopped = Vec::with_capacity(plan.stop.len());
+        for at in plan.stop.into_iter().rev() {
+            stopped.push(state.idle.remove(at).0);
+        }
+        state.keeper_wakes_at = plan.again_at;
+        drop(state);
+        for environment in stopped {
+            environment.kill();
+        }
+        plan.again_at
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Lets the keeper see that it is over.
+        self.changed.notify_one();
+    }
+}
+
+async fn keep(pool: Weak<Pool>, changed: Arc<Notify>) {
+    loop {
+        // Held for the moment only: the pool ends with its last other owner.
+        let Some(again_at) = pool.upgrade().map(|pool| pool.tend(Instant::now())) else {
+            return;
+        };
+        match again_at {
+            Some(at) => tokio::select! {
+                () = tokio::time::sleep_until(at.into()) => {}
+                () = changed.notified() => {}
+            },
+            None => changed.notified().await,
+        }
+    }
+}

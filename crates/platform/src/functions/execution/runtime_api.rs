@@ -1,0 +1,237 @@
+//! The Runtime API, 2018-06-01, over HTTP/1.1: what a runtime in an environment speaks with us.
+//!
+//! AWS: "Using the Lambda runtime API for custom runtimes". Whoever is at the other end is the
+//! function's own code and may send anything; it gets an error or its connection closed.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+use super::{
+    fault::RESPONSE_BYTES_MAX,
+    link::{Event, Link, Refusal, Reply},
+};
+
+const PREFIX: &str = "/2018-06-01/runtime/";
+/// An error object; the official clients cut theirs far below it.
+const ERROR_BYTES_MAX: usize = 1024 * 1024;
+/// For a request's head once it has begun.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Serves one connection until it ends.
+pub async fn serve(connection: TcpStream, link: Arc<Link>) {
+    // Best effort: it only costs latency where it fails.
+    let _ = connection.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let link = link.clone();
+        async move { Ok::<_, Infallible>(answer(&link, request).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        // Our own clients send an answer and the next `next` in one go.
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(connection), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "runtime API connection ended");
+    }
+}
+
+async fn answer(link: &Link, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let path = request.uri().path().to_owned();
+    let call = path.strip_prefix(PREFIX).unwrap_or_default();
+    match (request.method(), call) {
+        (&Method::GET, "invocation/next") => next(link).await,
+        (&Method::POST, "init/error") => init_error(link, request).await,
+        (&Method::POST, call) => match invocation_call(call) {
+            Some((id, "response")) => response(link, id, request).await,
+            Some((id, "error")) => error(link, id, request).await,
+            _ => unknown(),
+        },
+        _ => unknown(),
+    }
+}
+
+fn invocation_call(call: &str) -> Option<(&str, &str)> {
+    call.strip_prefix("invocation/")?.split_once('/')
+}
+
+async fn next(link: &Link) -> Response<Full<Bytes>> {
+    let event = match link.next() {
+        Ok(event) => event,
+        Err(refusal) => return refuse(refusal),
+    };
+    // The sender goes away with the environment only.
+    let Ok(event) = event.await else {
+        return refuse(Refusal::Gone);
+    };
+    event_response(event)
+}
+
+fn event_response(event: Event) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(event.payload));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    let mut set = |name: &'static str, value: String| {
+        // What cannot stand in a header was refused when the request came in, or is our own.
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("lambda-runtime-aws-request-id", event.request_id);
+    set("lambda-runtime-deadline-ms", event.deadline_ms.to_string());
+    set(
+        "lambda-runtime-invoked-function-arn",
+        event.invoked_function_arn,
+    );
+    set("lambda-runtime-trace-id", event.trace_id);
+    if let Some(context) = event.client_context {
+        set("lambda-runtime-client-context", context);
+    }
+    if let Some(identity) = event.cognito_identity {
+        set("lambda-runtime-cognito-identity", identity);
+    }
+    response
+}
+
+async fn response(link: &Link, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    if let Err(refusal) = link.expects(id) {
+        return refuse(refusal);
+    }
+    match body(request, RESPONSE_BYTES_MAX).await {
+        Ok(payload) => taken(link.answer(id, Reply::Response(payload))),
+        Err(Broken::TooLarge) => match link.answer(id, Reply::TooLarge) {
+            Ok(()) => problem(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                &format!("Exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes)."),
+            ),
+            Err(refusal) => refuse(refusal),
+        },
+        Err(Broken::CutOff) => cut_off(),
+    }
+}
+
+async fn error(link: &Link, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    if let Err(refusal) = link.expects(id) {
+        return refuse(refusal);
+    }
+    let kind = error_type(&request);
+    match body(request, ERROR_BYTES_MAX).await {
+        Ok(payload) => taken(link.answer(id, Reply::Error(error_object(payload, &kind)))),
+        Err(Broken::TooLarge) => {
+            taken(link.answer(id, Reply::Error(error_object(Bytes::new(), &kind))))
+        }
+        Err(Broken::CutOff) => cut_off(),
+    }
+}
+
+async fn init_error(link: &Link, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let kind = error_type(&request);
+    let payload = match body(request, ERROR_BYTES_MAX).await {
+        Ok(payload) => payload,
+        Err(Broken::TooLarge) => Bytes::new(),
+        Err(Broken::CutOff) => return cut_off(),
+    };
+    let payload = error_object(payload, &kind);
+    taken(link.init_error(payload, kind))
+}
+
+/// A runtime that sends no error object still fails with one.
+fn error_object(payload: Bytes, kind: &str) -> Bytes {
+    if payload.is_empty() {
+        return serde_json::json!({"errorType": kind, "errorMessage": "Unknown error"})
+            .to_string()
+            .into();
+    }
+    payload
+}
+
+fn error_type(request: &Request<Incoming>) -> String {
+    let given = request.headers().get("lambda-runtime-function-error-type");
+    let given = given
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let plain = |c: char| c.is_ascii_graphic();
+    match given {
+        "" => "Runtime.Unknown".to_owned(),
+        given => given.chars().filter(|&c| plain(c)).take(256).collect(),
+    }
+}
+
+enum Broken {
+    TooLarge,
+    CutOff,
+}
+
+async fn body(request: Request<Incoming>, bytes_max: usize) -> Result<Bytes, Broken> {
+    match Limited::new(request.into_body(), bytes_max).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Broken::TooLarge),
+        Err(_) => Err(Broken::CutOff),
+    }
+}
+
+fn taken(result: Result<(), Refusal>) -> Response<Full<Bytes>> {
+    match result {
+        Ok(()) => json(
+            StatusCode::ACCEPTED,
+            Bytes::from_static(b"{\"status\":\"OK\"}\n"),
+        ),
+        Err(refusal) => refuse(refusal),
+    }
+}
+
+fn refuse(refusal: Refusal) -> Response<Full<Bytes>> {
+    match refusal {
+        Refusal::State => problem(
+            StatusCode::FORBIDDEN,
+            "InvalidStateTransition",
+            "Transition from the current state is not allowed",
+        ),
+        Refusal::RequestId => problem(
+            StatusCode::BAD_REQUEST,
+            "InvalidRequestID",
+            "Invalid request ID",
+        ),
+        Refusal::Gone => problem(
+            StatusCode::GONE,
+            "Shutdown",
+            "The execution environment is being shut down",
+        ),
+    }
+}
+
+fn unknown() -> Response<Full<Bytes>> {
+    problem(StatusCode::NOT_FOUND, "NotFound", "404 page not found")
+}
+
+fn cut_off() -> Response<Full<Bytes>> {
+    problem(
+        StatusCode::BAD_REQUEST,
+        "InvalidRequest",
+        "The body ended early",
+    )
+}
+
+fn problem(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes>> {
+    let body = serde_json::json!({"errorMessage": message, "errorType": kind});
+    json(status, body.to_string().into())
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,100 @@
+//! The environment variables that Lambda sets for a function's process.
+//!
+//! AWS: "Using Lambda environment variables", defined runtime environment variables. Those that a
+//! user may not set are refused where the configuration is taken; the others are set here first
+//! and the user's win.
+
+use super::{Definition, LogFormat};
+
+/// The variables that are the same for all environments of a definition.
+pub fn of_definition(definition: &Definition) -> Vec<(String, String)> {
+    let runtime = definition.runtime.as_str();
+    let mut variables = Variables::default();
+    variables.set("LANG", "en_US.UTF-8");
+    variables.set("TZ", ":UTC");
+    variables.set("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin");
+    variables.set(
+        "LD_LIBRARY_PATH",
+        "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    );
+    if let Some(version) = runtime.strip_prefix("nodejs") {
+        let major = version.trim_end_matches(".x");
+        variables.set(
+            "NODE_PATH",
+            &format!(
+                "/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:/var/task"
+            ),
+        );
+    }
+    if runtime.starts_with("python") {
+        variables.set("PYTHONPATH", "/var/runtime");
+    }
+    variables.set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
+    for (name, value) in &definition.environment {
+        variables.set(name, value);
+    }
+    set_reserved(&mut variables, definition);
+    variables.0
+}
+
+/// Those that a user cannot change.
+fn set_reserved(variables: &mut Variables, definition: &Definition) {
+    let region = &definition.key.region;
+    if !definition.handler.is_empty() {
+        variables.set("_HANDLER", &definition.handler);
+    }
+    variables.set("AWS_REGION", region);
+    variables.set("AWS_DEFAULT_REGION", region);
+    variables.set(
+        "AWS_EXECUTION_ENV",
+        &format!("AWS_Lambda_{}", definition.runtime),
+    );
+    variables.set("AWS_LAMBDA_FUNCTION_NAME", &definition.key.name);
+    variables.set("AWS_LAMBDA_FUNCTION_VERSION", &definition.version);
+    variables.set(
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        &definition.memory_mb.to_string(),
+    );
+    variables.set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+    variables.set("AWS_LAMBDA_LOG_GROUP_NAME", &definition.log_group);
+    variables.set(
+        "AWS_LAMBDA_LOG_FORMAT",
+        match definition.log_format {
+            LogFormat::Text => "Text",
+            LogFormat::Json => "JSON",
+        },
+    );
+    if definition.log_format == LogFormat::Json {
+        variables.set(
+            "AWS_LAMBDA_LOG_LEVEL",
+            definition.application_log_level.as_str(),
+        );
+    }
+    variables.set("LAMBDA_TASK_ROOT", "/var/task");
+    variables.set("LAMBDA_RUNTIME_DIR", "/var/runtime");
+    // Our own clients for the managed runtimes mark multi-line entries as one; see log_frames.rs.
+    variables.set("LAMBENT_LOG_FRAMES", "1");
+}
+
+/// The variables of one environment.
+pub fn of_environment(definition: &Definition, log_stream: &str) -> Vec<(String, String)> {
+    let mut variables = Variables::default();
+    variables.set("AWS_LAMBDA_LOG_STREAM_NAME", log_stream);
+    // An SDK wants some credentials before it does anything; these name the account and open
+    // nothing: the platform takes no calls from inside environments yet.
+    variables.set("AWS_ACCESS_KEY_ID", &definition.key.account_id);
+    variables.set("AWS_SECRET_ACCESS_KEY", "none");
+    variables.0
+}
+
+#[derive(Default)]
+struct Variables(Vec<(String, String)>);
+
+impl Variables {
+    fn set(&mut self, name: &str, value: &str) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => value.clone_into(known),
+            None => self.0.push((name.to_owned(), value.to_owned())),
+        }
+    }
+}

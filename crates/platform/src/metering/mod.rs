@@ -1,0 +1,276 @@
+//! What was used: requests, billed milliseconds and GB-seconds, per function version and day, as
+//! Lambda bills them.
+//!
+//! Every invocation is one line in a journal before its answer is released, so a `kill -9` of the
+//! platform loses none; there is no fsync on the way, so a power cut may lose the last moments'.
+//! Journals are folded into the store in batches, each exactly once.
+
+mod journal;
+mod price;
+mod table;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use journal::Journal;
+pub use price::{Cost, Prices};
+pub use table::MIGRATION_SQL;
+use wire::Timestamp;
+
+use crate::limits;
+
+/// How long a line may stay in the journal before it is folded.
+const FOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// One invocation, or one refusal of one.
+#[derive(Debug, Clone)]
+pub struct Usage<'a> {
+    pub at: Timestamp,
+    pub account_id: &'a str,
+    pub region: &'a str,
+    pub function: &'a str,
+    pub version: &'a str,
+    pub architecture: &'a str,
+    pub memory_mb: u32,
+    pub event: UsageEvent,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum UsageEvent {
+    Invoked {
+        /// Whole milliseconds, rounded up, with the init's where it was billed.
+        billed_ms: u64,
+        /// Zero but for the first request of an environment.
+        init_ms: u64,
+        max_memory_mb: u64,
+        failed: bool,
+    },
+    Throttled,
+}
+
+/// What one function version used on one day.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsageRow {
+    pub account_id: String,
+    pub region: String,
+    pub function: String,
+    pub version: String,
+    pub architecture: String,
+    pub memory_mb: u32,
+    /// `YYYY-MM-DD`, in UTC.
+    pub day: String,
+    pub requests: u64,
+    pub errors: u64,
+    pub throttles: u64,
+    pub billed_ms: u64,
+    pub init_ms: u64,
+    pub max_memory_mb: u64,
+}
+
+impl UsageRow {
+    /// Billed time by memory size, as Lambda counts it: 1,024 MB for a second is one.
+    pub fn gb_s(&self) -> f64 {
+        self.billed_ms as f64 / 1000.0 * f64::from(self.memory_mb) / 1024.0
+    }
+}
+
+/// A cheap handle.
+#[derive(Clone)]
+pub struct Metering {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: store::Store,
+    journal: Journal,
+    node: String,
+    folding: tokio::sync::Mutex<()>,
+}
+
+impl Metering {
+    /// Opens the journal below a directory and folds what an earlier run left there. `node` names
+    /// this machine among those that share the store.
+    pub async fn open(
+        store: store::Store,
+        directory: impl AsRef<Path>,
+        node: &str,
+    ) -> Result<Self, MeteringError> {
+        let directory: PathBuf = directory.as_ref().to_owned();
+        let journal = Journal::open(&directory)?;
+        let metering = Self {
+            shared: Arc::new(Shared {
+                store,
+                journal,
+                node: node.to_owned(),
+                folding: tokio::sync::Mutex::default(),
+            }),
+        };
+        metering.fold().await?;
+        Ok(metering)
+    }
+
+    /// Notes a use; returns when it would survive the end of this process.
+    pub fn record(&self, usage: &Usage<'_>) {
+        match self.shared.journal.append(usage) {
+            Ok(len) if len > limits::USAGE_JOURNAL_BYTES_MAX => self.fold_soon(),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "usage lost: write usage journal"),
+        }
+    }
+
+    /// Folds what the journal holds into the store.
+    pub async fn fold(&self) -> Result<(), MeteringError> {
+        let _one_at_a_time = self.shared.folding.lock().await;
+        self.shared.journal.rotate()?;
+        for (number, path) in self.shared.journal.closed()? {
+            let rows = journal::sum(&std::fs::read(&path)?);
+            let id = format!("{}/{number}", self.shared.node);
+            table::add(&self.shared.store, id, rows).await?;
+            std::fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// Use by function version and day, both days included, `YYYY-MM-DD`; of all accounts when none
+    /// is named.
+    pub async fn usage(
+        &self,
+        account_id: Option<&str>,
+        from_day: &str,
+        to_day: &str,
+    ) -> Result<Vec<UsageRow>, MeteringError> {
+        self.fold().await?;
+        Ok(table::read(&self.shared.store, account_id, from_day, to_day).await?)
+    }
+
+    /// Folds from time to time, until the handle's owner drops the future.
+    pub async fn keep_folding(self) {
+        let mut turn = tokio::time::interval(FOLD_EVERY);
+        loop {
+            turn.tick().await;
+            if self.shared.journal.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.fold().await {
+                tracing::warn!(%error, "fold usage journal; will try again");
+            }
+        }
+    }
+
+    fn fold_soon(&self) {
+        if self.shared.folding.try_lock().is_err() {
+            return;
+        }
+        let metering = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = metering.fold().await {
+                tracing::warn!(%error, "fold usage journal; will try again");
+            }
+        });
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MeteringError {
+    #[error("usage journal: {0}")]
+    Journal(#[from] io::Error),
+    #[error("usage table: {0}")]
+    Store(#[from] store::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn store(dir: &Path) -> store::Store {
+        let migrations = [store::Migration::new(1, "usage", MIGRATION_SQL)];
+        let config = store::StoreConfig::new(dir.join("store").to_str().unwrap());
+        store::Store::open(config, &migrations).await.unwrap()
+    }
+
+    fn invoked(billed_ms: u64, failed: bool) -> Usage<'static> {
+        Usage {
+            at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            account_id: "000000000000",
+            region: "us-east-1",
+            function: "resize",
+            version: "$LATEST",
+            architecture: "x86_64",
+            memory_mb: 512,
+            event: UsageEvent::Invoked {
+                billed_ms,
+                init_ms: 7,
+                max_memory_mb: billed_ms,
+                failed,
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn uses_add_up_by_day_and_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let metering = Metering::open(store(dir.path()).await, dir.path().join("usage"), "n")
+            .await
+            .unwrap();
+        metering.record(&invoked(1500, false));
+        metering.record(&invoked(500, true));
+        metering.record(&Usage {
+            event: UsageEvent::Throttled,
+            ..invoked(0, false)
+        });
+        let rows = metering
+            .usage(None, "2026-01-02", "2026-01-02")
+            .await
+            .unwrap();
+        let [row] = rows.as_slice() else {
+            panic!("{rows:?}")
+        };
+        assert_eq!((row.requests, row.errors, row.throttles), (2, 1, 1));
+        assert_eq!(
+            (row.billed_ms, row.max_memory_mb, row.init_ms),
+            (2000, 1500, 14)
+        );
+        assert_eq!(row.gb_s(), 1.0);
+        let other_day = metering
+            .usage(None, "2026-01-03", "2026-01-09")
+            .await
+            .unwrap();
+        assert_eq!(other_day, []);
+        let other = metering
+            .usage(Some("111111111111"), "2026-01-01", "2026-01-09")
+            .await;
+        assert_eq!(other.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_crash_loses_nothing_and_counts_nothing_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let usage_dir = dir.path().join("usage");
+        let store = store(dir.path()).await;
+        let metering = Metering::open(store.clone(), &usage_dir, "n")
+            .await
+            .unwrap();
+        metering.record(&invoked(10, false));
+        // Folded, but the process ends before the journal is removed.
+        metering.shared.journal.rotate().unwrap();
+        let (number, path) = metering.shared.journal.closed().unwrap().remove(0);
+        let rows = journal::sum(&std::fs::read(&path).unwrap());
+        table::add(&store, format!("n/{number}"), rows)
+            .await
+            .unwrap();
+        metering.record(&invoked(20, false));
+        drop(metering);
+
+        let metering = Metering::open(store, &usage_dir, "n").await.unwrap();
+        let rows = metering
+            .usage(None, "2026-01-01", "2026-01-09")
+            .await
+            .unwrap();
+        assert_eq!(rows[0].billed_ms, 30);
+        assert_eq!(rows[0].requests, 2);
+    }
+}
