@@ -51,6 +51,7 @@ const PACKET_SOCKET_BUFFER_BYTES: c_int = 16 << 20;
 
 const TUN_F_CSUM: libc::c_uint = 1;
 const PACKET_VNET_HDR: c_int = 15;
+const PACKET_QDISC_BYPASS: c_int = 20;
 const PACKET_IGNORE_OUTGOING: c_int = 23;
 const INET6_ADDR_GEN_MODE: u16 = 8;
 const ADDR_GEN_MODE_NONE: u8 = 1;
@@ -388,6 +389,9 @@ fn packet_socket(interface: u32) -> io::Result<OwnedFd> {
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     set_option(&fd, libc::SOL_PACKET, PACKET_VNET_HDR, 1)?;
     set_option(&fd, libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)?;
+    // The far end's queue is set up some time after it is up, by a worker of the kernel's, and
+    // swallows packets until then. There is nothing to queue for anyway.
+    set_option(&fd, libc::SOL_PACKET, PACKET_QDISC_BYPASS, 1)?;
     if set_option(
         &fd,
         libc::SOL_SOCKET,

@@ -83,7 +83,7 @@ impl Stack {
         if let Some(&index) = self.tcp.get(&key) {
             self.tcp_segment_of(index, segment, io);
         } else if segment.flags.has(Flags::SYN) && !segment.flags.has(Flags::ACK) {
-            self.tcp_syn(key, packet, segment, io);
+            self.tcp_syn(key, segment, io);
         } else if !segment.flags.has(Flags::RST) {
             // A flow we no longer have, or never had.
             refuse_stray(key, segment, io.device);
@@ -112,26 +112,18 @@ impl Stack {
         self.tcp_after(index, flow, after, true);
     }
 
-    fn tcp_syn(&mut self, key: Key, packet: &Ipv4<'_>, segment: &Segment<'_>, io: &mut Io<'_>) {
+    fn tcp_syn(&mut self, key: Key, segment: &Segment<'_>, io: &mut Io<'_>) {
         let syn = Syn::of(segment);
         let mut servers = match self.tcp_targets(key.1, io.now) {
             Ok(servers) => servers,
-            Err(Refusal::Unreachable(code)) => {
-                packet::send_unreachable(io.device, code, packet);
-                return;
-            }
-            Err(Refusal::Reset) => {
-                refuse(key, &syn, io.device);
-                return;
-            }
+            Err(refusal) => return refuse(key, &syn, refusal, io.device),
         };
         let permit = (self.tcp.len() < TCP_FLOWS_MAX)
             .then(|| self.shared.permit())
             .flatten();
         let Some(permit) = permit else {
             add(&self.shared.counters().flows_over_limit, 1);
-            refuse(key, &syn, io.device);
-            return;
+            return refuse(key, &syn, None, io.device);
         };
         add(&self.shared.counters().tcp_flows, 1);
         servers.reverse();
@@ -148,17 +140,21 @@ impl Stack {
 
     /// Where a connection to `to` really goes: there, or for the gateway's name server to one of
     /// the host's.
-    fn tcp_targets(&self, to: SocketAddrV4, now: Instant) -> Result<Vec<SocketAddr>, Refusal> {
+    fn tcp_targets(
+        &self,
+        to: SocketAddrV4,
+        now: Instant,
+    ) -> Result<Vec<SocketAddr>, Option<Unreachable>> {
         if *to.ip() == GATEWAY_ADDRESS {
             return match to.port() {
                 53 => Ok(self.shared.resolvers.current(now).to_vec()),
-                _ => Err(Refusal::Reset),
+                _ => Err(None),
             };
         }
         match self.shared.decide(&self.names, to, now) {
             Decision::Allow => Ok(vec![to.into()]),
-            Decision::Deny(Reason::Off) => Err(Refusal::Unreachable(Unreachable::NetProhibited)),
-            Decision::Deny(_) => Err(Refusal::Unreachable(Unreachable::Prohibited)),
+            Decision::Deny(Reason::Off) => Err(Some(Unreachable::NetProhibited)),
+            Decision::Deny(_) => Err(Some(Unreachable::Prohibited)),
         }
     }
 
@@ -292,13 +288,12 @@ impl Stack {
         let code = match error.raw_os_error() {
             // Silence, as from the world: the environment's own kernel will time out.
             Some(libc::ETIMEDOUT) => return,
-            Some(libc::ENETUNREACH) => Unreachable::Net,
-            Some(libc::EHOSTUNREACH) => Unreachable::Host,
-            Some(libc::EACCES | libc::EPERM) => Unreachable::Prohibited,
-            _ => return refuse(key, syn, io.device),
+            Some(libc::ENETUNREACH) => Some(Unreachable::Net),
+            Some(libc::EHOSTUNREACH) => Some(Unreachable::Host),
+            Some(libc::EACCES | libc::EPERM) => Some(Unreachable::Prohibited),
+            _ => None,
         };
-        let quote = packet::quote(packet::TCP, key.1, key.0, syn.sequence());
-        packet::send_unreachable_quoting(io.device, code, &quote);
+        refuse(key, syn, code, io.device);
     }
 
     pub(super) fn tcp_timed_out(&mut self, index: u32, mut flow: Box<TcpFlow>, io: &mut Io<'_>) {
@@ -344,12 +339,14 @@ struct Attempt {
     servers: Vec<SocketAddr>,
 }
 
-enum Refusal {
-    Reset,
-    Unreachable(Unreachable),
-}
-
-fn refuse((port, from): Key, syn: &Syn, device: &Device) {
+/// Ends the environment's attempt, with the reason if there is a better one than "refused". The
+/// environment's kernel forgets the ICMP message if its program is just inside `connect` on another
+/// processor, and would try again only after a second; the reset it keeps.
+fn refuse((port, from): Key, syn: &Syn, reason: Option<Unreachable>, device: &Device) {
+    if let Some(code) = reason {
+        let quote = packet::quote(packet::TCP, from, port, syn.sequence());
+        packet::send_unreachable_quoting(device, code, &quote);
+    }
     packet::send_tcp(device, from, port, syn.refusal(), [&[], &[]]);
 }
 

@@ -120,6 +120,13 @@ fn errno<T>(result: std::io::Result<T>) -> i32 {
         .unwrap_or(0)
 }
 
+/// A TCP connection was denied by policy. The kernel inside loses the exact reason if the program
+/// is still busy inside `connect`, and then knows of a refusal only.
+fn assert_denied<T>(result: std::io::Result<T>, reason: i32) {
+    let code = errno(result);
+    assert!([reason, libc::ECONNREFUSED].contains(&code), "{code}");
+}
+
 /// Runs `job`, which must not take long.
 fn at_once<T>(job: impl FnOnce() -> T) -> T {
     let start = Instant::now();
@@ -369,10 +376,7 @@ fn off_refuses_everything_at_once(lab: &Lab) {
     let queries = lab.world.dns_queries.load(Relaxed);
     let environment = lab.environment(Off);
     environment.run(|| {
-        assert_eq!(
-            errno(at_once(|| connect(WORLD, world::HTTP))),
-            libc::ENETUNREACH
-        );
+        assert_denied(at_once(|| connect(WORLD, world::HTTP)), libc::ENETUNREACH);
         assert!(at_once(|| resolve("world.test")).is_err());
         let socket = UdpSocket::bind("0.0.0.0:0").expect("bound");
         socket.connect((WORLD, world::UDP_ECHO)).expect("connected");
@@ -420,9 +424,9 @@ fn allow_list_by_network_and_port(lab: &Lab) {
             b"hello"
         );
         let denied = at_once(|| connect(ELSEWHERE, world::ECHO));
-        assert_eq!(errno(denied), libc::EHOSTUNREACH);
+        assert_denied(denied, libc::EHOSTUNREACH);
         let denied = at_once(|| connect(WORLD, world::HTTP));
-        assert_eq!(errno(denied), libc::EHOSTUNREACH);
+        assert_denied(denied, libc::EHOSTUNREACH);
         let socket = UdpSocket::bind("0.0.0.0:0").expect("bound");
         socket.connect((WORLD, world::UDP_ECHO)).expect("connected");
         socket
@@ -452,11 +456,7 @@ fn allow_list_by_name(lab: &Lab) {
     let queries = lab.world.dns_queries.load(Relaxed);
     environment.run(|| {
         let denied = at_once(|| connect(WORLD, world::HTTP));
-        assert_eq!(
-            errno(denied),
-            libc::EHOSTUNREACH,
-            "the name was not asked for yet"
-        );
+        assert_denied(denied, libc::EHOSTUNREACH);
         assert!(
             at_once(|| resolve("world.test")).is_err(),
             "only names below it"
@@ -471,15 +471,12 @@ fn allow_list_by_name(lab: &Lab) {
     environment.run(|| {
         let to = resolve("www.world.test").expect("allowed")[0];
         assert_eq!(hello(to).expect("allowed"), b"hello");
-        assert_eq!(
-            errno(at_once(|| connect(WORLD, world::ECHO))),
-            libc::EHOSTUNREACH
-        );
+        assert_denied(at_once(|| connect(WORLD, world::ECHO)), libc::EHOSTUNREACH);
         resolve("alias.test").expect("allowed");
         connect(WORLD, world::ECHO).expect("allowed through an alias");
-        assert_eq!(
-            errno(at_once(|| connect(ELSEWHERE, world::HTTP))),
-            libc::EHOSTUNREACH
+        assert_denied(
+            at_once(|| connect(ELSEWHERE, world::HTTP)),
+            libc::EHOSTUNREACH,
         );
     });
     assert!(lab.shared.counters().names_denied() >= 2);
@@ -500,9 +497,9 @@ fn a_name_does_not_open_the_host(lab: &Lab) {
             errno(connect(Ipv4Addr::LOCALHOST, port)),
             libc::ECONNREFUSED
         );
-        assert_eq!(
-            errno(at_once(|| connect(METADATA, world::HTTP))),
-            libc::EHOSTUNREACH
+        assert_denied(
+            at_once(|| connect(METADATA, world::HTTP)),
+            libc::EHOSTUNREACH,
         );
     });
     assert_untouched(&listener);
@@ -534,15 +531,11 @@ fn the_host_is_out_of_reach(lab: &Lab) {
         let environment = lab.environment(policy);
         environment.run(move || {
             for ip in [HOST, HOST_OTHER, HOST_RANGE] {
-                assert_eq!(
-                    errno(at_once(|| connect(ip, port))),
-                    libc::EHOSTUNREACH,
-                    "{ip}"
-                );
+                assert_denied(at_once(|| connect(ip, port)), libc::EHOSTUNREACH);
             }
-            assert_eq!(
-                errno(at_once(|| connect(METADATA, world::HTTP))),
-                libc::EHOSTUNREACH
+            assert_denied(
+                at_once(|| connect(METADATA, world::HTTP)),
+                libc::EHOSTUNREACH,
             );
             assert_ne!(errno(at_once(|| connect(Ipv4Addr::LOCALHOST, port))), 0);
             for ip in [HOST, HOST_OTHER, HOST_RANGE, Ipv4Addr::new(10, 99, 0, 255)] {
@@ -574,7 +567,7 @@ fn other_environments_are_out_of_reach(lab: &Lab) {
             libc::ECONNREFUSED
         );
         let near = Ipv4Addr::new(169, 254, 100, 3);
-        assert_eq!(errno(at_once(|| connect(near, port))), libc::EHOSTUNREACH);
+        assert_denied(at_once(|| connect(near, port)), libc::EHOSTUNREACH);
     });
     assert_untouched(&listener);
 }
@@ -634,7 +627,7 @@ fn recycling_leaks_nothing(lab: &Lab) {
     // Nor does a policy outlive its environment.
     let device = environment.detach();
     environment.attach(device, Off);
-    environment.run(|| assert_eq!(errno(connect(WORLD, world::HTTP)), libc::ENETUNREACH));
+    environment.run(|| assert_denied(connect(WORLD, world::HTTP), libc::ENETUNREACH));
 }
 
 fn dropping_cuts_everything(lab: &Lab) {

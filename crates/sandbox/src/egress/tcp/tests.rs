@@ -1,7 +1,7 @@
 //! The connection against a host that is a pair of buffers, and against an environment that is a
 //! small TCP of its own behind a link that loses, repeats and delays, all from one seed.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use super::*;
 
