@@ -1,3 +1,310 @@
 //! AWS Lambda: functions, their definitions and their execution.
+//!
+//! [`Functions`] holds the definitions: it stores them, shows them, keeps their packages, and
+//! hands what is to run to an [`Executor`]. What Lambda has and this platform has not yet is
+//! refused by name, never stored and ignored.
 
+mod account;
+mod api;
+mod code;
+mod create;
+mod definitions;
+mod delete;
+mod deployment;
+mod discovery;
+mod error;
 pub mod execution;
+mod executor;
+mod get;
+mod invoke;
+mod json_text;
+mod limits;
+mod list;
+pub mod network;
+mod package;
+mod permissions;
+mod requested;
+mod reserved;
+pub mod runtimes;
+mod secrets;
+mod tables;
+mod tags;
+mod update;
+mod url;
+mod view;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use store::{BlobHash, BlobStore, Page, Store};
+use tokio::sync::Semaphore;
+use wire::Context;
+
+pub use code::LINK_PATH;
+pub use error::Error;
+pub use executor::{DeployError, Executor};
+pub use tables::{MIGRATION_COUNT, migrations};
+pub use url::{AuthType, InvokeMode, UrlTarget, url_allowed};
+
+use code::Packages;
+use definitions::{Definitions, Entry, KeyLocks};
+use error::Result;
+use execution::FunctionKey;
+use runtimes::Runtimes;
+use secrets::Secrets;
+use tables::{FUNCTION_URLS, FUNCTIONS, FunctionRecord, UrlOwner};
+
+pub struct FunctionsConfig {
+    /// For the key file and the unpacked packages.
+    pub data_dir: PathBuf,
+    pub store: Store,
+    pub blobs: BlobStore,
+    pub executor: Arc<dyn Executor>,
+    pub runtimes: Runtimes,
+    /// The platform's own address as clients reach it, e.g. `http://localhost:4566`.
+    pub base_url: String,
+    /// Invocations at once per account and region; 1,000 in Lambda.
+    pub account_concurrency: u32,
+}
+
+/// The functions of this platform; a cheap handle.
+#[derive(Clone)]
+pub struct Functions(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    executor: Arc<dyn Executor>,
+    runtimes: Runtimes,
+    base_url: String,
+    account_concurrency: u32,
+    secrets: Secrets,
+    packages: Packages,
+    definitions: Definitions,
+    /// Held while a function's record is changed.
+    changes: KeyLocks,
+    /// Held while what a function can reserve is decided.
+    reservations: tokio::sync::Mutex<()>,
+    /// Held while a function is being deployed.
+    deployments: KeyLocks,
+    deploying: Semaphore,
+    /// Which generation the executor has.
+    deployed: Mutex<HashMap<FunctionKey, i64>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("open the functions' key")]
+    Secrets(#[from] secrets::SecretsError),
+    #[error("open the unpacked packages")]
+    Packages(#[from] std::io::Error),
+    #[error("read the functions")]
+    Store(#[from] store::Error),
+}
+
+const LOAD_PAGE: u32 = 500;
+
+impl Functions {
+    /// Loads what is stored and goes on with what a crash interrupted. Functions that are active
+    /// are deployed when they are first called.
+    pub async fn open(config: FunctionsConfig) -> Result<Self, OpenError> {
+        tokio::fs::create_dir_all(&config.data_dir).await?;
+        let secrets = Secrets::open(&config.data_dir.join("functions.key"))?;
+        let packages = Packages::open(config.data_dir.join("code"), config.blobs).await?;
+        let functions = Self(Arc::new(Inner {
+            store: config.store,
+            executor: config.executor,
+            runtimes: config.runtimes,
+            base_url: config.base_url,
+            account_concurrency: config.account_concurrency,
+            secrets,
+            packages,
+            definitions: Definitions::default(),
+            changes: KeyLocks::default(),
+            reservations: tokio::sync::Mutex::default(),
+            deployments: KeyLocks::default(),
+            deploying: Semaphore::new(limits::DEPLOYMENTS_AT_ONCE),
+            deployed: Mutex::default(),
+        }));
+        functions.load().await?;
+        Ok(functions)
+    }
+
+    async fn load(&self) -> Result<(), OpenError> {
+        let mut after: Option<Vec<String>> = None;
+        loop {
+            let from = after.clone();
+            let page = self.0.store.read(move |tx| {
+                let from: Option<Vec<&str>> = from
+                    .as_ref()
+                    .map(|parts| parts.iter().map(String::as_str).collect());
+                FUNCTIONS.list(
+                    tx,
+                    Page {
+                        prefix: &[],
+                        after: from.as_deref(),
+                        limit: LOAD_PAGE,
+                    },
+                )
+            });
+            let page = page.await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.key.parts().map(str::to_owned).collect());
+            for stored in page {
+                self.0.definitions.put(stored.record, stored.revision);
+            }
+        }
+        let all = self.0.definitions.all();
+        let used = all.iter().flat_map(|entry| blobs_of(&entry.record));
+        let used: BTreeSet<String> = used.map(|blob| blob.to_string()).collect();
+        self.0.packages.retain(used).await?;
+        for entry in all {
+            if let Some(reserved) = entry.record.reserved_concurrency {
+                self.0
+                    .executor
+                    .set_reserved_concurrency(&entry.key, Some(reserved));
+            }
+            if entry.record.is_unsettled() {
+                self.settle_later(entry.key.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a function's package is this blob: it must not be collected then.
+    pub fn uses_blob(&self, blob: BlobHash) -> bool {
+        let all = self.0.definitions.all();
+        all.iter()
+            .any(|entry| blobs_of(&entry.record).any(|used| used == blob))
+    }
+
+    /// The package that a link (what follows [`LINK_PATH`]) is to, if it is good now.
+    pub fn linked_package(&self, token: &str, now: wire::Timestamp) -> Option<BlobHash> {
+        code::linked(&self.0.secrets, token, now)
+    }
+
+    /// The function of a key, or Lambda's word that there is none.
+    fn find(&self, key: &FunctionKey) -> Result<Arc<Entry>> {
+        self.0
+            .definitions
+            .get(key)
+            .ok_or_else(|| not_found(key, None))
+    }
+
+    /// Changes a record: the change is decided on a copy, stored, and then seen by all.
+    async fn change<T>(
+        &self,
+        key: &FunctionKey,
+        act: impl FnOnce(&mut FunctionRecord) -> Result<T>,
+    ) -> Result<(Arc<Entry>, T)> {
+        let _changing = self.0.changes.lock(key).await;
+        let entry = self.find(key)?;
+        let mut record = entry.record.clone();
+        let answer = act(&mut record)?;
+        let (before, after, expected) = (entry.clone(), record.clone(), entry.revision);
+        let written = self
+            .0
+            .store
+            .write(move |tx| {
+                for url in added(&after, &before.record) {
+                    FUNCTION_URLS.insert(tx, &[url], &owner(&after))?;
+                }
+                for url in added(&before.record, &after) {
+                    FUNCTION_URLS.delete(tx, &[url])?;
+                }
+                let key = [&*after.account_id, &*after.region, &*after.name];
+                FUNCTIONS.update(tx, &key, expected, &after)
+            })
+            .await;
+        match written {
+            Ok(revision) => Ok((self.0.definitions.put(record, revision), answer)),
+            Err(error) => {
+                self.reload(key).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// After a write whose end is not known: takes over what is stored.
+    async fn reload(&self, key: &FunctionKey) {
+        let wanted = key.clone();
+        let stored = self.0.store.read(move |tx| {
+            FUNCTIONS.get(tx, &[&*wanted.account_id, &*wanted.region, &*wanted.name])
+        });
+        match stored.await {
+            Ok(Some(stored)) => {
+                self.0.definitions.put(stored.record, stored.revision);
+            }
+            Ok(None) => self.0.definitions.remove(key),
+            Err(error) => {
+                tracing::error!(%error, function = key.name, "a function could not be read again");
+            }
+        }
+    }
+}
+
+fn key_of(cx: &Context, name: &str) -> FunctionKey {
+    FunctionKey {
+        account_id: cx.account_id.clone(),
+        region: cx.region.clone(),
+        name: name.to_owned(),
+    }
+}
+
+fn arn_of(key: &FunctionKey, qualifier: Option<&str>) -> String {
+    wire::lambda::function_arn(&key.region, &key.account_id, &key.name, qualifier)
+}
+
+fn not_found(key: &FunctionKey, qualifier: Option<&str>) -> Error {
+    Error::FunctionNotFound {
+        arn: arn_of(key, qualifier),
+    }
+}
+
+/// There are no versions and no aliases yet: `$LATEST` is all that can be named.
+fn only_latest(key: &FunctionKey, qualifier: Option<&str>) -> Result<()> {
+    match qualifier {
+        None | Some("$LATEST") => Ok(()),
+        Some(qualifier) if is_alias(qualifier) => Err(Error::AliasNotFound {
+            arn: arn_of(key, Some(qualifier)),
+        }),
+        Some(qualifier) => Err(not_found(key, Some(qualifier))),
+    }
+}
+
+/// Whether a qualifier could be an alias's name: not a number, and nothing but word characters.
+fn is_alias(qualifier: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    qualifier.bytes().all(word) && !qualifier.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn new_revision_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+fn blobs_of(record: &FunctionRecord) -> impl Iterator<Item = BlobHash> + '_ {
+    let specs = std::iter::once(&record.spec).chain(record.serving.as_deref());
+    specs.map(|spec| spec.code.blob)
+}
+
+/// The URLs of one record that another does not have.
+fn added<'a>(record: &'a FunctionRecord, other: &'a FunctionRecord) -> Vec<&'a str> {
+    let ids = record.urls.iter().map(|url| url.id.as_str());
+    ids.filter(|id| other.urls.iter().all(|url| url.id != *id))
+        .collect()
+}
+
+fn owner(record: &FunctionRecord) -> UrlOwner {
+    UrlOwner {
+        account_id: record.account_id.clone(),
+        region: record.region.clone(),
+        name: record.name.clone(),
+    }
+}

@@ -1,0 +1,303 @@
+//! Lambda's API: the generated trait, and which of AWS's errors each of ours is.
+
+use http::StatusCode;
+use wire::{
+    Context, Error as Refusal,
+    lambda::{self as api, FunctionName, Lambda, errors},
+};
+
+use super::{Functions, error::Error};
+
+type Answer<T> = Result<T, Refusal>;
+
+fn name(cx: &Context, name: &str, qualifier: Option<&str>) -> Answer<FunctionName> {
+    FunctionName::resolve(cx, name, qualifier)
+}
+
+/// Runs a change to its end also when the caller is gone by then: half of one would leave memory
+/// and store apart.
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Answer<T> {
+    match tokio::spawn(change).await {
+        Ok(done) => done.map_err(refusal),
+        Err(error) => Err(refusal(Error::platform(error))),
+    }
+}
+
+impl Lambda for Functions {
+    async fn create_function(
+        &self,
+        cx: &Context,
+        input: api::CreateFunctionRequest,
+    ) -> Answer<api::FunctionConfiguration> {
+        let name = FunctionName::for_creation(cx, &input.function_name)?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.create(&cx, name, input).await }).await
+    }
+
+    async fn update_function_code(
+        &self,
+        cx: &Context,
+        input: api::UpdateFunctionCodeRequest,
+    ) -> Answer<api::FunctionConfiguration> {
+        let name = name(cx, &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.update_code(&cx, &name, input).await }).await
+    }
+
+    async fn update_function_configuration(
+        &self,
+        cx: &Context,
+        input: api::UpdateFunctionConfigurationRequest,
+    ) -> Answer<api::FunctionConfiguration> {
+        let name = name(cx, &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.update_configuration(&cx, &name, input).await }).await
+    }
+
+    async fn delete_function(
+        &self,
+        cx: &Context,
+        input: api::DeleteFunctionRequest,
+    ) -> Answer<api::DeleteFunctionResponse> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.delete(&cx, &name).await }).await?;
+        Ok(api::DeleteFunctionResponse {
+            status_code: Some(204),
+        })
+    }
+
+    async fn get_function(
+        &self,
+        cx: &Context,
+        input: api::GetFunctionRequest,
+    ) -> Answer<api::GetFunctionResponse> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        self.get(cx, &name).map_err(refusal)
+    }
+
+    async fn get_function_configuration(
+        &self,
+        cx: &Context,
+        input: api::GetFunctionConfigurationRequest,
+    ) -> Answer<api::FunctionConfiguration> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        self.get_configuration(cx, &name).map_err(refusal)
+    }
+
+    async fn list_functions(
+        &self,
+        cx: &Context,
+        input: api::ListFunctionsRequest,
+    ) -> Answer<api::ListFunctionsResponse> {
+        self.list(cx, &input).map_err(refusal)
+    }
+
+    async fn list_versions_by_function(
+        &self,
+        cx: &Context,
+        input: api::ListVersionsByFunctionRequest,
+    ) -> Answer<api::ListVersionsByFunctionResponse> {
+        let name = name(cx, &input.function_name, None)?;
+        self.list_versions(cx, &name, &input).map_err(refusal)
+    }
+
+    async fn invoke(
+        &self,
+        cx: &Context,
+        input: api::InvocationRequest,
+    ) -> Answer<api::InvocationResponse> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        self.invoke_function(cx, &name, input)
+            .await
+            .map_err(refusal)
+    }
+
+    async fn get_account_settings(
+        &self,
+        cx: &Context,
+        _: api::GetAccountSettingsRequest,
+    ) -> Answer<api::GetAccountSettingsResponse> {
+        Ok(self.account_settings(cx))
+    }
+
+    async fn tag_resource(&self, cx: &Context, input: api::TagResourceRequest) -> Answer<()> {
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.tag(&cx, &input.resource, input.tags).await }).await
+    }
+
+    async fn untag_resource(&self, cx: &Context, input: api::UntagResourceRequest) -> Answer<()> {
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.untag(&cx, &input.resource, &input.tag_keys).await }).await
+    }
+
+    async fn list_tags(
+        &self,
+        cx: &Context,
+        input: api::ListTagsRequest,
+    ) -> Answer<api::ListTagsResponse> {
+        let tags = self.tags(cx, &input.resource).map_err(refusal)?;
+        Ok(api::ListTagsResponse { tags: Some(tags) })
+    }
+
+    async fn put_function_concurrency(
+        &self,
+        cx: &Context,
+        input: api::PutFunctionConcurrencyRequest,
+    ) -> Answer<api::Concurrency> {
+        let name = name(cx, &input.function_name, None)?;
+        let asked = input.reserved_concurrent_executions;
+        let (this, cx) = (self.clone(), cx.clone());
+        let reserved = to_its_end(async move { this.reserve(&cx, &name, asked).await }).await?;
+        Ok(api::Concurrency {
+            reserved_concurrent_executions: i32::try_from(reserved).ok(),
+        })
+    }
+
+    async fn get_function_concurrency(
+        &self,
+        cx: &Context,
+        input: api::GetFunctionConcurrencyRequest,
+    ) -> Answer<api::GetFunctionConcurrencyResponse> {
+        let name = name(cx, &input.function_name, None)?;
+        let reserved = self.reserved(cx, &name).map_err(refusal)?;
+        Ok(api::GetFunctionConcurrencyResponse {
+            reserved_concurrent_executions: reserved.and_then(|n| i32::try_from(n).ok()),
+        })
+    }
+
+    async fn delete_function_concurrency(
+        &self,
+        cx: &Context,
+        input: api::DeleteFunctionConcurrencyRequest,
+    ) -> Answer<()> {
+        let name = name(cx, &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.unreserve(&cx, &name).await }).await
+    }
+
+    async fn create_function_url_config(
+        &self,
+        cx: &Context,
+        input: api::CreateFunctionUrlConfigRequest,
+    ) -> Answer<api::CreateFunctionUrlConfigResponse> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.create_url(&cx, &name, input).await }).await
+    }
+
+    async fn get_function_url_config(
+        &self,
+        cx: &Context,
+        input: api::GetFunctionUrlConfigRequest,
+    ) -> Answer<api::GetFunctionUrlConfigResponse> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        self.get_url(cx, &name).map_err(refusal)
+    }
+
+    async fn update_function_url_config(
+        &self,
+        cx: &Context,
+        input: api::UpdateFunctionUrlConfigRequest,
+    ) -> Answer<api::UpdateFunctionUrlConfigResponse> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.update_url(&cx, &name, input).await }).await
+    }
+
+    async fn delete_function_url_config(
+        &self,
+        cx: &Context,
+        input: api::DeleteFunctionUrlConfigRequest,
+    ) -> Answer<()> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.delete_url(&cx, &name).await }).await
+    }
+
+    async fn list_function_url_configs(
+        &self,
+        cx: &Context,
+        input: api::ListFunctionUrlConfigsRequest,
+    ) -> Answer<api::ListFunctionUrlConfigsResponse> {
+        let name = name(cx, &input.function_name, None)?;
+        self.list_urls(cx, &name, &input).map_err(refusal)
+    }
+
+    async fn add_permission(
+        &self,
+        cx: &Context,
+        input: api::AddPermissionRequest,
+    ) -> Answer<api::AddPermissionResponse> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        let (this, cx) = (self.clone(), cx.clone());
+        let added = async move { this.add_permission_to(&cx, &name, input).await };
+        Ok(api::AddPermissionResponse {
+            statement: Some(to_its_end(added).await?),
+        })
+    }
+
+    async fn remove_permission(
+        &self,
+        cx: &Context,
+        input: api::RemovePermissionRequest,
+    ) -> Answer<()> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move {
+            let revision = input.revision_id.as_deref();
+            this.remove_permission_from(&cx, &name, &input.statement_id, revision)
+                .await
+        })
+        .await
+    }
+
+    async fn get_policy(
+        &self,
+        cx: &Context,
+        input: api::GetPolicyRequest,
+    ) -> Answer<api::GetPolicyResponse> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        self.policy(cx, &name).map_err(refusal)
+    }
+}
+
+/// AWS's error for one of ours.
+fn refusal(error: Error) -> Refusal {
+    let message = error.to_string();
+    match error {
+        Error::FunctionNotFound { .. } | Error::AliasNotFound { .. } | Error::NotFound(_) => {
+            errors::resource_not_found(message)
+        }
+        Error::Exists { .. }
+        | Error::UpdateInProgress { .. }
+        | Error::NotActive { .. }
+        | Error::Conflict(_) => errors::resource_conflict(message),
+        Error::WrongRevision { .. } => errors::precondition_failed(message),
+        Error::Invalid(_) | Error::Unsupported { .. } => errors::invalid_parameter_value(message),
+        Error::Constraint(_) => Refusal::validation(message),
+        // Lambda's front says these, without a type.
+        Error::TooMuchReserved { .. } => errors::invalid_parameter_value(message).untyped(),
+        Error::ZipTooLarge { .. } => Refusal::new(
+            "RequestEntityTooLargeException",
+            StatusCode::PAYLOAD_TOO_LARGE,
+            message,
+        ),
+        Error::PolicyTooLong { .. } => errors::policy_length_exceeded(message),
+        Error::PayloadTooLarge { .. } => errors::request_too_large(message),
+        Error::PayloadNotJson(_) => errors::invalid_request_content(message),
+        Error::Throttled { reason } => api::too_many_requests(reason, message),
+        Error::EventNotImplemented => {
+            Refusal::new("NotImplemented", StatusCode::NOT_IMPLEMENTED, message)
+        }
+        Error::Platform { source, .. } => {
+            tracing::error!(
+                error = &*source as &dyn std::error::Error,
+                "a request failed"
+            );
+            errors::service(message)
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The packages: each a blob, and unpacked once into `code/<sha256>/` for all that run it.
+//!
+//! An unpacked package can be made again from its blob at any time, so it is not synced: what was
+//! unpacked before the machine's last start is thrown away, since a power cut may have torn it.
+//! Nothing is removed while the platform runs, as environments may still have it mounted.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use store::{BlobHash, BlobStore};
+use tokio::task::spawn_blocking;
+
+use super::{
+    error::{Error, Result},
+    limits,
+    package::{self, PackageError},
+    secrets::Secrets,
+    tables::Code,
+};
+
+/// Where links to packages are answered.
+pub const LINK_PATH: &str = "/_lambent/code/";
+
+pub struct Packages {
+    root: PathBuf,
+    blobs: BlobStore,
+}
+
+impl Packages {
+    pub async fn open(root: PathBuf, blobs: BlobStore) -> io::Result<Self> {
+        let made = root.clone();
+        blocking(move || prepare(&made)).await?;
+        Ok(Self { root, blobs })
+    }
+
+    /// Checks, unpacks and stores a package.
+    pub async fn take(&self, zip: Bytes) -> Result<Code> {
+        if zip.len() > limits::ZIPPED_BYTES_MAX {
+            return Err(Error::ZipTooLarge {
+                max: limits::ZIPPED_BYTES_MAX,
+            });
+        }
+        let size = zip.len() as u64;
+        let hash = self.unpack(zip.clone()).await?;
+        let blob = self.blobs.put(zip).await?;
+        debug_assert_eq!(blob.hash, hash);
+        Ok(Code {
+            blob: blob.hash,
+            size,
+        })
+    }
+
+    /// The directory of a package's files, unpacked again if need be.
+    pub async fn directory(&self, code: &Code) -> Result<PathBuf> {
+        let path = self.path(code.blob);
+        if tokio::fs::try_exists(&path)
+            .await
+            .map_err(Error::platform)?
+        {
+            return Ok(path);
+        }
+        let zip = self.blobs.get(code.blob, limits::ZIPPED_BYTES_MAX as u64);
+        self.unpack(Bytes::from(zip.await?)).await?;
+        Ok(path)
+    }
+
+    /// Removes what no function refers to. Only before anything runs.
+    pub async fn retain(&self, used: BTreeSet<String>) -> io::Result<()> {
+        let root = self.root.clone();
+        blocking(move || {
+            for entry in fs::read_dir(&root)? {
+                let name = entry?.file_name();
+                let known = name.to_str().is_some_and(|name| used.contains(name));
+                if !known && name != BOOT {
+                    remove(&root.join(name))?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn path(&self, hash: BlobHash) -> PathBuf {
+        self.root.join(hash.to_string())
+    }
+
+    async fn unpack(&self, zip: Bytes) -> Result<BlobHash> {
+        let root = self.root.clone();
+        let unpacked = spawn_blocking(move || unpack(&zip, &root)).await;
+        match unpacked.map_err(Error::platform)? {
+            Ok(hash) => Ok(hash),
+            Err(PackageError::Io(error)) => Err(Error::platform(error)),
+            Err(fault) => Err(Error::Invalid(fault.to_string())),
+        }
+    }
+}
+
+const BOOT: &str = "boot-id";
+
+/// Makes the directory, and empties it after a start of the machine.
+fn prepare(root: &Path) -> io::Result<()> {
+    let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let same = !boot.is_empty() && fs::read(root.join(BOOT)).is_ok_and(|seen| seen == boot);
+    if !same && root.exists() {
+        remove(root)?;
+    }
+    fs::create_dir_all(root)?;
+    fs::set_permissions(root, Permissions::from_mode(0o755))?;
+    fs::write(root.join(BOOT), boot)
+}
+
+fn unpack(zip: &[u8], root: &Path) -> Result<BlobHash, PackageError> {
+    let hash = BlobHash::of(zip);
+    let path = root.join(hash.to_string());
+    if path.exists() {
+        return Ok(hash);
+    }
+    let draft = root.join(format!("draft-{}", uuid::Uuid::new_v4()));
+    fs::create_dir(&draft)?;
+    fs::set_permissions(&draft, Permissions::from_mode(0o755))?;
+    let done = package::unpack(zip, &draft).and_then(|()| match fs::rename(&draft, &path) {
+        // Another request with the same package was faster.
+        Err(_) if path.exists() => remove(&draft).map_err(PackageError::Io),
+        renamed => renamed.map_err(PackageError::Io),
+    });
+    if done.is_err()
+        && let Err(error) = remove(&draft)
+    {
+        tracing::warn!(%error, draft = %draft.display(), "an unpacking's rest is left");
+    }
+    done.map(|()| hash)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(act).await.map_err(io::Error::other)?
+}
+
+/// A link's token: the blob, until when, and our signature over both.
+pub fn link_token(secrets: &Secrets, blob: BlobHash, now: Timestamp) -> String {
+    let life = i64::try_from(limits::CODE_LINK_LIFE.as_secs()).unwrap_or(i64::MAX);
+    let claim = format!("{blob}.{}", now.as_second().saturating_add(life));
+    let signature = secrets.sign(&claim);
+    format!("{claim}.{signature}")
+}
+
+/// The package that a token is a link to; none if it is forged or too old.
+pub fn linked(secrets: &Secrets, token: &str, now: Timestamp) -> Option<BlobHash> {
+    let (claim, signature) = token.rsplit_once('.')?;
+    let (blob, until) = claim.split_once('.')?;
+    let good = until
+        .parse::<i64>()
+        .is_ok_and(|until| now.as_second() <= until);
+    if good && secrets.is_signed(claim, signature) {
+        blob.parse().ok()
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan;
+
+    use super::*;
+    use crate::functions::testing::zip_of;
+
+    #[tokio::test]
+    async fn a_package_is_unpacked_once_and_again_when_its_files_are_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::open(dir.path().join("blobs")).await.unwrap();
+        let packages = Packages::open(dir.path().join("code"), blobs)
+            .await
+            .unwrap();
+        let zip = zip_of(&[("index.py", b"x = 1")]);
+        let (one, two) = tokio::join!(packages.take(zip.clone()), packages.take(zip));
+        let code = one.unwrap();
+        assert_eq!(code, two.unwrap());
+        let path = packages.directory(&code).await.unwrap();
+        assert_eq!(fs::read(path.join("index.py")).unwrap(), b"x = 1");
+        assert_eq!(fs::read_dir(dir.path().join("code")).unwrap().count(), 2);
+        packages.retain(BTreeSet::new()).await.unwrap();
+        assert!(!path.exists());
+        let path = packages.directory(&code).await.unwrap();
+        assert_eq!(fs::read(path.join("index.py")).unwrap(), b"x = 1");
+    }
+
+    #[tokio::test]
+    async fn a_bad_package_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::open(dir.path().join("blobs")).await.unwrap();
+        let packages = Packages::open(dir.path().join("code"), blobs)
+            .await
+            .unwrap();
+        let zip = zip_of(&[("fine", b"x"), ("../../etc/passwd", b"x")]);
+        assert!(matches!(packages.take(zip).await, Err(Error::Invalid(_))));
+        let large = Bytes::from(vec![0; limits::ZIPPED_BYTES_MAX + 1]);
+        assert!(matches!(
+            packages.take(large).await,
+            Err(Error::ZipTooLarge { .. })
+        ));
+        assert_eq!(fs::read_dir(dir.path().join("code")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_last_ten_minutes_and_cannot_be_forged() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::open(&dir.path().join("k")).unwrap();
+        let now = Timestamp::new(1_700_000_000, 0).unwrap();
+        let blob = BlobHash::of(b"zip");
+        let token = link_token(&secrets, blob, now);
+        assert_eq!(linked(&secrets, &token, now + 600.seconds()), Some(blob));
+        assert_eq!(linked(&secrets, &token, now + 601.seconds()), None);
+        let other = token.replacen(&blob.to_string(), &BlobHash::of(b"x").to_string(), 1);
+        assert_eq!(linked(&secrets, &other, now), None);
+        assert_eq!(linked(&secrets, "..", now), None);
+    }
+}

@@ -1,0 +1,119 @@
+//! CreateFunction.
+
+use bytes::Bytes;
+use wire::{
+    Context,
+    lambda::{CreateFunctionRequest, FunctionConfiguration},
+};
+
+use super::{
+    Functions,
+    error::{Error, Result},
+    key_of, network, new_revision_id, requested,
+    tables::{FUNCTIONS, FunctionRecord, Reason, Spec, State},
+    view,
+};
+
+impl Functions {
+    /// Answers when the function is stored, as `Pending`; it becomes active in the background.
+    pub(super) async fn create(
+        &self,
+        cx: &Context,
+        name: String,
+        input: CreateFunctionRequest,
+    ) -> Result<FunctionConfiguration> {
+        requested::refuse_unsupported_create(&input)?;
+        let zip = input.code.zip_file.clone();
+        let mut record = self.requested(cx, name.clone(), input)?;
+        let zip =
+            zip.ok_or_else(|| Error::invalid("Please provide a source for function code."))?;
+        let key = key_of(cx, &name);
+        if self.0.definitions.get(&key).is_some() {
+            return Err(Error::Exists { name });
+        }
+        record.spec.code = self.0.packages.take(zip).await?;
+        let _changing = self.0.changes.lock(&key).await;
+        let stored = record.clone();
+        let inserted = self.0.store.write(move |tx| {
+            let key = [&*stored.account_id, &*stored.region, &*stored.name];
+            FUNCTIONS.insert(tx, &key, &stored)
+        });
+        match inserted.await {
+            Ok(()) => {}
+            Err(store::Error::AlreadyExists { .. }) => return Err(Error::Exists { name }),
+            Err(error) => {
+                self.reload(&key).await;
+                if self.0.definitions.get(&key).is_some() {
+                    self.settle_later(key);
+                }
+                return Err(error.into());
+            }
+        }
+        let entry = self.0.definitions.put(record, 1);
+        self.settle_later(key);
+        self.shown(&entry.record, None)
+    }
+
+    /// The record that a request asks for, but for its code.
+    fn requested(
+        &self,
+        cx: &Context,
+        name: String,
+        input: CreateFunctionRequest,
+    ) -> Result<FunctionRecord> {
+        let (Some(runtime), Some(handler)) = (input.runtime, input.handler) else {
+            return Err(Error::invalid(
+                "Runtime and Handler are mandatory parameters for functions created with \
+                 deployment packages.",
+            ));
+        };
+        let launch = self.0.runtimes.launch(&runtime);
+        launch.map_err(|error| Error::Invalid(error.to_string()))?;
+        let tags = input.tags.unwrap_or_default();
+        requested::check_tags(&tags)?;
+        let variables = input
+            .environment
+            .map(|given| given.variables.unwrap_or_default());
+        let arn = wire::lambda::function_arn(&cx.region, &cx.account_id, &name, None);
+        let spec = Spec {
+            generation: cx.now.as_millisecond(),
+            architecture: requested::architecture(input.architectures.as_deref())?,
+            // Filled in when everything else is known to be right.
+            code: super::tables::Code {
+                blob: store::BlobHash::of(&Bytes::new()),
+                size: 0,
+            },
+            environment: self.sealed(&arn, variables.as_ref())?,
+            memory_mb: requested::memory_mb(input.memory_size.unwrap_or(128))?,
+            tmp_mb: match &input.ephemeral_storage {
+                Some(asked) => requested::tmp_mb(asked)?,
+                None => 512,
+            },
+            timeout_s: requested::timeout_s(input.timeout.unwrap_or(3))?,
+            logging: requested::logging(&name, None, input.logging_config.as_ref())?,
+            tracing_active: view::is_active(input.tracing_config.as_ref()),
+            network: tags.get(network::TAG).cloned(),
+            runtime,
+            handler,
+        };
+        Ok(FunctionRecord {
+            account_id: cx.account_id.clone(),
+            region: cx.region.clone(),
+            name,
+            spec,
+            serving: None,
+            role: input.role,
+            description: input.description.unwrap_or_default(),
+            last_modified: cx.now,
+            revision_id: new_revision_id(),
+            state: State::Pending,
+            state_reason: Some(Reason::creating()),
+            last_update: None,
+            vpc_shown: input.vpc_config.is_some(),
+            reserved_concurrency: None,
+            tags,
+            urls: Vec::new(),
+            policy: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! From a stored definition to one that runs, in the background of create and update: what waiters
+//! wait for. It can be begun again at any time, which is what happens after a crash.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{
+    Functions,
+    code::Packages,
+    error::{Error, Result},
+    execution::{Definition, FunctionKey, LogFormat, LogLevel},
+    network, new_revision_id,
+    tables::{FunctionRecord, LastUpdate, Reason, Spec, State, UpdateStatus},
+};
+
+impl Functions {
+    pub(super) fn settle_later(&self, key: FunctionKey) {
+        let this = self.clone();
+        tokio::spawn(async move { this.settle(&key).await });
+    }
+
+    /// Deploys what is stored and records how that went.
+    async fn settle(&self, key: &FunctionKey) {
+        let Ok(_turn) = self.0.deploying.acquire().await else {
+            return;
+        };
+        let _deploying = self.0.deployments.lock(key).await;
+        let Some(entry) = self.0.definitions.get(key) else {
+            return;
+        };
+        if !entry.record.is_unsettled() {
+            return;
+        }
+        let outcome = self.deploy(&entry.record, &entry.record.spec).await;
+        if let Err(reason) = &outcome {
+            tracing::warn!(function = key.name, reason = reason.text, "not deployed");
+        }
+        let generation = entry.record.spec.generation;
+        let settled = self.change(key, |record| {
+            if record.spec.generation == generation {
+                settled(record, outcome);
+            }
+            Ok(())
+        });
+        match settled.await {
+            Ok(_) => {}
+            // Deleted meanwhile, and perhaps before it was deployed.
+            Err(Error::FunctionNotFound { .. }) => self.undeploy(key),
+            Err(error) => {
+                tracing::error!(
+                    ?error,
+                    function = key.name,
+                    "the function's state is not stored"
+                );
+            }
+        }
+    }
+
+    /// Sees to it that the executor has what is to answer a function's requests.
+    pub(super) async fn ensure_deployed(&self, key: &FunctionKey) -> Result<()> {
+        let _deploying = self.0.deployments.lock(key).await;
+        let entry = self.find(key)?;
+        let record = &entry.record;
+        let Some(spec) = record.answering() else {
+            return Err(Error::NotActive {
+                state: record.state.as_str(),
+            });
+        };
+        if self.deployed_generation(key) == Some(spec.generation) {
+            return Ok(());
+        }
+        self.deploy(record, spec)
+            .await
+            .map_err(|reason| Error::Platform {
+                caller: "The function could not be made ready to run.",
+                source: Arc::new(super::DeployError(reason.text)),
+            })
+    }
+
+    pub(super) fn undeploy(&self, key: &FunctionKey) {
+        let mut deployed = self
+            .0
+            .deployed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        deployed.remove(key);
+        self.0.executor.remove(key);
+    }
+
+    fn deployed_generation(&self, key: &FunctionKey) -> Option<i64> {
+        let deployed = self
+            .0
+            .deployed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        deployed.get(key).copied()
+    }
+
+    async fn deploy(&self, record: &FunctionRecord, spec: &Spec) -> Result<(), Reason> {
+        let definition = self.definition(record, spec).await?;
+        let (key, generation) = (definition.key.clone(), definition.generation);
+        let deployed = self.0.executor.deploy(definition).await;
+        deployed.map_err(|error| reason("InvalidConfiguration", error))?;
+        let mut deployed = self
+            .0
+            .deployed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        deployed.insert(key, generation);
+        Ok(())
+    }
+
+    async fn definition(&self, record: &FunctionRecord, spec: &Spec) -> Result<Definition, Reason> {
+        let internal = |error: Error| {
+            tracing::error!(
+                ?error,
+                function = record.name,
+                "a function cannot be prepared"
+            );
+            reason("InternalError", error)
+        };
+        let packages: &Packages = &self.0.packages;
+        let launch = self.0.runtimes.launch(&spec.runtime);
+        let network = network::parse(spec.network.as_deref());
+        let environment = self.environment(record, spec).map_err(internal)?;
+        Ok(Definition {
+            key: record.key(),
+            version: "$LATEST".to_owned(),
+            generation: spec.generation,
+            runtime: spec.runtime.clone(),
+            launch: launch.map_err(|error| reason("InvalidRuntime", error))?,
+            handler: spec.handler.clone(),
+            architecture: spec.architecture.clone(),
+            code: packages.directory(&spec.code).await.map_err(internal)?,
+            layers: Vec::new(),
+            environment: environment.unwrap_or_default().into_iter().collect(),
+            memory_mb: spec.memory_mb,
+            tmp_mb: spec.tmp_mb,
+            timeout_s: spec.timeout_s,
+            network: network.map_err(|error| reason("InvalidConfiguration", error))?,
+            log_group: spec.logging.group.clone(),
+            log_format: match spec.logging.format.as_str() {
+                "JSON" => LogFormat::Json,
+                _ => LogFormat::Text,
+            },
+            application_log_level: level(spec.logging.application_level.as_deref()),
+            system_log_level: level(spec.logging.system_level.as_deref()),
+            tracing_active: spec.tracing_active,
+        })
+    }
+}
+
+/// A spec's deployment is over.
+fn settled(record: &mut FunctionRecord, outcome: Result<(), Reason>) {
+    let created = record.last_update.is_none() || record.state != State::Active;
+    record.revision_id = new_revision_id();
+    match outcome {
+        Ok(()) => {
+            record.state = State::Active;
+            record.state_reason = None;
+            record.serving = None;
+            record.last_update = Some(LastUpdate {
+                status: UpdateStatus::Successful,
+                reason: None,
+            });
+        }
+        Err(reason) => {
+            if created {
+                record.state = State::Failed;
+                record.state_reason = Some(reason.clone());
+            }
+            record.last_update = Some(LastUpdate {
+                status: UpdateStatus::Failed,
+                reason: Some(reason),
+            });
+        }
+    }
+}
+
+/// An update begins: until it has succeeded, what answered requests before goes on doing so.
+pub(super) fn begin_update(record: &mut FunctionRecord, mut spec: Spec) {
+    spec.generation = record.spec.generation + 1;
+    let before = std::mem::replace(&mut record.spec, spec);
+    if record.state == State::Active && record.serving.is_none() {
+        record.serving = Some(Box::new(before));
+    }
+    record.revision_id = new_revision_id();
+    record.last_update = Some(LastUpdate {
+        status: UpdateStatus::InProgress,
+        reason: Some(Reason::creating()),
+    });
+}
+
+/// Lambda takes one change at a time, and none while the function is being created.
+pub(super) fn check_updatable(record: &FunctionRecord) -> Result<()> {
+    if record.update_in_progress() {
+        return Err(Error::UpdateInProgress { arn: record.arn() });
+    }
+    match record.state {
+        State::Pending => Err(Error::NotActive {
+            state: State::Pending.as_str(),
+        }),
+        State::Active | State::Failed => Ok(()),
+    }
+}
+
+fn reason(code: &str, error: impl std::fmt::Display) -> Reason {
+    Reason {
+        code: code.to_owned(),
+        text: error.to_string(),
+    }
+}
+
+fn level(name: Option<&str>) -> LogLevel {
+    match name {
+        Some("TRACE") => LogLevel::Trace,
+        Some("DEBUG") => LogLevel::Debug,
+        Some("WARN") => LogLevel::Warn,
+        Some("ERROR") => LogLevel::Error,
+        Some("FATAL") => LogLevel::Fatal,
+        _ => LogLevel::Info,
+    }
+}

@@ -1,0 +1,96 @@
+//! Why an operation is refused. What is displayed are Lambda's own words for the caller; which
+//! code and status each becomes is decided in `api.rs`.
+
+use std::sync::Arc;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error("Function not found: {arn}")]
+    FunctionNotFound { arn: String },
+    #[error("Cannot find alias arn: {arn}")]
+    AliasNotFound { arn: String },
+    /// Something else that is not there.
+    #[error("{0}")]
+    NotFound(String),
+    #[error("Function already exist: {name}")]
+    Exists { name: String },
+    #[error(
+        "The operation cannot be performed at this time. An update is in progress for resource: \
+         {arn}"
+    )]
+    UpdateInProgress { arn: String },
+    #[error(
+        "The operation cannot be performed at this time. The function is currently in the \
+         following state: {state}"
+    )]
+    NotActive { state: &'static str },
+    #[error("{0}")]
+    Conflict(String),
+    #[error(
+        "The Revision Id provided does not match the latest Revision Id. Call the {ask} API to \
+         retrieve the latest Revision Id"
+    )]
+    WrongRevision { ask: &'static str },
+    /// A value that cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// What Lambda has and this platform has not yet.
+    #[error("{what} is not supported by this platform yet")]
+    Unsupported { what: &'static str },
+    #[error("{0}")]
+    Constraint(String),
+    #[error("Zipped size must be smaller than {max} bytes")]
+    ZipTooLarge { max: usize },
+    #[error(
+        "Specified ReservedConcurrentExecutions for function decreases account's \
+         UnreservedConcurrentExecution below its minimum value of [{min}]."
+    )]
+    TooMuchReserved { min: u32 },
+    #[error("The final policy size is bigger than the limit ({max}).")]
+    PolicyTooLong { max: usize },
+    #[error("Request must be smaller than {max} bytes for the InvokeFunction operation")]
+    PayloadTooLarge { max: usize },
+    #[error("Could not parse request body into json: {0}")]
+    PayloadNotJson(String),
+    #[error("Rate Exceeded.")]
+    Throttled { reason: &'static str },
+    #[error("Asynchronous invocation is not implemented yet")]
+    EventNotImplemented,
+    /// The platform could not; the source is for the operator, who finds it in the log.
+    #[error("{caller}")]
+    Platform {
+        caller: &'static str,
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(message.into())
+    }
+
+    pub fn platform(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Platform {
+            caller: "The request could not be completed because of an internal error.",
+            source: Arc::new(source),
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        let caller = match &error {
+            store::Error::DiskFull { .. } => "The platform's disk is full.",
+            store::Error::Busy { .. } | store::Error::Unavailable { .. } => {
+                "The platform's store is unavailable."
+            }
+            _ => "The request could not be completed because of an internal error.",
+        };
+        Self::Platform {
+            caller,
+            source: Arc::new(error),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What definitions ask of execution. A trait, so that they are tested without sandboxes.
+
+use async_trait::async_trait;
+
+use super::execution::{Definition, FunctionKey, Invocation, InvokeError, Outcome};
+
+/// Runs what is deployed.
+#[async_trait]
+pub trait Executor: Send + Sync + 'static {
+    /// Makes a definition the one that its key's requests go to.
+    async fn deploy(&self, definition: Definition) -> Result<(), DeployError>;
+
+    /// Requests from now on find nothing deployed.
+    fn remove(&self, key: &FunctionKey);
+
+    /// May come before the function is deployed, and stays over deployments.
+    fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>);
+
+    async fn invoke(
+        &self,
+        key: &FunctionKey,
+        invocation: Invocation,
+    ) -> Result<Outcome, InvokeError>;
+}
+
+/// Why a definition could not be deployed, in words for its owner: they become the `StateReason`.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct DeployError(pub String);

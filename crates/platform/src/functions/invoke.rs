@@ -1,0 +1,146 @@
+//! Invoke. No store on this path: a definition in memory, the checks, and over to the executor.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use wire::{
+    Context,
+    lambda::{FunctionName, InvocationRequest, InvocationResponse},
+};
+
+use super::{
+    Functions,
+    error::{Error, Result},
+    execution::{FunctionKey, Invocation, InvokeError, Outcome},
+    json_text, key_of, limits, not_found, only_latest,
+    tables::State,
+};
+
+impl Functions {
+    pub(super) async fn invoke_function(
+        &self,
+        cx: &Context,
+        name: &FunctionName,
+        input: InvocationRequest,
+    ) -> Result<InvocationResponse> {
+        let key = key_of(cx, &name.name);
+        self.check_invocable(&key, name.qualifier.as_deref())?;
+        refuse_unsupported(&input)?;
+        let payload = checked_payload(input.payload)?;
+        let client_context = input.client_context.map(|given| client_context(&given));
+        let client_context = client_context.transpose()?;
+        match input.invocation_type.as_deref() {
+            Some("DryRun") => return Ok(answered(204)),
+            Some("Event") => return Err(Error::EventNotImplemented),
+            _ => {}
+        }
+        let invocation = Invocation {
+            request_id: cx.request_id.clone(),
+            payload,
+            client_context,
+            cognito_identity: None,
+            invoked_function_arn: name.arn(cx),
+            trace_id: None,
+            log_tail: input.log_type.as_deref() == Some("Tail"),
+        };
+        let outcome = self.run(&key, invocation).await?;
+        Ok(InvocationResponse {
+            function_error: outcome.error.map(|error| error.as_str().to_owned()),
+            log_result: outcome.log_tail.map(|tail| BASE64_STANDARD.encode(tail)),
+            payload: Some(outcome.payload),
+            executed_version: Some(outcome.executed_version),
+            ..answered(200)
+        })
+    }
+
+    /// Runs an invocation that has been checked, from the API or a function URL. A function that
+    /// is active but not deployed, as after a restart, is deployed first.
+    pub async fn run(&self, key: &FunctionKey, invocation: Invocation) -> Result<Outcome> {
+        let executor = &self.0.executor;
+        let again = match executor.invoke(key, invocation.clone()).await {
+            Err(InvokeError::NotDeployed) => invocation,
+            done => return done.map_err(|error| refused(key, error)),
+        };
+        self.ensure_deployed(key).await?;
+        let done = executor.invoke(key, again).await;
+        done.map_err(|error| refused(key, error))
+    }
+
+    fn check_invocable(&self, key: &FunctionKey, qualifier: Option<&str>) -> Result<()> {
+        let entry = self.0.definitions.get(key);
+        // Lambda names the version that it looked for, asked or not.
+        let entry = entry.ok_or_else(|| not_found(key, qualifier.or(Some("$LATEST"))))?;
+        only_latest(key, qualifier)?;
+        match entry.record.state {
+            State::Active => Ok(()),
+            state @ (State::Pending | State::Failed) => Err(Error::NotActive {
+                state: state.as_str(),
+            }),
+        }
+    }
+}
+
+fn refuse_unsupported(input: &InvocationRequest) -> Result<()> {
+    if input.durable_execution_name.is_some() {
+        return Err(Error::Unsupported {
+            what: "Durable execution (DurableExecutionName)",
+        });
+    }
+    if input.tenant_id.is_some() {
+        return Err(Error::Unsupported {
+            what: "Tenant isolation (TenantId)",
+        });
+    }
+    Ok(())
+}
+
+/// The event: JSON of bounded size. Without one the function gets an empty object.
+fn checked_payload(payload: Option<Bytes>) -> Result<Bytes> {
+    let payload = payload.unwrap_or_default();
+    if payload.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    if payload.len() > limits::PAYLOAD_BYTES_MAX {
+        return Err(Error::PayloadTooLarge {
+            max: limits::PAYLOAD_BYTES_MAX,
+        });
+    }
+    json_text::check(&payload).map_err(Error::PayloadNotJson)?;
+    Ok(payload)
+}
+
+fn client_context(given: &str) -> Result<String> {
+    let unreadable = || {
+        Error::PayloadNotJson("Client context must be a valid Base64-encoded JSON object.".into())
+    };
+    if given.len() > limits::CLIENT_CONTEXT_BYTES_MAX {
+        return Err(unreadable());
+    }
+    let decoded = BASE64_STANDARD.decode(given).map_err(|_| unreadable())?;
+    json_text::check(&decoded).map_err(|_| unreadable())?;
+    String::from_utf8(decoded).map_err(|_| unreadable())
+}
+
+fn refused(key: &FunctionKey, error: InvokeError) -> Error {
+    match error {
+        InvokeError::Throttled(throttle) => Error::Throttled {
+            reason: throttle.reason(),
+        },
+        // Deleted between the look and the call.
+        InvokeError::NotDeployed => not_found(key, Some("$LATEST")),
+        InvokeError::ShuttingDown => Error::Platform {
+            caller: "The platform is shutting down.",
+            source: std::sync::Arc::new(error),
+        },
+        InvokeError::NoEnvironment(_) => Error::Platform {
+            caller: "The platform could not make an execution environment.",
+            source: std::sync::Arc::new(error),
+        },
+    }
+}
+
+fn answered(status_code: i32) -> InvocationResponse {
+    InvocationResponse {
+        status_code: Some(status_code),
+        ..InvocationResponse::default()
+    }
+}

@@ -1,0 +1,46 @@
+//! Lambda's own limits, and ours where Lambda names none.
+
+use std::time::Duration;
+
+/// A package in the request.
+pub const ZIPPED_BYTES_MAX: usize = 52_428_800;
+pub const UNZIPPED_BYTES_MAX: u64 = 262_144_000;
+/// Entries of a package. Lambda names none; this is far above what fits in the unzipped size.
+pub const ENTRIES_MAX: usize = 100_000;
+/// What the file system takes, below `/var/task`.
+pub const ENTRY_PATH_BYTES_MAX: usize = 3_800;
+pub const ENTRY_NAME_BYTES_MAX: usize = 255;
+
+/// Synchronous invocations.
+pub const PAYLOAD_BYTES_MAX: usize = 6_291_456;
+/// As deep as Lambda's own parser goes.
+pub const PAYLOAD_DEPTH_MAX: usize = 1_000;
+/// `X-Amz-Client-Context`, in base64.
+pub const CLIENT_CONTEXT_BYTES_MAX: usize = 3_583;
+
+/// The variables written as JSON.
+pub const ENVIRONMENT_BYTES_MAX: usize = 4_096;
+pub const TIMEOUT_S_MAX: i32 = 900;
+pub const MEMORY_MB_MAX: i32 = 10_240;
+pub const TMP_MB_MAX: i32 = 10_240;
+pub const TAGS_MAX: usize = 50;
+pub const POLICY_BYTES_MAX: usize = 20_480;
+pub const NETWORK_DESTINATIONS_MAX: usize = 64;
+
+pub const ACCOUNT_CODE_BYTES_MAX: i64 = 80_530_636_800;
+/// What reservations have to leave to functions that have none.
+pub const UNRESERVED_CONCURRENCY_MIN: u32 = 100;
+
+pub const LIST_FUNCTIONS_DEFAULT: usize = 50;
+pub const LIST_URLS_DEFAULT: usize = 50;
+
+/// How long a link to a package is good.
+pub const CODE_LINK_LIFE: Duration = Duration::from_secs(600);
+
+/// An interpreter that takes longer to say its version is not used.
+pub const PROBE_WITHIN: Duration = Duration::from_secs(5);
+pub const PROBES_AT_ONCE: usize = 4;
+pub const PROBE_CANDIDATES_MAX: usize = 64;
+
+/// Deployments at once.
+pub const DEPLOYMENTS_AT_ONCE: usize = 4;

@@ -1,0 +1,299 @@
+//! What a request asks of a function, checked: the rules that creating and updating share.
+//!
+//! Pure but for the runtimes' table. What Lambda has and this platform has not is refused here.
+
+use std::collections::BTreeMap;
+
+use wire::lambda::{
+    CreateFunctionRequest, DeadLetterConfig, EphemeralStorage, FileSystemConfig, LoggingConfig,
+    SnapStart, UpdateFunctionConfigurationRequest, VpcConfig,
+};
+
+use super::{
+    error::{Error, Result},
+    limits, network,
+    tables::Logging,
+};
+
+pub fn refuse_unsupported_create(input: &CreateFunctionRequest) -> Result<()> {
+    let image = input.package_type.as_deref() == Some("Image")
+        || input.image_config.is_some()
+        || input.code.image_uri.is_some();
+    let s3 = input.code.s3_bucket.is_some() || input.code.s3_key.is_some();
+    refuse(&[
+        (
+            image,
+            "A function from a container image (PackageType Image)",
+        ),
+        (s3, "Code from S3 (S3Bucket, S3Key)"),
+        (
+            input.publish == Some(true) || input.publish_to.is_some(),
+            "Publishing versions (Publish)",
+        ),
+        (
+            input.code_signing_config_arn.is_some(),
+            "Code signing (CodeSigningConfigArn)",
+        ),
+        (
+            input.tenancy_config.is_some(),
+            "Tenant isolation (TenancyConfig)",
+        ),
+        (
+            input.code.source_kms_key_arn.is_some(),
+            "A KMS key for code (SourceKMSKeyArn)",
+        ),
+        (
+            input.capacity_provider_config.is_some(),
+            "A capacity provider (CapacityProviderConfig)",
+        ),
+        (
+            input.durable_config.is_some(),
+            "Durable execution (DurableConfig)",
+        ),
+        (
+            input.runtime_config.is_some(),
+            "A managed runtime version (RuntimeConfig)",
+        ),
+        (
+            input.accelerator_config.is_some(),
+            "An accelerator (AcceleratorConfig)",
+        ),
+    ])?;
+    refuse_unsupported(&Asked {
+        vpc: input.vpc_config.as_ref(),
+        dead_letter: input.dead_letter_config.as_ref(),
+        kms_key: input.kms_key_arn.as_deref(),
+        layers: input.layers.as_deref(),
+        file_systems: input.file_system_configs.as_deref(),
+        snap_start: input.snap_start.as_ref(),
+    })
+}
+
+pub fn refuse_unsupported_update(input: &UpdateFunctionConfigurationRequest) -> Result<()> {
+    refuse(&[
+        (
+            input.image_config.is_some(),
+            "A container image's configuration (ImageConfig)",
+        ),
+        (
+            input.capacity_provider_config.is_some(),
+            "A capacity provider (CapacityProviderConfig)",
+        ),
+        (
+            input.durable_config.is_some(),
+            "Durable execution (DurableConfig)",
+        ),
+        (
+            input.runtime_config.is_some(),
+            "A managed runtime version (RuntimeConfig)",
+        ),
+        (
+            input.accelerator_config.is_some(),
+            "An accelerator (AcceleratorConfig)",
+        ),
+    ])?;
+    refuse_unsupported(&Asked {
+        vpc: input.vpc_config.as_ref(),
+        dead_letter: input.dead_letter_config.as_ref(),
+        kms_key: input.kms_key_arn.as_deref(),
+        layers: input.layers.as_deref(),
+        file_systems: input.file_system_configs.as_deref(),
+        snap_start: input.snap_start.as_ref(),
+    })
+}
+
+/// What both requests may ask for and no function can have yet. Empty values ask for nothing.
+struct Asked<'a> {
+    vpc: Option<&'a VpcConfig>,
+    dead_letter: Option<&'a DeadLetterConfig>,
+    kms_key: Option<&'a str>,
+    layers: Option<&'a [String]>,
+    file_systems: Option<&'a [FileSystemConfig]>,
+    snap_start: Option<&'a SnapStart>,
+}
+
+fn refuse_unsupported(asked: &Asked<'_>) -> Result<()> {
+    let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let vpc = asked
+        .vpc
+        .is_some_and(|vpc| given(&vpc.subnet_ids) || given(&vpc.security_group_ids));
+    let dead_letter = asked
+        .dead_letter
+        .and_then(|config| config.target_arn.as_deref());
+    let snap_start = asked.snap_start.and_then(|snap| snap.apply_on.as_deref());
+    refuse(&[
+        (vpc, "A VPC (VpcConfig)"),
+        (
+            dead_letter.is_some_and(|arn| !arn.is_empty()),
+            "A dead-letter queue (DeadLetterConfig)",
+        ),
+        (
+            asked.kms_key.is_some_and(|arn| !arn.is_empty()),
+            "A KMS key of one's own (KMSKeyArn)",
+        ),
+        (
+            asked.layers.is_some_and(|layers| !layers.is_empty()),
+            "Layers (Layers)",
+        ),
+        (
+            asked.file_systems.is_some_and(|all| !all.is_empty()),
+            "A file system (FileSystemConfigs)",
+        ),
+        (
+            snap_start == Some("PublishedVersions"),
+            "SnapStart (SnapStart PublishedVersions)",
+        ),
+    ])
+}
+
+fn refuse(asked: &[(bool, &'static str)]) -> Result<()> {
+    match asked.iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Error::Unsupported { what }),
+        None => Ok(()),
+    }
+}
+
+/// A machine runs functions of its own kind only.
+pub fn architecture(asked: Option<&[String]>) -> Result<String> {
+    let own = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        _ => "x86_64",
+    };
+    match asked.and_then(<[String]>::first) {
+        Some(other) if other != own => Err(Error::Invalid(format!(
+            "The architecture {other} is not supported by this platform yet: this machine runs \
+             {own} functions only"
+        ))),
+        _ => Ok(own.to_owned()),
+    }
+}
+
+pub fn timeout_s(asked: i32) -> Result<u32> {
+    bounded("timeout", asked, limits::TIMEOUT_S_MAX)
+}
+
+pub fn memory_mb(asked: i32) -> Result<u32> {
+    bounded("memorySize", asked, limits::MEMORY_MB_MAX)
+}
+
+pub fn tmp_mb(asked: &EphemeralStorage) -> Result<u32> {
+    bounded("ephemeralStorage.size", asked.size, limits::TMP_MB_MAX)
+}
+
+/// The model's bounds are those of all that can be had anywhere; a function's own are narrower.
+fn bounded(member: &str, asked: i32, max: i32) -> Result<u32> {
+    if asked > max {
+        return Err(Error::Constraint(format!(
+            "1 validation error detected: Value '{asked}' at '{member}' failed to satisfy \
+             constraint: Member must have value less than or equal to {max}"
+        )));
+    }
+    Ok(u32::try_from(asked).unwrap_or_default())
+}
+
+/// What a function cannot set for itself.
+const RESERVED_VARIABLES: &[&str] = &[
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+];
+
+/// The variables as JSON, as they are measured and sealed.
+pub fn environment(variables: &BTreeMap<String, String>) -> Result<String> {
+    let unable = "Lambda was unable to configure your environment variables because the \
+                  environment variables you have provided";
+    let reserved: Vec<&str> = variables
+        .keys()
+        .map(String::as_str)
+        .filter(|name| RESERVED_VARIABLES.contains(name))
+        .collect();
+    if !reserved.is_empty() {
+        return Err(Error::Invalid(format!(
+            "{unable} contains reserved keys that are currently not supported for modification. \
+             Reserved keys used in this request: {}",
+            reserved.join(", ")
+        )));
+    }
+    if variables.values().any(|value| value.contains('\0')) {
+        return Err(Error::Invalid(format!(
+            "{unable} contain a null character."
+        )));
+    }
+    let json = serde_json::to_string(variables).map_err(Error::platform)?;
+    if json.len() > limits::ENVIRONMENT_BYTES_MAX {
+        return Err(Error::Invalid(format!(
+            "{unable} exceeded the 4KB limit. String measured: {json}"
+        )));
+    }
+    Ok(json)
+}
+
+/// The logging of a function, from what it was and what is asked.
+pub fn logging(
+    name: &str,
+    before: Option<&Logging>,
+    asked: Option<&LoggingConfig>,
+) -> Result<Logging> {
+    let own = format!("/aws/lambda/{name}");
+    let none = LoggingConfig::default();
+    let asked = asked.unwrap_or(&none);
+    let format = asked.log_format.clone();
+    let format = format.or_else(|| before.map(|before| before.format.clone()));
+    let format = format.unwrap_or_else(|| "Text".to_owned());
+    let group = asked.log_group.clone();
+    let group = group.or_else(|| before.map(|before| before.group.clone()));
+    let group = group.unwrap_or(own);
+    if format != "JSON" {
+        if asked.application_log_level.is_some() || asked.system_log_level.is_some() {
+            return Err(Error::invalid(
+                "ApplicationLogLevel and SystemLogLevel can only be set when LogFormat is JSON.",
+            ));
+        }
+        return Ok(Logging {
+            format,
+            group,
+            application_level: None,
+            system_level: None,
+        });
+    }
+    let level = |asked: &Option<String>, before: Option<&String>| {
+        let level = asked.clone().or_else(|| before.cloned());
+        Some(level.unwrap_or_else(|| "INFO".to_owned()))
+    };
+    Ok(Logging {
+        format,
+        group,
+        application_level: level(
+            &asked.application_log_level,
+            before.and_then(|before| before.application_level.as_ref()),
+        ),
+        system_level: level(
+            &asked.system_log_level,
+            before.and_then(|before| before.system_level.as_ref()),
+        ),
+    })
+}
+
+pub fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
+    if tags.len() > limits::TAGS_MAX {
+        return Err(Error::invalid("Number of tags exceeds resource tag limit."));
+    }
+    let network = network::parse(tags.get(network::TAG).map(String::as_str));
+    network.map_err(|error| Error::Invalid(error.to_string()))?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What the tests of this folder share: packages, and an executor that runs nothing.
+
+use std::{
+    collections::HashMap,
+    io::{Cursor, Write},
+    sync::{Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+use super::{
+    DeployError, Executor,
+    execution::{Definition, FunctionKey, Invocation, InvokeError, Outcome},
+};
+
+pub fn zip_of(files: &[(&str, &[u8])]) -> Bytes {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        writer
+            .start_file(*name, SimpleFileOptions::default())
+            .unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner().into()
+}
+
+/// Answers with what it was sent, and can be told to wait or to fail.
+pub struct FakeExecutor {
+    pub deployed: Mutex<HashMap<FunctionKey, Definition>>,
+    pub reserved: Mutex<HashMap<FunctionKey, u32>>,
+    /// Deployments go on while this is true.
+    pub open: watch::Sender<bool>,
+    pub fail: Mutex<Option<String>>,
+    pub last: Mutex<Option<Invocation>>,
+}
+
+impl Default for FakeExecutor {
+    fn default() -> Self {
+        Self {
+            deployed: Mutex::default(),
+            reserved: Mutex::default(),
+            open: watch::channel(true).0,
+            fail: Mutex::default(),
+            last: Mutex::default(),
+        }
+    }
+}
+
+impl FakeExecutor {
+    pub fn definition(&self, name: &str) -> Option<Definition> {
+        let deployed = self.deployed.lock().unwrap_or_else(PoisonError::into_inner);
+        deployed
+            .values()
+            .find(|held| held.key.name == name)
+            .cloned()
+    }
+}
+
+#[async_trait]
+impl Executor for FakeExecutor {
+    async fn deploy(&self, definition: Definition) -> Result<(), DeployError> {
+        let mut open = self.open.subscribe();
+        let _ = open.wait_for(|open| *open).await;
+        if let Some(why) = self.fail.lock().unwrap().clone() {
+            return Err(DeployError(why));
+        }
+        let mut deployed = self.deployed.lock().unwrap();
+        deployed.insert(definition.key.clone(), definition);
+        Ok(())
+    }
+
+    fn remove(&self, key: &FunctionKey) {
+        self.deployed.lock().unwrap().remove(key);
+    }
+
+    fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>) {
+        let mut all = self.reserved.lock().unwrap();
+        match reserved {
+            Some(reserved) => all.insert(key.clone(), reserved),
+            None => all.remove(key),
+        };
+    }
+
+    async fn invoke(
+        &self,
+        key: &FunctionKey,
+        invocation: Invocation,
+    ) -> Result<Outcome, InvokeError> {
+        if !self.deployed.lock().unwrap().contains_key(key) {
+            return Err(InvokeError::NotDeployed);
+        }
+        *self.last.lock().unwrap() = Some(invocation.clone());
+        Ok(Outcome {
+            payload: invocation.payload,
+            error: None,
+            executed_version: "$LATEST".into(),
+            log_tail: invocation.log_tail.then(|| b"the log".to_vec()),
+            trace_id: String::new(),
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! UpdateFunctionCode and UpdateFunctionConfiguration.
+
+use wire::{
+    Context,
+    lambda::{
+        FunctionConfiguration, FunctionName, UpdateFunctionCodeRequest,
+        UpdateFunctionConfigurationRequest,
+    },
+};
+
+use super::{
+    Functions,
+    deployment::{begin_update, check_updatable},
+    error::{Error, Result},
+    key_of, requested,
+    tables::FunctionRecord,
+    view,
+};
+
+impl Functions {
+    pub(super) async fn update_code(
+        &self,
+        cx: &Context,
+        name: &FunctionName,
+        input: UpdateFunctionCodeRequest,
+    ) -> Result<FunctionConfiguration> {
+        let key = key_of(cx, &name.name);
+        let before = self.find(&key)?;
+        check_code_request(&input)?;
+        check_revision(&before.record, input.revision_id.as_deref())?;
+        check_updatable(&before.record)?;
+        let asked = input.architectures.as_deref();
+        let architecture = asked.map(|asked| requested::architecture(Some(asked)));
+        let architecture = architecture.transpose()?;
+        let zip = input.zip_file;
+        let zip =
+            zip.ok_or_else(|| Error::invalid("Please provide a source for function code."))?;
+        let code = self.0.packages.take(zip).await?;
+        let apply = |record: &mut FunctionRecord| {
+            let mut spec = record.spec.clone();
+            spec.code = code.clone();
+            spec.architecture = architecture.clone().unwrap_or(spec.architecture);
+            begin_update(record, spec);
+            record.last_modified = cx.now;
+        };
+        if input.dry_run == Some(true) {
+            let mut record = before.record.clone();
+            record.spec.code = code;
+            return self.shown(&record, None);
+        }
+        let (entry, ()) = self
+            .change(&key, |record| {
+                check_revision(record, input.revision_id.as_deref())?;
+                check_updatable(record)?;
+                apply(record);
+                Ok(())
+            })
+            .await?;
+        self.settle_later(key);
+        self.shown(&entry.record, None)
+    }
+
+    pub(super) async fn update_configuration(
+        &self,
+        cx: &Context,
+        name: &FunctionName,
+        input: UpdateFunctionConfigurationRequest,
+    ) -> Result<FunctionConfiguration> {
+        let key = key_of(cx, &name.name);
+        self.find(&key)?;
+        requested::refuse_unsupported_update(&input)?;
+        if let Some(runtime) = &input.runtime {
+            let launch = self.0.runtimes.launch(runtime);
+            launch.map_err(|error| Error::Invalid(error.to_string()))?;
+        }
+        let (entry, ()) = self
+            .change(&key, |record| {
+                check_revision(record, input.revision_id.as_deref())?;
+                check_updatable(record)?;
+                self.apply(record, &input)?;
+                record.last_modified = cx.now;
+                Ok(())
+            })
+            .await?;
+        self.settle_later(key);
+        self.shown(&entry.record, None)
+    }
+
+    /// What is not named stays as it is.
+    fn apply(
+        &self,
+        record: &mut FunctionRecord,
+        input: &UpdateFunctionConfigurationRequest,
+    ) -> Result<()> {
+        let mut spec = record.spec.clone();
+        if let Some(runtime) = &input.runtime {
+            spec.runtime.clone_from(runtime);
+        }
+        if let Some(handler) = &input.handler {
+            spec.handler.clone_from(handler);
+        }
+        if let Some(timeout) = input.timeout {
+            spec.timeout_s = requested::timeout_s(timeout)?;
+        }
+        if let Some(memory) = input.memory_size {
+            spec.memory_mb = requested::memory_mb(memory)?;
+        }
+        if let Some(storage) = &input.ephemeral_storage {
+            spec.tmp_mb = requested::tmp_mb(storage)?;
+        }
+        if let Some(given) = &input.environment {
+            let variables = given.variables.clone().unwrap_or_default();
+            spec.environment = self.sealed(&record.arn(), Some(&variables))?;
+        }
+        if let Some(logging) = &input.logging_config {
+            spec.logging = requested::logging(&record.name, Some(&spec.logging), Some(logging))?;
+        }
+        if input.tracing_config.is_some() {
+            spec.tracing_active = view::is_active(input.tracing_config.as_ref());
+        }
+        if let Some(role) = &input.role {
+            record.role.clone_from(role);
+        }
+        if let Some(description) = &input.description {
+            record.description.clone_from(description);
+        }
+        record.vpc_shown |= input.vpc_config.is_some();
+        begin_update(record, spec);
+        Ok(())
+    }
+}
+
+fn check_code_request(input: &UpdateFunctionCodeRequest) -> Result<()> {
+    if input.image_uri.is_some() {
+        return Err(Error::invalid(
+            "Please don't provide ImageUri when updating a function with packageType Zip.",
+        ));
+    }
+    let unsupported = [
+        (
+            input.s3_bucket.is_some() || input.s3_key.is_some(),
+            "Code from S3 (S3Bucket, S3Key)",
+        ),
+        (
+            input.publish == Some(true) || input.publish_to.is_some(),
+            "Publishing versions (Publish)",
+        ),
+        (
+            input.source_kms_key_arn.is_some(),
+            "A KMS key for code (SourceKMSKeyArn)",
+        ),
+    ];
+    match unsupported.iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(Error::Unsupported { what }),
+        None => Ok(()),
+    }
+}
+
+fn check_revision(record: &FunctionRecord, asked: Option<&str>) -> Result<()> {
+    match asked {
+        Some(asked) if asked != record.revision_id => Err(Error::WrongRevision {
+            ask: "GetFunction/GetAlias",
+        }),
+        _ => Ok(()),
+    }
+}

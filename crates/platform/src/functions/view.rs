@@ -1,0 +1,163 @@
+//! A function as Lambda shows it.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use wire::{
+    lambda::{
+        EnvironmentResponse, EphemeralStorage, FunctionConfiguration, LoggingConfig,
+        RuntimeVersionConfig, SnapStartResponse, TracingConfig, TracingConfigResponse,
+        VpcConfigResponse, function_arn,
+    },
+    time::lambda_last_modified,
+};
+
+use super::{
+    Functions,
+    error::{Error, Result},
+    requested,
+    tables::{FunctionRecord, Reason, Spec},
+};
+
+impl Functions {
+    /// All that Lambda tells of a function, under the name it was asked by.
+    pub(super) fn shown(
+        &self,
+        record: &FunctionRecord,
+        qualifier: Option<&str>,
+    ) -> Result<FunctionConfiguration> {
+        let runtime = format!("{}\n{}", record.spec.runtime, record.region);
+        let runtime = store::BlobHash::of(runtime.as_bytes());
+        let region = &record.region;
+        let partition = wire::arn::partition(region);
+        let update = record.last_update.as_ref();
+        let update_reason = update.and_then(|update| update.reason.as_ref());
+        let state_reason = record.state_reason.as_ref();
+        Ok(FunctionConfiguration {
+            state: Some(record.state.as_str().to_owned()),
+            state_reason: state_reason.map(text),
+            state_reason_code: state_reason.map(code),
+            last_update_status: update.map(|update| update.status.as_str().to_owned()),
+            last_update_status_reason: update_reason.map(text),
+            last_update_status_reason_code: update_reason.map(code),
+            runtime_version_config: Some(RuntimeVersionConfig {
+                runtime_version_arn: Some(format!(
+                    "arn:{partition}:lambda:{region}::runtime:{runtime}"
+                )),
+                error: None,
+            }),
+            ..self.listed(record, qualifier)?
+        })
+    }
+
+    /// What lists tell of a function: nothing of its state.
+    pub(super) fn listed(
+        &self,
+        record: &FunctionRecord,
+        qualifier: Option<&str>,
+    ) -> Result<FunctionConfiguration> {
+        let spec = &record.spec;
+        let variables = self.environment(record, spec)?;
+        Ok(FunctionConfiguration {
+            function_name: Some(record.name.clone()),
+            function_arn: Some(function_arn(
+                &record.region,
+                &record.account_id,
+                &record.name,
+                qualifier,
+            )),
+            runtime: Some(spec.runtime.clone()),
+            role: Some(record.role.clone()),
+            handler: Some(spec.handler.clone()),
+            code_size: i64::try_from(spec.code.size).ok(),
+            description: Some(record.description.clone()),
+            timeout: signed(spec.timeout_s),
+            memory_size: signed(spec.memory_mb),
+            last_modified: Some(lambda_last_modified(record.last_modified)),
+            code_sha256: Some(BASE64_STANDARD.encode(spec.code.blob.as_bytes())),
+            version: Some("$LATEST".to_owned()),
+            vpc_config: record.vpc_shown.then(|| VpcConfigResponse {
+                subnet_ids: Some(Vec::new()),
+                security_group_ids: Some(Vec::new()),
+                vpc_id: Some(String::new()),
+                ipv6_allowed_for_dual_stack: Some(false),
+            }),
+            environment: variables.map(|variables| EnvironmentResponse {
+                variables: Some(variables),
+                error: None,
+            }),
+            tracing_config: Some(TracingConfigResponse {
+                mode: Some(tracing_mode(spec).to_owned()),
+            }),
+            revision_id: Some(record.revision_id.clone()),
+            package_type: Some("Zip".to_owned()),
+            architectures: Some(vec![spec.architecture.clone()]),
+            ephemeral_storage: Some(EphemeralStorage {
+                size: signed(spec.tmp_mb).unwrap_or_default(),
+            }),
+            snap_start: Some(SnapStartResponse {
+                apply_on: Some("None".to_owned()),
+                optimization_status: Some("Off".to_owned()),
+            }),
+            logging_config: Some(LoggingConfig {
+                log_format: Some(spec.logging.format.clone()),
+                application_log_level: spec.logging.application_level.clone(),
+                system_log_level: spec.logging.system_level.clone(),
+                log_group: Some(spec.logging.group.clone()),
+            }),
+            ..FunctionConfiguration::default()
+        })
+    }
+
+    /// The variables of a spec, opened.
+    pub(super) fn environment(
+        &self,
+        record: &FunctionRecord,
+        spec: &Spec,
+    ) -> Result<Option<BTreeMap<String, String>>> {
+        let Some(sealed) = &spec.environment else {
+            return Ok(None);
+        };
+        let opened = self.0.secrets.open_sealed(&record.arn(), sealed);
+        let json = opened.map_err(Error::platform)?;
+        serde_json::from_slice(&json).map_err(Error::platform)
+    }
+
+    /// Variables as they are stored.
+    pub(super) fn sealed(
+        &self,
+        arn: &str,
+        variables: Option<&BTreeMap<String, String>>,
+    ) -> Result<Option<String>> {
+        let Some(variables) = variables else {
+            return Ok(None);
+        };
+        let json = requested::environment(variables)?;
+        let sealed = self.0.secrets.seal(arn, json.as_bytes());
+        Ok(Some(sealed.map_err(Error::platform)?))
+    }
+}
+
+pub(super) fn is_active(asked: Option<&TracingConfig>) -> bool {
+    asked.and_then(|asked| asked.mode.as_deref()) == Some("Active")
+}
+
+fn tracing_mode(spec: &Spec) -> &'static str {
+    if spec.tracing_active {
+        "Active"
+    } else {
+        "PassThrough"
+    }
+}
+
+fn signed(number: u32) -> Option<i32> {
+    i32::try_from(number).ok()
+}
+
+fn text(reason: &Reason) -> String {
+    reason.text.clone()
+}
+
+fn code(reason: &Reason) -> String {
+    reason.code.clone()
+}
