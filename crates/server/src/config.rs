@@ -1,0 +1,187 @@
+//! From the command line as given to a configuration that is checked, once, at start.
+
+use std::{
+    env, fs,
+    net::{SocketAddr, ToSocketAddrs},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use platform::identity::{self, Credential};
+
+use crate::args::{Isolation, LogFormat, UpArguments};
+
+/// Names in the environment for one access key, where a file would be too much.
+const ACCESS_KEY_ID: &str = "LAMBENT_ACCESS_KEY_ID";
+const SECRET_ACCESS_KEY: &str = "LAMBENT_SECRET_ACCESS_KEY";
+const ACCOUNT_ID: &str = "LAMBENT_ACCOUNT_ID";
+
+/// A platform that can be started.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// Absolute; exists.
+    pub data: PathBuf,
+    /// A directory, or `postgres://…`.
+    pub store: String,
+    pub isolation: Isolation,
+    /// None: development mode.
+    pub credentials: Vec<Credential>,
+    pub account_concurrency: u32,
+    pub keep_alive: Duration,
+    pub drain: Duration,
+    pub log_format: LogFormat,
+    pub log: String,
+    /// What is allowed but should be known.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    pub fn checked(given: UpArguments) -> Result<Self> {
+        let listen = address(&given.listen)?;
+        let mut warnings = Vec::new();
+        let credentials = credentials(given.credentials.as_deref(), &mut warnings)?;
+        ensure!(
+            listen.ip().is_loopback() || !credentials.is_empty(),
+            "listening on {listen}, beyond loopback, needs credentials: anybody could run programs \
+             here. Name a file of access keys with --credentials, or set {ACCESS_KEY_ID} and \
+             {SECRET_ACCESS_KEY}."
+        );
+        ensure!(
+            given.account_concurrency > 0,
+            "--account-concurrency has to be at least 1"
+        );
+        let data = directory(&given.data)?;
+        Ok(Config {
+            listen,
+            store: store(given.store, &data)?,
+            data,
+            isolation: given.isolation,
+            credentials,
+            account_concurrency: given.account_concurrency,
+            keep_alive: seconds("--keep-alive", given.keep_alive)?,
+            drain: seconds("--drain", given.drain)?,
+            log_format: given.log_format,
+            log: given.log,
+            warnings,
+        })
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    let mut found = text.to_socket_addrs().with_context(|| {
+        format!("--listen {text} is no address and port, such as 127.0.0.1:4566")
+    })?;
+    found
+        .next()
+        .with_context(|| format!("--listen {text}: the name has no address"))
+}
+
+fn seconds(option: &str, seconds: f64) -> Result<Duration> {
+    const A_WEEK: f64 = 604_800.0;
+    ensure!(
+        (0.0..=A_WEEK).contains(&seconds),
+        "{option} {seconds}: from 0 to {A_WEEK} seconds"
+    );
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn store(given: Option<String>, data: &Path) -> Result<String> {
+    match given {
+        Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => Ok(url),
+        // Not quoted: there may be a password in it.
+        Some(_) => bail!("--store takes an address that begins with postgres://"),
+        None => match data.join("store").to_str() {
+            Some(path) => Ok(path.to_owned()),
+            None => bail!("--data {}: the path has to be text", data.display()),
+        },
+    }
+}
+
+/// Nobody else may look into it: there are secrets in function variables.
+fn directory(given: &Path) -> Result<PathBuf> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(given)
+        .with_context(|| format!("make the data directory {}", given.display()))?;
+    given
+        .canonicalize()
+        .with_context(|| format!("find the data directory {}", given.display()))
+}
+
+fn credentials(file: Option<&Path>, warnings: &mut Vec<String>) -> Result<Vec<Credential>> {
+    if let Some(file) = file {
+        let read = identity::read_file(file)
+            .with_context(|| format!("read the credentials in {}", file.display()))?;
+        let mode = fs::metadata(file).map_or(0, |metadata| metadata.mode());
+        if mode & 0o077 != 0 {
+            warnings.push(format!(
+                "the credentials file {} can be read by others (mode {:o}); chmod 600 it",
+                file.display(),
+                mode & 0o777
+            ));
+        }
+        return Ok(read);
+    }
+    match (env::var(ACCESS_KEY_ID), env::var(SECRET_ACCESS_KEY)) {
+        (Ok(id), Ok(secret)) => {
+            let account = env::var(ACCOUNT_ID);
+            let account = account.as_deref().unwrap_or(identity::DEFAULT_ACCOUNT);
+            let credential = Credential::checked(&id, &secret, account);
+            match credential {
+                Ok(credential) => Ok(vec![credential]),
+                Err(wrong) => bail!("the credential of {ACCESS_KEY_ID} {wrong}"),
+            }
+        }
+        (Err(_), Err(_)) => Ok(Vec::new()),
+        _ => bail!("of {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY} only one is set"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Arguments, Command};
+
+    fn checked(arguments: &[&str]) -> Result<Config> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data = dir.path().join("data");
+        let data = data.to_str().expect("it is text");
+        let all = ["lambent", "up", "--data", data].into_iter();
+        match Arguments::parse_from(all.chain(arguments.iter().copied())).command {
+            Command::Up(up) => Config::checked(up),
+            _ => unreachable!("it is `up`"),
+        }
+    }
+
+    #[test]
+    fn beyond_loopback_it_wants_credentials() {
+        assert!(checked(&["--listen", "127.0.0.1:0"]).is_ok());
+        assert!(checked(&["--listen", "[::1]:0"]).is_ok());
+        let refused = checked(&["--listen", "0.0.0.0:0"]).expect_err("it is refused");
+        assert!(refused.to_string().contains("--credentials"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        for (arguments, expect) in [
+            (["--listen", "nonsense"], "--listen"),
+            (["--keep-alive", "-1"], "--keep-alive"),
+            (["--drain", "nan"], "--drain"),
+            (["--account-concurrency", "0"], "--account-concurrency"),
+            (["--store", "mysql://root:hunter2@x"], "--store"),
+            (["--credentials", "/nowhere"], "/nowhere"),
+        ] {
+            let arguments = [&[format!("{}={}", arguments[0], arguments[1])][..]].concat();
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            let said = format!("{:#}", checked(&arguments).expect_err("it is refused"));
+            assert!(said.contains(expect), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+}

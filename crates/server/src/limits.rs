@@ -1,0 +1,23 @@
+//! The server's bounds.
+
+use std::time::Duration;
+
+/// Connections at once; more wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 8_192;
+/// For a request's head, which also bounds how long a connection may be idle.
+pub const HEAD_WITHIN: Duration = Duration::from_secs(75);
+/// The buffer that a request's head has to fit in.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+pub const HEADERS_MAX: usize = 100;
+/// For the next piece of a body to arrive.
+pub const BODY_PIECE_WITHIN: Duration = Duration::from_secs(30);
+/// Bodies beyond this size are held a bounded number of at once.
+pub const BODY_SMALL_BYTES: usize = 256 * 1024;
+pub const BODIES_LARGE_MAX: usize = 32;
+/// What is read and thrown away of a body that is too large, so that its sender reads the answer.
+pub const BODY_SPILL_BYTES: usize = 64 * 1024 * 1024;
+pub const BODY_SPILL_WITHIN: Duration = Duration::from_secs(10);
+/// For bytes already on their way when the server stops.
+pub const LAST_WORDS_WITHIN: Duration = Duration::from_millis(250);
+/// Pieces of a streamed answer that wait for a slow reader.
+pub const STREAM_PIECES_MAX: usize = 64;

@@ -1,0 +1,69 @@
+//! Work that goes on when nobody waits for it any more.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Runs `work` in place, without a task of its own, which would cost a change of threads; only if
+/// the caller goes away before the end, because the client did, the rest becomes a task. AWS
+/// finishes what a client has begun too.
+pub fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = T> + Send {
+    ToTheEnd(Some(Box::pin(work)))
+}
+
+struct ToTheEnd<T: Send + 'static>(Option<Work<T>>);
+
+impl<T: Send + 'static> Future for ToTheEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(work) = &mut self.0 else {
+            // Polled after its end, which no caller does.
+            return Poll::Pending;
+        };
+        let output = std::task::ready!(work.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<T: Send + 'static> Drop for ToTheEnd<T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_dropped_half_way_is_finished() {
+        let (go, wait) = oneshot::channel::<()>();
+        let (done, finished) = oneshot::channel();
+        let mut work = Box::pin(to_the_end(async move {
+            let _ = wait.await;
+            let _ = done.send("done");
+        }));
+        assert!(futures_util::poll!(&mut work).is_pending());
+        drop(work);
+        go.send(()).expect("it still waits");
+        assert_eq!(finished.await, Ok("done"));
+    }
+
+    #[tokio::test]
+    async fn what_is_at_its_end_is_answered_in_place() {
+        assert_eq!(to_the_end(async { 7 }).await, 7);
+    }
+}

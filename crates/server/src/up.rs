@@ -1,0 +1,234 @@
+//! `lambent up`: from a checked configuration to a platform that serves, and to its end.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use platform::{Platform, PlatformConfig};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use sandbox::{
+    Backend, Guarantees,
+    egress::EgressConfig,
+    jail::{Jail, JailConfig},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    admin::Admin,
+    args::{Isolation, LogFormat, UpArguments},
+    config::Config,
+    serve::{self, App},
+};
+
+pub fn run(given: UpArguments) -> Result<()> {
+    let config = Config::checked(given)?;
+    start_log(&config.log, config.log_format)?;
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(up(config))
+}
+
+async fn up(config: Config) -> Result<()> {
+    let mut end = End::new()?;
+    let server = Server::start(config).await?;
+    println!("lambent is ready on http://{}", server.address);
+    end.asked().await;
+    // Whoever asks twice does not want to wait.
+    tokio::spawn(async move {
+        end.asked().await;
+        tracing::warn!("asked again to end: not waiting for anything");
+        std::process::exit(130);
+    });
+    server.stop().await;
+    Ok(())
+}
+
+/// A platform that serves.
+pub struct Server {
+    pub address: SocketAddr,
+    platform: Platform,
+    backend: Started,
+    stop: watch::Sender<bool>,
+    listening: JoinHandle<bool>,
+    drain: Duration,
+    _lock: File,
+}
+
+impl Server {
+    pub async fn start(config: Config) -> Result<Self> {
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let lock = lock(&config.data)?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("listen on {}", config.listen))?;
+        let address = listener.local_addr().context("find the own address")?;
+        let backend = Started::new(&config, address).await?;
+        announce(&config, backend.backend().guarantees());
+        let platform = Platform::start(PlatformConfig {
+            data_dir: config.data,
+            store: config.store,
+            backend: backend.backend(),
+            credentials: config.credentials,
+            account_concurrency: config.account_concurrency,
+            keep_alive: config.keep_alive,
+            port: address.port(),
+        });
+        let platform = platform.await.context("start the platform")?;
+        let app = App::new(platform.clone(), Admin::default());
+        let (stop, stopped) = watch::channel(false);
+        let listening = tokio::spawn(serve::listen(listener, app, stopped, config.drain));
+        Ok(Server {
+            address,
+            platform,
+            backend,
+            stop,
+            listening,
+            drain: config.drain,
+            _lock: lock,
+        })
+    }
+
+    /// Takes no more requests, lets those that run finish, and leaves nothing behind.
+    pub async fn stop(self) {
+        tracing::info!("stopping: running requests have {:?} to finish", self.drain);
+        let _ = self.stop.send(true);
+        if !self.listening.await.unwrap_or(false) {
+            tracing::warn!("requests were still running after {:?}", self.drain);
+        }
+        self.platform.stop(self.drain).await;
+        self.backend.stop().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// The sandbox of the configuration's choice.
+enum Started {
+    Jail(Arc<Jail>),
+}
+
+impl Started {
+    async fn new(config: &Config, address: SocketAddr) -> Result<Self> {
+        match config.isolation {
+            Isolation::Jail => {
+                let egress = EgressConfig {
+                    platform: vec![address],
+                    ..EgressConfig::default()
+                };
+                let jail = JailConfig {
+                    egress,
+                    ..JailConfig::new(config.data.join("sandbox"))
+                };
+                let jail = Jail::start(jail).await.context("start the sandbox")?;
+                Ok(Started::Jail(Arc::new(jail)))
+            }
+            Isolation::None => bail!("--isolation none is not built yet"),
+        }
+    }
+
+    fn backend(&self) -> Arc<dyn Backend> {
+        match self {
+            Started::Jail(jail) => jail.clone(),
+        }
+    }
+
+    async fn stop(self) {
+        match self {
+            Started::Jail(jail) => jail.shutdown().await,
+        }
+    }
+}
+
+/// The operator is told what holds and what does not before the first request.
+fn announce(config: &Config, guarantees: &Guarantees) {
+    tracing::info!("isolation: {}", guarantees.summary);
+    for missing in &guarantees.missing {
+        tracing::warn!("isolation, not enforced here: {missing}");
+    }
+    if config.credentials.is_empty() {
+        tracing::info!("development mode: any credentials pass, on loopback only");
+    }
+}
+
+/// One platform per data directory.
+fn lock(data: &Path) -> Result<File> {
+    let path = data.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "the data directory {} is in use by another lambent",
+            data.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("lock {}", path.display()))
+        }
+    }
+}
+
+/// To stderr; stdout has the one line that says where it serves.
+fn start_log(filter: &str, format: LogFormat) -> Result<()> {
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter}"))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || !std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let started = match format {
+        LogFormat::Text => log.with_ansi(!plain).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("start the log: {error}"))
+}
+
+/// Every environment and connection is a few descriptors; the usual soft limit is for shells.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!("raise the limit of open files: {error}");
+    }
+}
+
+/// The operator's wish to end.
+pub struct End {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl End {
+    pub fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("listen for signals");
+        Ok(End {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    pub async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+}
