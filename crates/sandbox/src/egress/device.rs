@@ -43,9 +43,9 @@ pub(super) const ETHERNET_HEADER_LEN: usize = 14;
 const FAR_INTERFACE: &str = "egress0";
 const ENVIRONMENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const FAR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-/// Packets the kernel keeps for us before it drops; at 64 KiB each that is 16 MiB, the most a
+/// Packets the kernel keeps for us before it drops; at 64 KiB each that is 32 MiB, the most a
 /// flooding environment can pin.
-const QUEUE_LEN_PACKETS: u32 = 256;
+const QUEUE_LEN_PACKETS: u32 = 512;
 /// Room for packets not yet read from the packet socket. The kernel grants an ordinary user less.
 const PACKET_SOCKET_BUFFER_BYTES: c_int = 16 << 20;
 

@@ -327,10 +327,10 @@ impl Connection {
     }
 
     fn arm(&mut self, now: Instant) {
-        if self.timer.is_none() {
-            let wait = RETRANSMIT_FIRST * (1u32 << self.backoff.min(BACKOFF_MAX));
-            self.timer = Some(now + wait.min(RETRANSMIT_LONGEST));
-        }
+        let wait = RETRANSMIT_FIRST * (1u32 << self.backoff.min(BACKOFF_MAX));
+        let at = now + wait.min(RETRANSMIT_LONGEST);
+        // An earlier one stays; a later one was set when there was less to wait for.
+        self.timer = Some(self.timer.map_or(at, |timer| timer.min(at)));
     }
 }
 
