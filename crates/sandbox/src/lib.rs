@@ -8,10 +8,13 @@
 //! This crate knows nothing of functions, requests or HTTP: what is spoken on the listener is the
 //! platform's business.
 
+pub mod bare;
 mod cgroup;
 pub mod egress;
+pub mod fake;
 pub mod jail;
 mod jailer;
+mod pipe;
 mod runtimes;
 mod seccomp;
 

@@ -8,6 +8,9 @@ use crate::{Launch, jailer::message::Runtime};
 
 /// Where the runtime clients lie, as in Lambda.
 const RUNTIME_DIR: &str = "/var/runtime";
+/// Isolated and without site: no host configuration and no .pth hooks; the client arranges the
+/// user's paths itself.
+pub const PYTHON_FLAGS: &[&str] = &["-I", "-S"];
 
 /// The files of `/var/runtime`.
 pub fn files(runtime: Runtime) -> &'static [(&'static str, &'static [u8])] {
@@ -39,14 +42,9 @@ pub fn programs(launch: &Launch, _memory_mb: u32) -> Vec<Program> {
         ],
         Launch::Python(python) => {
             let client = format!("{RUNTIME_DIR}/{}", guest::python::MAIN);
-            // Isolated and without site: no host configuration and no .pth hooks; the client
-            // arranges the user's paths itself.
-            vec![program(&[
-                &python.path.to_string_lossy(),
-                "-I",
-                "-S",
-                &client,
-            ])]
+            let path = python.path.to_string_lossy();
+            let words: Vec<&str> = [&[path.as_ref()], PYTHON_FLAGS, &[&client]].concat();
+            vec![program(&words)]
         }
         Launch::Node(node) => {
             let client = format!("{RUNTIME_DIR}/{}", guest::node::MAIN);

@@ -1,12 +1,6 @@
 //! A function version that is ready to start environments.
 
-use std::{
-    ffi::CString,
-    io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    sync::Arc,
-    time::Duration,
-};
+use std::{ffi::CString, io, os::fd::AsRawFd, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use guest::jail::message::{Configuration, Failure, MESSAGE_MAX, Order, Start, Step};
@@ -24,6 +18,7 @@ use crate::{
     cgroup::{Cpu, TASKS_MAX},
     egress,
     jailer::message::Root,
+    pipe::log_pipe,
     runtimes,
 };
 
@@ -162,7 +157,7 @@ impl Template for Version {
         let helper = station.helper().clone();
         let mut slot = helper.take_slot(self.size()).await?;
         let prepared = self.limit(&helper, &mut slot).and_then(|()| {
-            let (log, log_inside) = pipe()?;
+            let (log, log_inside) = log_pipe()?;
             Ok((log, log_inside, self.attach(&mut slot)?))
         });
         let (log, log_inside, attachment) = match prepared {
@@ -314,21 +309,4 @@ fn strings(variables: &[(String, String)]) -> Result<Vec<CString>, Error> {
 fn listening(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
-}
-
-/// A pipe whose read end does not block. The write end does: a function that writes faster than
-/// its log is read waits.
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [0; 2];
-    // SAFETY: room for two descriptors.
-    if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: made right above, and nobody else's.
-    let [read, write] = fds.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
-    // SAFETY: takes numbers only.
-    if unsafe { libc::fcntl(read.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok((read, write))
 }

@@ -61,8 +61,14 @@ struct Victim {
 fn victim() -> Victim {
     let scratch = Scratch::new();
     let mark = format!("86399.{}", std::process::id());
+    // Popen returns when the program runs, so that connecting says that all is up.
     let function = format!(
-        "#!/bin/bash\nsleep {mark} & setsid sleep {mark} & exec 3<>/dev/tcp/127.0.0.1/9001; wait\n"
+        "#!/usr/bin/python3 -IS\n\
+         import socket, subprocess\n\
+         one = subprocess.Popen(['sleep', '{mark}'])\n\
+         two = subprocess.Popen(['sleep', '{mark}'], start_new_session=True)\n\
+         s = socket.create_connection(('127.0.0.1', 9001))\n\
+         one.wait()\n"
     );
     scratch.function("function", &function);
     let mut process = Command::new("/proc/self/exe")

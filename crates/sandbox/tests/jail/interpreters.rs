@@ -32,7 +32,7 @@ fn interpreter(path: &str, ask: &[&str]) -> Interpreter {
     }
 }
 
-fn python() -> Launch {
+pub fn python() -> Launch {
     let ask = ["-c", "import platform; print(platform.python_version())"];
     Launch::Python(interpreter("/usr/bin/python3", &ask))
 }
@@ -41,7 +41,7 @@ fn node() -> Launch {
     Launch::Node(interpreter("/usr/bin/node", &["--version"]))
 }
 
-fn managed(code: &Path, launch: Launch) -> TemplateSpec {
+pub fn managed(code: &Path, launch: Launch) -> TemplateSpec {
     let mut spec = spec(code.to_owned());
     spec.launch = launch;
     spec.env = [

@@ -4,7 +4,9 @@
 //! again with a hidden argument. Run as root it does everything twice: as root and, as another
 //! process, as an ordinary user.
 
+mod bare;
 mod crash;
+mod escape;
 mod interpreters;
 mod life;
 mod limits;
@@ -14,15 +16,19 @@ mod runner;
 mod runtime_api;
 mod world;
 
+const TESTS: &[&[runner::Test]] = &[
+    life::TESTS,
+    interpreters::TESTS,
+    limits::TESTS,
+    escape::TESTS,
+    crash::TESTS,
+    bare::TESTS,
+];
+
 fn main() {
     lambent_sandbox::run_helper_if_asked();
     crash::be_victim();
-    let as_root = runner::run(&[
-        life::TESTS,
-        interpreters::TESTS,
-        limits::TESTS,
-        crash::TESTS,
-    ]);
+    let as_root = runner::run(TESTS);
     let as_ordinary = ordinary::run_again();
     std::process::exit(if as_root && as_ordinary { 0 } else { 101 });
 }
