@@ -13,6 +13,8 @@ impl Functions {
     /// Removes a function with its URLs, policy and reservation. Running invocations end.
     pub(super) async fn delete(&self, cx: &Context, name: &FunctionName) -> Result<()> {
         let key = key_of(cx, &name.name);
+        // Its reservation goes with it, and none may come in between.
+        let _deciding = self.0.reservations.lock().await;
         let _changing = self.0.changes.lock(&key).await;
         let entry = self.find(&key)?;
         match name.qualifier.as_deref() {

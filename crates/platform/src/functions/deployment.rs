@@ -68,12 +68,15 @@ impl Functions {
         if self.deployed_generation(key) == Some(spec.generation) {
             return Ok(());
         }
-        self.deploy(record, spec)
-            .await
-            .map_err(|reason| Error::Platform {
-                caller: "The function could not be made ready to run.",
-                source: Arc::new(super::DeployError(reason.text)),
-            })
+        let deployed = self.deploy(record, spec).await;
+        if self.0.definitions.get(key).is_none() {
+            // Deleted while it was being deployed.
+            self.undeploy(key);
+        }
+        deployed.map_err(|reason| Error::Platform {
+            caller: "The function could not be made ready to run.",
+            source: Arc::new(super::DeployError(reason.text)),
+        })
     }
 
     pub(super) fn undeploy(&self, key: &FunctionKey) {
