@@ -8,4 +8,4 @@ pub mod logs;
 pub mod metering;
 mod platform;
 
-pub use platform::{Platform, PlatformConfig, StartError, Target};
+pub use platform::{InvocationCounts, Platform, PlatformConfig, StartError, Target};

@@ -19,3 +19,6 @@ pub const USAGE_JOURNAL_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Connections that an environment may have to its Runtime API at once.
 pub const RUNTIME_API_CONNECTIONS_MAX: usize = 16;
+
+/// A package that is given back; Lambda's limit on what is taken.
+pub const PACKAGE_BYTES_MAX: u64 = 52_428_800;

@@ -4,23 +4,42 @@
 //! Knows no socket. The listener asks first where a request goes ([`Platform::target`]), so that
 //! it knows how much of a body to read, and then for the answer.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Response, request::Parts};
 use jiff::Timestamp;
-use wire::{
-    Call, Context, Error, Protocol, Route, Router,
-    lambda::{self, Lambda},
-    sigv4::{self, AuthError},
-};
+use store::{BlobHash, BlobStore, Migration, Store, StoreConfig};
+use tokio::task::JoinHandle;
+use wire::{Call, Context, Error, Protocol, Route, Router, lambda, sigv4, sigv4::AuthError};
 
 use crate::{
+    functions::{
+        self, AuthType, DeployError, Executor, Functions, FunctionsConfig, MIGRATION_COUNT,
+        UrlTarget,
+        execution::{
+            Definition, Execution, ExecutionConfig, FunctionKey, IdlePolicy, Invocation,
+            InvokeError, Outcome,
+        },
+        runtimes::{Configured, Runtimes},
+    },
     gateway::{
         address::{self, Address},
-        url::{self, Client},
+        url::{self, Ask, Client},
     },
     identity::{Caller, Credential, Identity},
+    limits,
+    logs::Logs,
+    metering::{self, Metering, Prices},
 };
 
 /// What a platform is started with.
@@ -34,8 +53,11 @@ pub struct PlatformConfig {
     pub credentials: Vec<Credential>,
     /// Environments that an account may have busy at once.
     pub account_concurrency: u32,
-    /// How long an environment without work is kept.
-    pub keep_alive: Duration,
+    /// How long an environment without work is kept, and how soon it is frozen.
+    pub idle: IdlePolicy,
+    /// Interpreters named by the operator, by runtime.
+    pub interpreters: Configured,
+    pub prices: Prices,
     /// Where the platform is reached; function URLs name it.
     pub port: u16,
 }
@@ -49,6 +71,16 @@ pub struct Platform {
 struct Inner {
     router: Router,
     identity: Identity,
+    store: Store,
+    blobs: BlobStore,
+    functions: Functions,
+    execution: Execution,
+    logs: Logs,
+    metering: Metering,
+    prices: Prices,
+    runtimes: Runtimes,
+    counts: Arc<InvocationCounts>,
+    folding: JoinHandle<()>,
 }
 
 /// Where a request goes.
@@ -86,11 +118,51 @@ impl Target {
 }
 
 impl Platform {
-    /// Opens the store, deploys what it holds, and is ready to answer.
+    /// Opens what is stored, and is ready to answer.
     pub async fn start(config: PlatformConfig) -> Result<Self, StartError> {
+        let data = &config.data_dir;
+        let store = Store::open(StoreConfig::new(config.store), &migrations()).await?;
+        let blobs = BlobStore::open(data.join("blobs")).await?;
+        let logs = Logs::open(data.join("logs")).map_err(reason("open the logs"))?;
+        let node = node_id(data).map_err(reason("read this node's name"))?;
+        let metering = Metering::open(store.clone(), data.join("usage"), &node).await?;
+        let execution = Execution::new(
+            config.backend,
+            logs.clone(),
+            metering.clone(),
+            ExecutionConfig {
+                idle: config.idle,
+                account_concurrency: config.account_concurrency,
+            },
+        );
+        let runtimes = Runtimes::discover(&config.interpreters).await;
+        let counts = Arc::new(InvocationCounts::default());
+        let functions = Functions::open(FunctionsConfig {
+            data_dir: config.data_dir,
+            store: store.clone(),
+            blobs: blobs.clone(),
+            executor: Arc::new(Runs {
+                execution: execution.clone(),
+                counts: counts.clone(),
+            }),
+            runtimes: runtimes.clone(),
+            base_url: format!("http://localhost:{}", config.port),
+            account_concurrency: config.account_concurrency,
+        });
+        let functions = functions.await?;
         let inner = Inner {
             router: Router::new(&[&lambda::SERVICE]),
             identity: Identity::new(&config.credentials),
+            folding: tokio::spawn(metering.clone().keep_folding()),
+            prices: config.prices,
+            store,
+            blobs,
+            functions,
+            execution,
+            logs,
+            metering,
+            runtimes,
+            counts,
         };
         Ok(Platform {
             inner: Arc::new(inner),
@@ -99,7 +171,52 @@ impl Platform {
 
     /// Takes no more invocations, waits for those that run, and closes everything.
     pub async fn stop(&self, within: Duration) {
-        let _ = within;
+        self.inner.execution.drain(within).await;
+        self.inner.folding.abort();
+        if let Err(error) = self.inner.metering.fold().await {
+            tracing::warn!(%error, "the last use stays in the journal until the next start");
+        }
+        self.inner.store.close().await;
+    }
+
+    pub fn functions(&self) -> &Functions {
+        &self.inner.functions
+    }
+
+    pub fn execution(&self) -> &Execution {
+        &self.inner.execution
+    }
+
+    pub fn logs(&self) -> &Logs {
+        &self.inner.logs
+    }
+
+    pub fn metering(&self) -> &Metering {
+        &self.inner.metering
+    }
+
+    pub fn prices(&self) -> &Prices {
+        &self.inner.prices
+    }
+
+    pub fn runtimes(&self) -> &Runtimes {
+        &self.inner.runtimes
+    }
+
+    pub fn invocations(&self) -> &InvocationCounts {
+        &self.inner.counts
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The package that a link of GetFunction's leads to, while it is good.
+    pub async fn package(&self, token: &str, now: Timestamp) -> Option<Vec<u8>> {
+        let blob: BlobHash = self.inner.functions.linked_package(token, now)?;
+        let read = self.inner.blobs.get(blob, limits::PACKAGE_BYTES_MAX).await;
+        read.inspect_err(|error| tracing::error!(%error, "read a function's package"))
+            .ok()
     }
 
     pub fn identity(&self) -> &Identity {
@@ -167,7 +284,7 @@ impl Platform {
             parts,
             body,
         };
-        lambda::dispatch(&NotYet, call).await
+        lambda::dispatch(&self.inner.functions, call).await
     }
 
     fn caller(
@@ -194,8 +311,92 @@ impl Platform {
         request_id: String,
         now: Timestamp,
     ) -> Response<Bytes> {
-        let _ = (address, &mut parts, body, client, now);
-        url::forbidden(false, &request_id)
+        let Some(target) = self.inner.functions.url_target(&address.url_id) else {
+            return url::forbidden(false, &request_id);
+        };
+        let cors = cors(&target);
+        if let Some(mut answer) = cors
+            .as_ref()
+            .and_then(|cors| wire::events::url::preflight(cors, &parts))
+        {
+            url::identify(&mut answer, &request_id);
+            return answer;
+        }
+        let asked = parts.headers.clone();
+        let mut answer = self
+            .run_url(&address, &target, &mut parts, &body, client, request_id, now)
+            .await;
+        if let Some(cors) = &cors {
+            wire::events::url::apply_cors(cors, &asked, &mut answer);
+        }
+        answer
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a request is, once")]
+    async fn run_url(
+        &self,
+        address: &Address,
+        target: &UrlTarget,
+        parts: &mut Parts,
+        body: &Bytes,
+        client: Client,
+        request_id: String,
+        now: Timestamp,
+    ) -> Response<Bytes> {
+        let caller = match self.url_caller(target, parts, body, now) {
+            Ok(caller) => caller,
+            Err(error) => {
+                tracing::debug!(request_id, "a function URL refused: {error}");
+                return url::forbidden(true, &request_id);
+            }
+        };
+        if !target.allows(caller.as_ref().map(|caller| caller.account_id.as_str())) {
+            return url::forbidden(true, &request_id);
+        }
+        // The signature was of the path as it came.
+        address.rewrite(parts);
+        let trace_id = url::trace_id(parts, now);
+        let ask = Ask {
+            request_id: &request_id,
+            trace_id: &trace_id,
+            url_id: &address.url_id,
+            region: &target.key.region,
+            caller: caller.as_ref(),
+            client,
+            now,
+        };
+        let Some(payload) = url::event(parts, body, &ask) else {
+            return url::too_large(&request_id);
+        };
+        let invocation = Invocation {
+            request_id: request_id.clone(),
+            payload,
+            client_context: None,
+            cognito_identity: None,
+            invoked_function_arn: target.function_arn.clone(),
+            trace_id: Some(trace_id),
+            log_tail: false,
+        };
+        let run = self.inner.functions.run(&target.key, invocation).await;
+        url::answer(run, &request_id)
+    }
+
+    /// Who calls a URL that wants to know; a URL for everybody does not look.
+    fn url_caller(
+        &self,
+        target: &UrlTarget,
+        parts: &Parts,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Caller>, AuthError> {
+        if target.auth_type == AuthType::None {
+            return Ok(None);
+        }
+        let caller = self.inner.identity.caller(parts, body, now)?;
+        if caller.service != lambda::SERVICE.signing_name {
+            return Err(AuthError::wrong_service(lambda::SERVICE.signing_name));
+        }
+        Ok(Some(caller))
     }
 
     /// A request for a service that is not there says so, rather than that its path is unknown.
@@ -218,13 +419,115 @@ fn refuse(route: &Route, error: &Error, request_id: &str) -> Response<Bytes> {
     wire::encode_error(route.protocol, Some(route.service), error, request_id)
 }
 
-struct NotYet;
+fn migrations() -> Vec<Migration> {
+    let usage = Migration::new(MIGRATION_COUNT + 1, "usage", metering::MIGRATION_SQL);
+    functions::migrations(1).into_iter().chain([usage]).collect()
+}
 
-impl Lambda for NotYet {}
+fn cors(target: &UrlTarget) -> Option<lambda::Cors> {
+    target.cors.clone().map(|cors| lambda::Cors {
+        allow_credentials: cors.allow_credentials,
+        allow_headers: cors.allow_headers,
+        allow_methods: cors.allow_methods,
+        allow_origins: cors.allow_origins,
+        expose_headers: cors.expose_headers,
+        max_age: cors.max_age,
+    })
+}
+
+/// The name of this data directory among those that share a store; made once.
+fn node_id(data: &Path) -> io::Result<String> {
+    let path = data.join("node");
+    match fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        Ok(_) => make_node_id(&path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_node_id(&path),
+        Err(error) => Err(error),
+    }
+}
+
+fn make_node_id(path: &Path) -> io::Result<String> {
+    let id = uuid::Uuid::new_v4().to_string();
+    let draft = path.with_extension("new");
+    fs::write(&draft, &id)?;
+    fs::File::open(&draft)?.sync_all()?;
+    fs::rename(&draft, path)?;
+    Ok(id)
+}
+
+/// How invocations ended since the start.
+#[derive(Debug, Default)]
+pub struct InvocationCounts {
+    pub succeeded: AtomicU64,
+    /// With an error of the function's own.
+    pub failed: AtomicU64,
+    pub throttled: AtomicU64,
+    /// The platform could not run them.
+    pub refused: AtomicU64,
+}
+
+impl InvocationCounts {
+    fn add(&self, ended: &Result<Outcome, InvokeError>) {
+        let counter = match ended {
+            Ok(outcome) if outcome.error.is_none() => &self.succeeded,
+            Ok(_) => &self.failed,
+            Err(InvokeError::Throttled(_)) => &self.throttled,
+            // Deployed and tried again.
+            Err(InvokeError::NotDeployed) => return,
+            Err(InvokeError::NoEnvironment(_) | InvokeError::ShuttingDown) => &self.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What definitions ask of execution.
+struct Runs {
+    execution: Execution,
+    counts: Arc<InvocationCounts>,
+}
+
+#[async_trait]
+impl Executor for Runs {
+    async fn deploy(&self, definition: Definition) -> Result<(), DeployError> {
+        let deployed = self.execution.deploy(definition).await;
+        deployed.map_err(|error| DeployError(error.to_string()))
+    }
+
+    fn remove(&self, key: &FunctionKey) {
+        self.execution.remove(key);
+    }
+
+    fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>) {
+        self.execution.set_reserved_concurrency(key, reserved);
+    }
+
+    async fn invoke(
+        &self,
+        key: &FunctionKey,
+        invocation: Invocation,
+    ) -> Result<Outcome, InvokeError> {
+        let ended = self.execution.invoke(key, invocation).await;
+        self.counts.add(&ended);
+        ended
+    }
+}
 
 /// Why the platform does not start, in words for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("open the store: {0}")]
+    #[error("open the store")]
     Store(#[from] store::Error),
+    #[error("open the usage journal")]
+    Metering(#[from] metering::MeteringError),
+    #[error("load the functions")]
+    Functions(#[from] functions::OpenError),
+    #[error("{what}")]
+    File {
+        what: &'static str,
+        source: io::Error,
+    },
+}
+
+fn reason(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::File { what, source }
 }

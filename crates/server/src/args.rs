@@ -70,6 +70,12 @@ pub struct UpArguments {
         value_name = "SECONDS"
     )]
     pub keep_alive: f64,
+    /// An interpreter for a runtime, where the one found is not the one to be used. May be repeated.
+    #[arg(long = "runtime", env = "LAMBENT_RUNTIMES", value_delimiter = ',', value_name = "NAME=PATH")]
+    pub runtimes: Vec<String>,
+    /// Prices to bill by, as JSON; Lambda's own by default.
+    #[arg(long, env = "LAMBENT_PRICES", value_name = "FILE")]
+    pub prices: Option<PathBuf>,
     /// How long running requests are waited for at the end.
     #[arg(
         long,

@@ -9,7 +9,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use platform::identity::{self, Credential};
+use platform::{
+    functions::runtimes::Configured,
+    identity::{self, Credential},
+    metering::Prices,
+};
 
 use crate::args::{Isolation, LogFormat, UpArguments};
 
@@ -31,6 +35,8 @@ pub struct Config {
     pub credentials: Vec<Credential>,
     pub account_concurrency: u32,
     pub keep_alive: Duration,
+    pub interpreters: Configured,
+    pub prices: Prices,
     pub drain: Duration,
     pub log_format: LogFormat,
     pub log: String,
@@ -62,6 +68,8 @@ impl Config {
             credentials,
             account_concurrency: given.account_concurrency,
             keep_alive: seconds("--keep-alive", given.keep_alive)?,
+            interpreters: interpreters(&given.runtimes)?,
+            prices: prices(given.prices.as_deref())?,
             drain: seconds("--drain", given.drain)?,
             log_format: given.log_format,
             log: given.log,
@@ -98,6 +106,24 @@ fn store(given: Option<String>, data: &Path) -> Result<String> {
             None => bail!("--data {}: the path has to be text", data.display()),
         },
     }
+}
+
+fn interpreters(given: &[String]) -> Result<Configured> {
+    let one = |text: &String| match text.split_once('=') {
+        Some((name, path)) if Path::new(path).is_absolute() => {
+            Ok((name.to_owned(), PathBuf::from(path)))
+        }
+        _ => bail!("--runtime {text}: it is a name and an absolute path, such as python3.13=/usr/bin/python3.13"),
+    };
+    given.iter().filter(|text| !text.is_empty()).map(one).collect()
+}
+
+fn prices(file: Option<&Path>) -> Result<Prices> {
+    let Some(file) = file else {
+        return Ok(Prices::default());
+    };
+    let read = || Ok::<_, anyhow::Error>(Prices::parse(&fs::read_to_string(file)?)?);
+    read().with_context(|| format!("read the prices in {}", file.display()))
 }
 
 /// Nobody else may look into it: there are secrets in function variables.

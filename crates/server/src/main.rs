@@ -7,6 +7,7 @@ mod admin;
 mod args;
 mod config;
 mod limits;
+mod percent;
 mod serve;
 mod up;
 

@@ -9,10 +9,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use platform::{Platform, PlatformConfig};
+use platform::{
+    Platform, PlatformConfig,
+    functions::execution::{ExecutionConfig, IdlePolicy},
+};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sandbox::{
     Backend, Guarantees,
+    bare::Bare,
     egress::EgressConfig,
     jail::{Jail, JailConfig},
 };
@@ -86,7 +90,12 @@ impl Server {
             backend: backend.backend(),
             credentials: config.credentials,
             account_concurrency: config.account_concurrency,
-            keep_alive: config.keep_alive,
+            idle: IdlePolicy {
+                keep_alive: config.keep_alive,
+                ..ExecutionConfig::default().idle
+            },
+            interpreters: config.interpreters,
+            prices: config.prices,
             port: address.port(),
         });
         let platform = platform.await.context("start the platform")?;
@@ -120,6 +129,7 @@ impl Server {
 /// The sandbox of the configuration's choice.
 enum Started {
     Jail(Arc<Jail>),
+    Bare(Arc<Bare>),
 }
 
 impl Started {
@@ -137,19 +147,24 @@ impl Started {
                 let jail = Jail::start(jail).await.context("start the sandbox")?;
                 Ok(Started::Jail(Arc::new(jail)))
             }
-            Isolation::None => bail!("--isolation none is not built yet"),
+            Isolation::None => {
+                let bare = Bare::new(&config.data.join("sandbox")).context("start functions")?;
+                Ok(Started::Bare(Arc::new(bare)))
+            }
         }
     }
 
     fn backend(&self) -> Arc<dyn Backend> {
         match self {
             Started::Jail(jail) => jail.clone(),
+            Started::Bare(bare) => bare.clone(),
         }
     }
 
     async fn stop(self) {
         match self {
             Started::Jail(jail) => jail.shutdown().await,
+            Started::Bare(_) => (),
         }
     }
 }

@@ -9,7 +9,7 @@ use wire::events::url as events;
 
 use super::address;
 use crate::{
-    functions::execution::{InvokeError, Outcome},
+    functions::{self, execution::Outcome},
     identity::Caller,
 };
 
@@ -85,22 +85,31 @@ pub fn trace_id(parts: &Parts, now: Timestamp) -> String {
 }
 
 /// What the client is told of what came of it.
-pub fn answer(run: Result<Outcome, InvokeError>, request_id: &str) -> Response<Bytes> {
+pub fn answer(run: Result<Outcome, functions::Error>, request_id: &str) -> Response<Bytes> {
+    use functions::Error;
     let mut response = match run {
         Ok(outcome) if outcome.error.is_some() => events::internal_server_error(),
-        Ok(outcome) => events::response(&outcome.payload, request_id),
-        Err(InvokeError::Throttled(throttle)) => throttled(throttle.reason()),
-        Err(InvokeError::NotDeployed) => events::forbidden(false),
-        Err(InvokeError::ShuttingDown) => message(
-            StatusCode::SERVICE_UNAVAILABLE,
-            r#"{"Message":"Service Unavailable"}"#.into(),
-        ),
-        Err(InvokeError::NoEnvironment(why)) => {
-            tracing::error!(request_id, "no environment for a function URL: {why}");
+        Ok(outcome) => traced(events::response(&outcome.payload, request_id), &outcome),
+        Err(Error::Throttled { reason }) => throttled(reason),
+        // Deleted in the meantime.
+        Err(Error::FunctionNotFound { .. }) => events::forbidden(false),
+        Err(Error::NotActive { state }) => {
+            tracing::debug!(request_id, state, "a function URL's function is not active");
+            events::internal_server_error()
+        }
+        Err(error) => {
+            tracing::error!(request_id, ?error, "a function URL's function could not run");
             events::internal_server_error()
         }
     };
     identify(&mut response, request_id);
+    response
+}
+
+fn traced(mut response: Response<Bytes>, outcome: &Outcome) -> Response<Bytes> {
+    if let Ok(trace) = HeaderValue::from_str(&outcome.trace_id) {
+        response.headers_mut().insert("x-amzn-trace-id", trace);
+    }
     response
 }
 
@@ -143,7 +152,7 @@ pub fn identify(response: &mut Response<Bytes>, request_id: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::execution::{FunctionError, Throttle};
+    use crate::functions::execution::FunctionError;
 
     fn outcome(payload: &'static str, error: Option<FunctionError>) -> Outcome {
         Outcome {
@@ -157,14 +166,14 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_status_and_request_id() {
-        let throttle = Throttle::ConcurrentInvocationLimitExceeded;
+        use functions::Error;
+        let arn = String::new();
         for (run, status) in [
             (Ok(outcome(r#"{"statusCode":201}"#, None)), 201),
             (Ok(outcome("{}", Some(FunctionError::Unhandled))), 502),
-            (Err(InvokeError::Throttled(throttle)), 429),
-            (Err(InvokeError::NotDeployed), 403),
-            (Err(InvokeError::ShuttingDown), 503),
-            (Err(InvokeError::NoEnvironment("why".into())), 502),
+            (Err(Error::Throttled { reason: "why" }), 429),
+            (Err(Error::FunctionNotFound { arn }), 403),
+            (Err(Error::NotActive { state: "Failed" }), 502),
         ] {
             let response = answer(run, "an-id");
             assert_eq!(response.status(), status);

@@ -130,6 +130,9 @@ fn anybody(parts: &Parts) -> Result<Caller, AuthError> {
         return Err(foreign_page());
     }
     let claimed = sigv4::parse(parts).ok_or_else(|| incomplete(parts))?;
+    if !has_signature(parts) {
+        return Err(AuthError::Mismatch);
+    }
     if !is_region(&claimed.region) {
         return Err(AuthError::Invalid(
             "Credential should be scoped to a valid region. ".to_owned(),
@@ -141,6 +144,20 @@ fn anybody(parts: &Parts) -> Result<Caller, AuthError> {
         region: claimed.region.into_owned(),
         service: claimed.service.into_owned(),
     })
+}
+
+/// Whether a signature could be one; that it is the right one, nobody here can say.
+fn has_signature(parts: &Parts) -> bool {
+    let header = parts.headers.get(http::header::AUTHORIZATION);
+    let text = match header.and_then(|value| value.to_str().ok()) {
+        Some(header) => header.split_once("Signature=").map(|(_, rest)| rest),
+        None => parts.uri.query().and_then(|query| {
+            let (_, rest) = query.split_once("X-Amz-Signature=")?;
+            rest.split('&').next()
+        }),
+    };
+    let signature = text.map(|text| text.split(',').next().unwrap_or_default().trim());
+    signature.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// What is wrong with a signature that cannot be read, in AWS's words: the verification that
@@ -184,7 +201,8 @@ mod tests {
     fn authorization(key: &str, region: &str) -> String {
         format!(
             "AWS4-HMAC-SHA256 Credential={key}/20260101/{region}/lambda/aws4_request, \
-             SignedHeaders=host, Signature=00"
+             SignedHeaders=host, Signature={}",
+            "0".repeat(64)
         )
     }
 
@@ -215,6 +233,9 @@ mod tests {
         assert!(matches!(basic, Err(AuthError::Incomplete(_))), "{basic:?}");
         let odd = authorization("test", "../x");
         assert!(development(&[("authorization", &odd)]).is_err());
+        let longer = authorization("test", "us-east-1") + "0";
+        let refused = development(&[("authorization", &longer)]);
+        assert_eq!(refused, Err(AuthError::Mismatch));
     }
 
     #[test]

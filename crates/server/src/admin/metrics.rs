@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::StatusCode;
-use platform::Platform;
+use platform::{Platform, functions::execution::EnvironmentState};
 
 const KINDS: [&str; 3] = ["api", "url", "admin"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -30,7 +30,7 @@ impl Metrics {
         }
     }
 
-    pub fn print(&self, _platform: &Platform) -> String {
+    pub fn print(&self, platform: &Platform) -> String {
         let mut page = Page::default();
         page.family(
             "lambent_requests_total",
@@ -47,7 +47,66 @@ impl Metrics {
                 );
             }
         }
+        invocations(&mut page, platform);
+        environments(&mut page, platform);
+        store(&mut page, platform);
+        process(&mut page);
         page.0
+    }
+}
+
+fn invocations(page: &mut Page, platform: &Platform) {
+    let name = "lambent_invocations_total";
+    let counts = platform.invocations();
+    page.family(name, "counter", "Invocations by how they ended");
+    for (outcome, count) in [
+        ("success", &counts.succeeded),
+        ("function_error", &counts.failed),
+        ("throttled", &counts.throttled),
+        ("refused", &counts.refused),
+    ] {
+        let labels = format!("outcome=\"{outcome}\"");
+        page.sample(name, &labels, count.load(Ordering::Relaxed) as f64);
+    }
+}
+
+fn environments(page: &mut Page, platform: &Platform) {
+    let name = "lambent_environments";
+    let all = platform.execution().environments();
+    page.family(name, "gauge", "Execution environments by what they are doing");
+    for (label, state) in [
+        ("busy", EnvironmentState::Busy),
+        ("idle", EnvironmentState::Idle),
+        ("frozen", EnvironmentState::Frozen),
+    ] {
+        let count = all.iter().filter(|view| view.state == state).count();
+        page.sample(name, &format!("state=\"{label}\""), count as f64);
+    }
+}
+
+fn store(page: &mut Page, platform: &Platform) {
+    let stats = platform.store().stats();
+    for (name, help, value) in [
+        ("lambent_store_commits_total", "Transactions of the database", stats.commits),
+        ("lambent_store_writes_total", "Changes that share those transactions", stats.writes),
+        ("lambent_store_reads_total", "Reads of the store", stats.reads),
+    ] {
+        page.family(name, "counter", help);
+        page.sample(name, "", value as f64);
+    }
+}
+
+/// Of the server's own process; nothing where the kernel does not say.
+fn process(page: &mut Page) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| {
+        let kilobytes = line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?;
+        kilobytes.parse::<f64>().ok()
+    });
+    if let Some(kilobytes) = resident {
+        let name = "process_resident_memory_bytes";
+        page.family(name, "gauge", "Resident memory of the server");
+        page.sample(name, "", kilobytes * 1024.0);
     }
 }
 

@@ -1,14 +1,24 @@
-//! The operator's endpoints, below `/_lambent/`: health, metrics, logs, usage, environments.
+//! The operator's endpoints, below `/_lambent/`: health, metrics, logs, usage, environments, and
+//! the packages that GetFunction links to.
 //!
 //! Where there are credentials they take signed requests only, but for health, which load
-//! balancers ask and which says nothing else.
+//! balancers ask and which says nothing else, and the packages, whose links are signed themselves.
 
+mod logs;
 mod metrics;
+mod usage;
+
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use jiff::Timestamp;
-use platform::Platform;
+use platform::{
+    Platform,
+    functions::{LINK_PATH, execution::EnvironmentState},
+    identity::{Caller, DEFAULT_ACCOUNT, DEFAULT_REGION},
+};
+use serde_json::json;
 
 use crate::serve::Body;
 pub use metrics::Metrics;
@@ -21,23 +31,87 @@ pub struct Admin {
 
 impl Admin {
     pub async fn respond(&self, platform: &Platform, parts: &Parts) -> Response<Body> {
-        let path = parts.uri.path().trim_start_matches("/_lambent/");
+        let path = parts.uri.path();
+        let now = Timestamp::now();
         if parts.method != Method::GET && parts.method != Method::HEAD {
             return error(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here");
         }
-        if path == "health" {
-            return json(
-                &serde_json::json!({"status": "ready", "version": env!("CARGO_PKG_VERSION")}),
-            );
+        if path == "/_lambent/health" {
+            return json(&json!({"status": "ready", "version": env!("CARGO_PKG_VERSION")}));
         }
-        if let Err(refused) = platform.identity().admits(parts, Timestamp::now()) {
+        if let Some(token) = path.strip_prefix(LINK_PATH) {
+            return package(platform, token, now).await;
+        }
+        if let Err(refused) = platform.identity().admits(parts, now) {
             return error(StatusCode::FORBIDDEN, &refused.to_string());
         }
+        // In development unsigned requests are answered too, for the default account.
+        let caller = platform.identity().caller(parts, b"", now).ok();
+        let ask = Ask {
+            platform,
+            caller: caller.unwrap_or_else(somebody),
+            query: query(parts),
+            now,
+        };
         match path {
-            "metrics" => text(self.metrics.print(platform)),
+            "/_lambent/metrics" => text(self.metrics.print(platform)),
+            "/_lambent/logs" => logs::respond(ask).await,
+            "/_lambent/usage" => usage::respond(ask).await,
+            "/_lambent/environments" => environments(&ask),
             _ => error(StatusCode::NOT_FOUND, "there is no such endpoint"),
         }
     }
+}
+
+/// A request that may be answered.
+struct Ask<'a> {
+    platform: &'a Platform,
+    caller: Caller,
+    query: HashMap<String, String>,
+    now: Timestamp,
+}
+
+fn somebody() -> Caller {
+    Caller {
+        access_key_id: String::new(),
+        account_id: DEFAULT_ACCOUNT.to_owned(),
+        region: DEFAULT_REGION.to_owned(),
+        service: String::new(),
+    }
+}
+
+fn query(parts: &Parts) -> HashMap<String, String> {
+    let query = parts.uri.query().unwrap_or_default();
+    crate::percent::pairs(query).collect()
+}
+
+async fn package(platform: &Platform, token: &str, now: Timestamp) -> Response<Body> {
+    match platform.package(token, now).await {
+        Some(zip) => typed("application/zip", zip),
+        None => error(StatusCode::FORBIDDEN, "the link is no longer good"),
+    }
+}
+
+/// The caller's environments, as they are now.
+fn environments(ask: &Ask<'_>) -> Response<Body> {
+    let all = ask.platform.execution().environments();
+    let of_caller = all
+        .iter()
+        .filter(|view| view.key.account_id == ask.caller.account_id);
+    let shown = of_caller.map(|view| {
+        json!({
+            "function": view.key.name,
+            "region": view.key.region,
+            "version": view.version,
+            "state": match view.state {
+                EnvironmentState::Busy => "busy",
+                EnvironmentState::Idle => "idle",
+                EnvironmentState::Frozen => "frozen",
+            },
+            "log_stream": view.log_stream,
+        })
+    });
+    json(&json!({"environments": shown.collect::<Vec<_>>()}))
 }
 
 fn json(value: &serde_json::Value) -> Response<Body> {
@@ -49,13 +123,13 @@ fn text(text: String) -> Response<Body> {
 }
 
 fn error(status: StatusCode, message: &str) -> Response<Body> {
-    let mut response = json(&serde_json::json!({"message": message}));
+    let mut response = json(&json!({"message": message}));
     *response.status_mut() = status;
     response
 }
 
-fn typed(content_type: &'static str, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(Bytes::from(body)));
+fn typed(content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.into()));
     let content_type = HeaderValue::from_static(content_type);
     response
         .headers_mut()
