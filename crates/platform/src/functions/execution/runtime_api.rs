@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::oneshot};
 
 use super::{
     fault::RESPONSE_BYTES_MAX,
@@ -63,15 +63,30 @@ fn invocation_call(call: &str) -> Option<(&str, &str)> {
 }
 
 async fn next(link: &Link) -> Response<Full<Bytes>> {
-    let event = match link.next() {
-        Ok(event) => event,
+    let mut fetch = match link.next() {
+        Ok(event) => Fetch { link, event },
         Err(refusal) => return refuse(refusal),
     };
     // The sender goes away with the environment only.
-    let Ok(event) = event.await else {
-        return refuse(Refusal::Gone);
-    };
-    event_response(event)
+    match (&mut fetch.event).await {
+        Ok(event) => event_response(event),
+        Err(_) => refuse(Refusal::Gone),
+    }
+}
+
+/// A `next` that waits. Where its connection breaks just as the event arrives, the event is kept
+/// for the next one.
+struct Fetch<'a> {
+    link: &'a Link,
+    event: oneshot::Receiver<Event>,
+}
+
+impl Drop for Fetch<'_> {
+    fn drop(&mut self) {
+        if let Ok(event) = self.event.try_recv() {
+            self.link.give_back(event);
+        }
+    }
 }
 
 fn event_response(event: Event) -> Response<Full<Bytes>> {
