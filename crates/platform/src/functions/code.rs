@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use jiff::Timestamp;
 use store::{BlobHash, BlobStore};
-use tokio::task::spawn_blocking;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     error::{Error, Result},
@@ -31,13 +31,19 @@ pub const LINK_PATH: &str = "/_lambent/code/";
 pub struct Packages {
     root: PathBuf,
     blobs: BlobStore,
+    /// Each takes a thread and its package's memory.
+    unpacking: Semaphore,
 }
 
 impl Packages {
     pub async fn open(root: PathBuf, blobs: BlobStore) -> io::Result<Self> {
         let made = root.clone();
         blocking(move || prepare(&made)).await?;
-        Ok(Self { root, blobs })
+        Ok(Self {
+            root,
+            blobs,
+            unpacking: Semaphore::new(limits::UNPACKINGS_AT_ONCE),
+        })
     }
 
     /// Checks, unpacks and stores a package.
@@ -92,11 +98,12 @@ impl Packages {
     }
 
     async fn unpack(&self, zip: Bytes) -> Result<BlobHash> {
+        let _turn = self.unpacking.acquire().await.map_err(Error::platform)?;
         let root = self.root.clone();
         let unpacked = spawn_blocking(move || unpack(&zip, &root)).await;
         match unpacked.map_err(Error::platform)? {
             Ok(hash) => Ok(hash),
-            Err(PackageError::Io(error)) => Err(Error::platform(error)),
+            Err(PackageError::Io(error)) => Err(Error::disk(error)),
             Err(fault) => Err(Error::Invalid(fault.to_string())),
         }
     }

@@ -73,20 +73,37 @@ impl Error {
 
     pub fn platform(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Platform {
-            caller: "The request could not be completed because of an internal error.",
+            caller: INTERNAL,
             source: Arc::new(source),
         }
     }
 }
 
+impl Error {
+    /// What the file system would not do.
+    pub fn disk(error: std::io::Error) -> Self {
+        let caller = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => DISK_FULL,
+            _ => INTERNAL,
+        };
+        Self::Platform {
+            caller,
+            source: Arc::new(error),
+        }
+    }
+}
+
+const DISK_FULL: &str = "The platform's disk is full.";
+const INTERNAL: &str = "The request could not be completed because of an internal error.";
+
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         let caller = match &error {
-            store::Error::DiskFull { .. } => "The platform's disk is full.",
+            store::Error::DiskFull { .. } => DISK_FULL,
             store::Error::Busy { .. } | store::Error::Unavailable { .. } => {
                 "The platform's store is unavailable."
             }
-            _ => "The request could not be completed because of an internal error.",
+            _ => INTERNAL,
         };
         Self::Platform {
             caller,

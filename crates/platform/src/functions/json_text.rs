@@ -419,4 +419,41 @@ mod tests {
         );
         check_words(b"n\x87r\x9e\xe9", "Invalid UTF-8 start byte 0x87", 3);
     }
+
+    /// Another parser of JSON says the same of what is nearly JSON.
+    #[test]
+    fn it_agrees_with_another_parser() {
+        let seeds: [&[u8]; 4] = [
+            br#"{"a":[1,-2.5e3,{"b":null}],"c":"x\u00e9\n"}"#,
+            br#"[[],{},true,false,"",0,[0.1,"\"\\"]]"#,
+            b" { \"k\" : [ 1 , 2 ] , \"l\" : { } } ",
+            b"-0.0E-1",
+        ];
+        let letters = b"{}[]:,\"\\tfn0123456789.eE+- u\n\x01a";
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % below as u64).unwrap()
+        };
+        let mut accepted = 0;
+        for round in 0..200_000 {
+            let mut text = seeds[round % seeds.len()].to_vec();
+            for _ in 0..=next(3) {
+                let at = next(text.len());
+                match next(3) {
+                    0 => text[at] = letters[next(letters.len())],
+                    1 => text.insert(at, letters[next(letters.len())]),
+                    _ if text.len() > 1 => drop(text.remove(at)),
+                    _ => {}
+                }
+            }
+            let other = serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok();
+            let told = String::from_utf8_lossy(&text);
+            assert_eq!(check(&text).is_ok(), other, "{told}");
+            accepted += usize::from(other);
+        }
+        assert!(accepted > 10_000, "{accepted}");
+    }
 }

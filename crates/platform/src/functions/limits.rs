@@ -42,5 +42,8 @@ pub const PROBE_WITHIN: Duration = Duration::from_secs(5);
 pub const PROBES_AT_ONCE: usize = 4;
 pub const PROBE_CANDIDATES_MAX: usize = 64;
 
+/// Packages unpacked at once.
+pub const UNPACKINGS_AT_ONCE: usize = 4;
+
 /// Deployments at once.
 pub const DEPLOYMENTS_AT_ONCE: usize = 4;

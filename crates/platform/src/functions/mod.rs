@@ -31,6 +31,7 @@ mod tables;
 mod tags;
 mod update;
 mod url;
+mod url_access;
 mod view;
 
 #[cfg(test)]
@@ -52,7 +53,8 @@ pub use code::LINK_PATH;
 pub use error::Error;
 pub use executor::{DeployError, Executor};
 pub use tables::{MIGRATION_COUNT, migrations};
-pub use url::{AuthType, InvokeMode, UrlTarget, url_allowed};
+pub use url::{InvokeMode, UrlTarget};
+pub use url_access::{AuthType, url_allowed};
 
 use code::Packages;
 use definitions::{Definitions, Entry, KeyLocks};
