@@ -34,8 +34,11 @@ async function main() {
     log.logError(version >= 24 ? 'Init Error' : 'Uncaught Exception', error);
     return api.failInit(errors.describe(error), () => process.exit(version >= 24 ? 1 : 129));
   }
-  report.runtime = new Runtime(api, user, version);
-  api.next();
+  // A rejection that the module left behind is heard of before the init phase ends.
+  setImmediate(() => {
+    report.runtime = new Runtime(api, user, version);
+    api.next();
+  });
 }
 
 // Becomes what the line says.

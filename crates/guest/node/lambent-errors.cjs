@@ -82,7 +82,7 @@ function cause(error) {
 }
 
 function intoError(error) {
-  return error instanceof Error ? error : new Error(String(error));
+  return error instanceof Error ? error : new Error(describe(error).errorMessage);
 }
 
 // An error's name, message and stack are not enumerable; the user's own fields are.

@@ -48,7 +48,8 @@ class Runtime {
     try {
       const event = JSON.parse(body.utf8Slice());
       const context = answer.context(headers);
-      const result = this.user.handler(event, context, answer.callback);
+      const { handler } = this.user;
+      const result = handler(event, context, answer.callback);
       if (typeof result?.then === 'function') {
         result.then(context.succeed, context.fail).then(undefined, context.fail);
       }
@@ -59,11 +60,11 @@ class Runtime {
 
   async invokeReturning(id, headers, body) {
     this.onEmptyLoop = () => this.fail(id, new errors.NodeJsExit());
+    const { handler } = this.user;
     let text;
     try {
       const event = JSON.parse(body.utf8Slice());
-      text = serialize(
-        await this.user.handler(event, fill({}, headers)), errors.JSONStringifyError);
+      text = serialize(await handler(event, fill({}, headers)), errors.JSONStringifyError);
     } catch (error) {
       return this.fail(id, error);
     }
@@ -79,7 +80,8 @@ class Runtime {
     this.stream = stream;
     try {
       const context = fill({ callbackWaitsForEmptyEventLoop: true }, headers);
-      const result = this.user.handler(JSON.parse(body.utf8Slice()), stream, context);
+      const { handler } = this.user;
+      const result = handler(JSON.parse(body.utf8Slice()), stream, context);
       if (typeof result?.then !== 'function') {
         throw new Error('Streaming does not support non-async handlers.');
       }

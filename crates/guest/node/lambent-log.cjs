@@ -30,7 +30,7 @@ function settle() {
     console[level.toLowerCase()] = silent ? () => {} : (...given) => log(level, ...given);
   });
   console.log = console.info;
-  watchStdout();
+  watchStreams();
 }
 
 function log(level, message, ...parameters) {
@@ -114,7 +114,7 @@ function write(data) {
     if (size === (typeof data === 'string' ? Buffer.byteLength(data) : data.length)) return;
     writeRest(Buffer.from(data).subarray(size));
   } catch (error) {
-    // process.stdout, once used, makes the pipe non-blocking; with no reader nobody cares.
+    // A child of the function may have made the pipe non-blocking; with no reader nobody cares.
     if (error.code === 'EAGAIN') writeRest(Buffer.from(data));
   }
 }
@@ -131,27 +131,35 @@ function writeRest(data) {
   }
 }
 
-// An entry that follows an unfinished line of the function's own begins a new one. process.stdout
-// is made on first use only, as making it costs more than a small function's whole init.
-function watchStdout() {
-  const { get } = Object.getOwnPropertyDescriptor(process, 'stdout');
-  if (!get) return;
-  let watched = null;
-  Object.defineProperty(process, 'stdout', {
+// The function's own writes must be synchronous too, or they are lost when it is killed; and an
+// entry that follows an unfinished line begins a new one. The streams are made on first use only,
+// as making them costs more than a small function's whole init.
+function watchStreams() {
+  onFirstUse('stdout', stream => {
+    const { write } = stream;
+    stream.write = function (chunk, ...rest) {
+      if (chunk?.length) {
+        midLine = typeof chunk === 'string' ?
+          !chunk.endsWith('\n') : chunk[chunk.length - 1] !== 10;
+      }
+      return write.call(this, chunk, ...rest);
+    };
+  });
+  onFirstUse('stderr', () => {});
+}
+
+function onFirstUse(name, act) {
+  const { get } = Object.getOwnPropertyDescriptor(process, name);
+  let known = null;
+  Object.defineProperty(process, name, {
     configurable: true,
     enumerable: true,
     get() {
       const stream = get.call(process);
-      if (stream && stream !== watched) {
-        watched = stream;
-        const { write } = stream;
-        stream.write = function (chunk, ...rest) {
-          if (chunk?.length) {
-            midLine = typeof chunk === 'string' ?
-              !chunk.endsWith('\n') : chunk[chunk.length - 1] !== 10;
-          }
-          return write.call(this, chunk, ...rest);
-        };
+      if (stream !== known) {
+        known = stream;
+        stream._handle?.setBlocking?.(true);
+        act(stream);
       }
       return stream;
     },

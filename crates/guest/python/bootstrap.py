@@ -180,7 +180,7 @@ def _report_refusal(api, request_id, refusal):
 
 
 def _bytes(description):
-    return lambent_json.encode(description).encode("utf-8", "backslashreplace")
+    return lambent_json.encode(description).encode("utf-8")
 
 
 def _is_id(request_id):

@@ -14,7 +14,6 @@ class Fault(Exception):
     def __init__(self, error_type, message, trace=None):
         super().__init__(message)
         self.error_type = error_type
-        self.message = message
         self.trace = trace
 
 
@@ -58,7 +57,7 @@ def load(handler):
 def describe(error, request_id=""):
     """What is reported of an exception, in Lambda's form, and its frames."""
     if isinstance(error, Fault):
-        return _error(error.message, error.error_type, error.trace or [], request_id), []
+        return _error(_said(error), error.error_type, error.trace or [], request_id), []
     import traceback
 
     frames = [(frame.filename, frame.lineno, frame.name, frame.line)
@@ -90,11 +89,16 @@ def cause(error, frames):
 
 def _error(message, error_type, trace, request_id):
     return {"errorMessage": message, "errorType": error_type, "requestId": request_id,
-            "stackTrace": trace}
+            "stackTrace": [_unpaired(frame) for frame in trace]}
+
+
+def _unpaired(text):
+    """Half a surrogate pair is neither UTF-8 nor JSON that everything reads: an error must be."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _said(error):
     try:
-        return str(error)
+        return _unpaired(str(error))
     except Exception:
         return "the exception could not be turned into text"
