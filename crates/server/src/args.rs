@@ -1,6 +1,6 @@
 //! The command line, as given. The doc comments are the manual.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -19,6 +19,128 @@ pub struct Arguments {
 pub enum Command {
     /// Start the platform.
     Up(UpArguments),
+    /// Show what it does: start a platform, deploy functions, call them, bill them.
+    Demo(DemoArguments),
+    /// Make a function with a URL of a folder of code, or update it.
+    Deploy(DeployArguments),
+    /// Invoke a function and print its answer.
+    Invoke(InvokeArguments),
+    /// Print what a function said.
+    Logs(LogsArguments),
+    /// List the functions.
+    Functions(FunctionsArguments),
+    /// Print the bill, by function and day.
+    Usage(UsageArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Address and port to serve on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:4566", value_name = "ADDRESS:PORT")]
+    pub listen: String,
+    /// What separates functions from the host and from each other.
+    #[arg(long, env = "LAMBENT_ISOLATION", default_value = "jail")]
+    pub isolation: Isolation,
+    /// End when everything has been shown, instead of leaving the platform running.
+    #[arg(long)]
+    pub exit: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DeployArguments {
+    /// The folder with the code.
+    pub folder: PathBuf,
+    /// The function's name; the folder's own by default.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// E.g. python3.13; by default what the code looks like, in the newest version there is.
+    #[arg(long)]
+    pub runtime: Option<String>,
+    /// E.g. app.handler.
+    #[arg(long)]
+    pub handler: Option<String>,
+    /// Memory in MB, which also sets the share of a CPU.
+    #[arg(long, value_name = "MB")]
+    pub memory: Option<u32>,
+    /// How long a request may take.
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+    /// A variable of the function's environment. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub env: Vec<(String, String)>,
+    /// The role that the function has.
+    #[arg(long, value_name = "ARN")]
+    pub role: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InvokeArguments {
+    /// The function's name or ARN.
+    pub name: String,
+    /// The event: JSON, @FILE, or - for stdin. {} by default.
+    #[arg(value_name = "PAYLOAD")]
+    positional: Option<String>,
+    /// The same as an option.
+    #[arg(
+        long = "payload",
+        value_name = "PAYLOAD",
+        conflicts_with = "positional"
+    )]
+    option: Option<String>,
+    /// Print the invocation's log to stderr.
+    #[arg(long)]
+    pub log: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl InvokeArguments {
+    pub fn payload(&self) -> Option<&str> {
+        self.positional.as_deref().or(self.option.as_deref())
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct LogsArguments {
+    /// The function's name.
+    pub name: String,
+    /// Go on with what the function says from now on.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How far back to begin: 30s, 10m, 2h, 1d.
+    #[arg(long, default_value = "1h", value_name = "TIME", value_parser = crate::commands::logs::duration)]
+    pub since: Duration,
+    /// Print a JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct FunctionsArguments {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UsageArguments {
+    /// Days to show, today included.
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3660))]
+    pub days: u16,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not NAME=VALUE")),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -71,7 +193,12 @@ pub struct UpArguments {
     )]
     pub keep_alive: f64,
     /// An interpreter for a runtime, where the one found is not the one to be used. May be repeated.
-    #[arg(long = "runtime", env = "LAMBENT_RUNTIMES", value_delimiter = ',', value_name = "NAME=PATH")]
+    #[arg(
+        long = "runtime",
+        env = "LAMBENT_RUNTIMES",
+        value_delimiter = ',',
+        value_name = "NAME=PATH"
+    )]
     pub runtimes: Vec<String>,
     /// Prices to bill by, as JSON; Lambda's own by default.
     #[arg(long, env = "LAMBENT_PRICES", value_name = "FILE")]
@@ -125,9 +252,27 @@ mod tests {
 
     #[test]
     fn up_has_defaults_for_everything() {
-        let Command::Up(up) = Arguments::parse_from(["lambent", "up"]).command;
+        let Command::Up(up) = Arguments::parse_from(["lambent", "up"]).command else {
+            unreachable!("it is `up`");
+        };
         assert_eq!(up.listen, "127.0.0.1:4566");
         assert_eq!(up.isolation, Isolation::Jail);
         assert_eq!(up.credentials, None);
+    }
+
+    #[test]
+    fn a_payload_has_two_places() {
+        for words in [
+            &["invoke", "f", "1"][..],
+            &["invoke", "f", "--payload", "1"],
+        ] {
+            let all = ["lambent"].iter().chain(words);
+            let Command::Invoke(invoke) = Arguments::parse_from(all).command else {
+                unreachable!("it is `invoke`");
+            };
+            assert_eq!(invoke.payload(), Some("1"));
+        }
+        let both = ["lambent", "invoke", "f", "1", "--payload", "2"];
+        assert!(Arguments::try_parse_from(both).is_err());
     }
 }

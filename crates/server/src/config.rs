@@ -113,9 +113,15 @@ fn interpreters(given: &[String]) -> Result<Configured> {
         Some((name, path)) if Path::new(path).is_absolute() => {
             Ok((name.to_owned(), PathBuf::from(path)))
         }
-        _ => bail!("--runtime {text}: it is a name and an absolute path, such as python3.13=/usr/bin/python3.13"),
+        _ => bail!(
+            "--runtime {text}: it is a name and an absolute path, such as python3.13=/usr/bin/python3.13"
+        ),
     };
-    given.iter().filter(|text| !text.is_empty()).map(one).collect()
+    given
+        .iter()
+        .filter(|text| !text.is_empty())
+        .map(one)
+        .collect()
 }
 
 fn prices(file: Option<&Path>) -> Result<Prices> {

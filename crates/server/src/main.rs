@@ -5,7 +5,9 @@
 
 mod admin;
 mod args;
+mod commands;
 mod config;
+mod demo;
 mod limits;
 mod percent;
 mod serve;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 
 use args::{Arguments, Command};
 use clap::Parser;
+use commands::{deploy, functions, invoke, logs, usage};
 
 fn main() -> ExitCode {
     // The sandbox's privileged part is this executable too. Before anything else, above all before
@@ -23,6 +26,12 @@ fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let done = match command {
         Command::Up(up) => up::run(up),
+        Command::Demo(demo) => demo::run(demo),
+        Command::Deploy(given) => commands::run(|client| deploy::run(client, given)),
+        Command::Invoke(given) => commands::run(|client| invoke::run(client, given)),
+        Command::Logs(given) => commands::run(|client| logs::run(client, given)),
+        Command::Functions(given) => commands::run(|client| functions::run(client, given)),
+        Command::Usage(given) => commands::run(|client| usage::run(client, given)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

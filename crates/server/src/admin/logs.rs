@@ -20,7 +20,11 @@ pub async fn respond(ask: Ask<'_>) -> Response<Body> {
     let Some(function) = ask.query.get("function").filter(|name| is_name(name)) else {
         return error(StatusCode::BAD_REQUEST, "which function?");
     };
-    let number = |name: &str| ask.query.get(name).and_then(|text| text.parse::<i64>().ok());
+    let number = |name: &str| {
+        ask.query
+            .get(name)
+            .and_then(|text| text.parse::<i64>().ok())
+    };
     let since_ms = number("since_ms").unwrap_or(0);
     let limit = number("limit").and_then(|limit| usize::try_from(limit).ok());
     let group = GroupKey {

@@ -73,7 +73,11 @@ fn invocations(page: &mut Page, platform: &Platform) {
 fn environments(page: &mut Page, platform: &Platform) {
     let name = "lambent_environments";
     let all = platform.execution().environments();
-    page.family(name, "gauge", "Execution environments by what they are doing");
+    page.family(
+        name,
+        "gauge",
+        "Execution environments by what they are doing",
+    );
     for (label, state) in [
         ("busy", EnvironmentState::Busy),
         ("idle", EnvironmentState::Idle),
@@ -87,9 +91,21 @@ fn environments(page: &mut Page, platform: &Platform) {
 fn store(page: &mut Page, platform: &Platform) {
     let stats = platform.store().stats();
     for (name, help, value) in [
-        ("lambent_store_commits_total", "Transactions of the database", stats.commits),
-        ("lambent_store_writes_total", "Changes that share those transactions", stats.writes),
-        ("lambent_store_reads_total", "Reads of the store", stats.reads),
+        (
+            "lambent_store_commits_total",
+            "Transactions of the database",
+            stats.commits,
+        ),
+        (
+            "lambent_store_writes_total",
+            "Changes that share those transactions",
+            stats.writes,
+        ),
+        (
+            "lambent_store_reads_total",
+            "Reads of the store",
+            stats.reads,
+        ),
     ] {
         page.family(name, "counter", help);
         page.sample(name, "", value as f64);

@@ -22,11 +22,17 @@ pub async fn respond(ask: Ask<'_>) -> Response<Body> {
     };
     let account = Some(ask.caller.account_id.as_str());
     let metering = ask.platform.metering();
-    let rows = match metering.usage(account, &from.to_string(), &to.to_string()).await {
+    let rows = match metering
+        .usage(account, &from.to_string(), &to.to_string())
+        .await
+    {
         Ok(rows) => rows,
         Err(failed) => {
             tracing::error!("read the usage: {failed}");
-            return error(StatusCode::INTERNAL_SERVER_ERROR, "the usage cannot be read");
+            return error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the usage cannot be read",
+            );
         }
     };
     let prices = ask.platform.prices();
