@@ -41,16 +41,14 @@ def pytest_runtest_setup(item):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The server that most tests share."""
-    before = traces.all_traces()
     server = Server(tmp_path_factory.mktemp("shared") / "data")
     _servers.append(server)
     server.start()
-    processes = traces.children(server.process.pid)
     yield server
-    processes |= traces.children(server.process.pid)
+    processes = traces.children(server.process.pid)
+    assert processes
     assert server.stop() == 0, "SIGTERM ends it in success"
-    assert not traces.alive(processes), "no process outlives it"
-    assert not traces.new_since(before, within_s=5), "nothing is left behind"
+    assert not traces.left_behind(processes, server.data)
 
 
 @pytest.fixture

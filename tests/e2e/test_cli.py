@@ -211,8 +211,7 @@ class TestAwsCli:
         assert made["State"] == "Pending"
         aws("wait", "function-active-v2", *function)
         said = aws(
-            "invoke", *function, "--cli-binary-format", "raw-in-base64-out", "--payload",
-            '{"a": 1}', "--log-type", "Tail", str(answer),
+            "invoke", *function, "--payload", '{"a": 1}', "--log-type", "Tail", str(answer),
         )
         assert said["StatusCode"] == 200 and said["LogResult"]
         assert json.loads(answer.read_text()) == {"a": 1}

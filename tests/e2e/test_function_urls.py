@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from support import http, logs
 from support.package import ECHO
+from support.policy import open_to_all
 from support.server import ACCOUNT, REGION
 
 URL = re.compile(rf"https?://(?P<id>[a-z0-9]+)\.lambda-url\.{REGION}\.[^/]+/")
@@ -24,6 +25,8 @@ def make_url(client, make_function):
     def make(code, auth="NONE", files=None, runtime=None, **options):
         function = make_function(code)
         made = client.create_function_url_config(FunctionName=function, AuthType=auth, **options)
+        if auth == "NONE":
+            open_to_all(client, function)
         return function, made["FunctionUrl"]
 
     return make
@@ -107,6 +110,17 @@ class TestConfiguration:
             r"satisfy constraint: Member must satisfy regular expression pattern: ((?!^\d+$)^"
             "[0-9a-zA-Z-_]+$)",
         }
+
+    def test_without_a_policy_nobody_may_call(self, client, make_function, call):
+        function = make_function(ECHO)
+        made = client.create_function_url_config(FunctionName=function, AuthType="NONE")
+        answer = call("GET", made["FunctionUrl"])
+        assert answer.status == 403
+        assert answer.json()["Message"].startswith("Forbidden")
+        open_to_all(client, function)
+        assert call("GET", made["FunctionUrl"]).status == 200
+        client.remove_permission(FunctionName=function, StatementId="everybody")
+        assert call("GET", made["FunctionUrl"]).status == 403
 
     def test_goes_with_its_function(self, client, make_url, call):
         function, url = make_url(ECHO)

@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import os
+import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 
 from conftest import ROLE, function_factory, until_active
 from support import http, traces
+from support.policy import open_to_all
 from support.package import ECHO, NODE, PYTHON, payload_of, python_package
 from support.server import binary, environment
 
@@ -155,20 +158,18 @@ class TestStop:
         assert server.process.wait(20) == 0
 
     def test_nothing_is_left(self, new_server):
-        before = traces.all_traces()
         server = new_server().start()
         client = server.client()
         function = make(client, ECHO)
         client.invoke(FunctionName=function)
         processes = traces.children(server.process.pid)
+        assert processes
         assert server.stop() == 0
-        assert not traces.alive(processes)
-        assert not traces.new_since(before, within_s=5)
+        assert not traces.left_behind(processes, server.data)
 
 
 class TestCrash:
     def test_nothing_of_the_previous_run_is_left(self, new_server):
-        before = traces.all_traces()
         server = new_server().start()
         client = server.client()
         python = make(client, ECHO, name="python")
@@ -194,8 +195,9 @@ class TestCrash:
         assert not traces.alive(processes), "they go with the server, before any restart"
         server.start()
         assert payload_of(server.client().invoke(FunctionName=python, Payload=b"7")) == 7
+        processes |= traces.children(server.process.pid)
         assert server.stop() == 0
-        assert not traces.new_since(before, within_s=5)
+        assert not traces.left_behind(processes, server.data)
 
     def test_functions_are_there_again(self, new_server):
         server = new_server().start()
@@ -203,6 +205,7 @@ class TestCrash:
         function = make(client, ECHO, Tags={"a": "b"}, MemorySize=192)
         client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=3)
         url = client.create_function_url_config(FunctionName=function, AuthType="NONE")["FunctionUrl"]
+        open_to_all(client, function)
         described = client.get_function(FunctionName=function)
         for _ in range(3):
             server.kill()
@@ -262,9 +265,6 @@ class TestPostgres:
 
 def create_database(url, name):
     """With `psql`, which comes with the server's binaries."""
-    import pathlib
-    import shutil
-
     installed = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/psql"))
     psql = shutil.which("psql") or (installed and str(installed[-1]))
     assert psql, "the test makes a database with psql, which is not here"
@@ -286,7 +286,7 @@ class TestIdle:
 
     def test_it_is_small(self, new_server):
         server = new_server().start()
-        status = open(f"/proc/{server.process.pid}/status").read()
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
         resident_kb = int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
         assert resident_kb < 80_000, "40 MB in release, more with debug assertions"
 

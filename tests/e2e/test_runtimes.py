@@ -339,7 +339,7 @@ class TestNode:
             ("exports.handler = (e, c, done) => done('boom');", "string", "boom"),
             (
                 "exports.handler = () => new Promise(() => setTimeout(() => { throw new Error('late'); }, 1));",
-                "Runtime.UncaughtException",
+                "Error",
                 "late",
             ),
             (

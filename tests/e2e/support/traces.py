@@ -1,4 +1,4 @@
-"""What a platform leaves in the kernel's eyes: processes, cgroups, mounts, network namespaces."""
+"""What a platform has in the kernel's eyes: processes, cgroups, mounts."""
 
 import os
 import pathlib
@@ -54,48 +54,38 @@ def with_variable(assignment: str) -> set[int]:
     return found
 
 
-def cgroups() -> set[str]:
-    root = pathlib.Path("/sys/fs/cgroup")
-    return {
-        str(path)
-        for path in root.glob("**/")
-        if any(part.startswith("lambent") for part in path.relative_to(root).parts)
-    }
-
-
-def mounts() -> set[str]:
-    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-    return {line for line in lines if "lambent" in line}
-
-
-def network_namespaces() -> set[str]:
-    directory = pathlib.Path("/run/netns")
-    named = {entry.name for entry in directory.iterdir()} if directory.is_dir() else set()
-    return {name for name in named if name.startswith("lambent")}
-
-
-def network_devices() -> set[str]:
-    return set(os.listdir("/sys/class/net"))
-
-
-def all_traces() -> dict[str, set[str]]:
-    return {
-        "cgroups": cgroups(),
-        "mounts": mounts(),
-        "network namespaces": network_namespaces(),
-        "network devices": network_devices(),
-    }
-
-
-def new_since(before: dict[str, set[str]], within_s: float) -> dict[str, set[str]]:
-    """What is there now and was not before, once `within_s` has been given for it to go."""
+def left_behind(
+    processes: set[tuple[int, str]], data: pathlib.Path, within_s: float = 5
+) -> dict[str, set]:
+    """What is still there of a server that had these processes and this data directory, once
+    `within_s` has been given for it to go. Other servers on this machine are nobody's concern here.
+    """
     deadline = time.monotonic() + within_s
+    pids = {str(pid) for pid, _ in processes}
     while True:
-        now = all_traces()
-        new = {kind: now[kind] - before[kind] for kind in now if now[kind] - before[kind]}
-        if not new or time.monotonic() > deadline:
-            return new
+        found = {
+            "processes": alive(processes),
+            "cgroups": {path for path in _cgroups() if _pid_in(path) in pids},
+            "mounts": {line for line in _mounts() if str(data) in line},
+        }
+        left = {kind: items for kind, items in found.items() if items}
+        if not left or time.monotonic() > deadline:
+            return left
         time.sleep(0.05)
+
+
+def _cgroups() -> set[str]:
+    """Lambent's own groups, `lambent-<pid>-<start time>`, in every hierarchy."""
+    root = pathlib.Path("/sys/fs/cgroup")
+    return {str(path) for depth in ("*", "*/*", "*/*/*") for path in root.glob(f"{depth}/lambent-*")}
+
+
+def _pid_in(path: str) -> str:
+    return path.rsplit("/", 1)[1].split("-")[1]
+
+
+def _mounts() -> list[str]:
+    return pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -1,0 +1,12 @@
+"""Who may call a function."""
+
+
+def open_to_all(client, function):
+    """A URL without authentication still wants a policy that lets everybody in."""
+    client.add_permission(
+        FunctionName=function,
+        StatementId="everybody",
+        Action="lambda:InvokeFunctionUrl",
+        Principal="*",
+        FunctionUrlAuthType="NONE",
+    )
