@@ -43,44 +43,44 @@ async function main() {
 
 // Becomes what the line says.
 async function adopt(fd) {
-  const line = await readLine(fd);
+  await require('./lambent-warm.cjs').warmUp();
+  const line = readLine(fd);
+  fs.closeSync(fd);
+  // The standard descriptors must not become anything else.
+  if (fd <= 2) fs.openSync('/dev/null', 'r+');
   if (line === null) process.exit(0); // the pool is being emptied
   const { env } = JSON.parse(line);
+  const nodePath = process.env.NODE_PATH;
   for (const name of Object.keys(process.env)) {
     if (!(name in env)) delete process.env[name];
   }
   Object.assign(process.env, env);
   // NODE_PATH is read when Node.js starts, and again by this.
-  if (env.NODE_PATH) require('module').Module._initPaths();
+  if (env.NODE_PATH !== nodePath) require('module').Module._initPaths();
 }
 
-// Blocks, as a process that waits in a pool must cost nothing; unless the descriptor does not.
-async function readLine(fd) {
+// Blocks, as a process that waits in a pool must cost nothing.
+function readLine(fd) {
+  const part = Buffer.allocUnsafe(64 * 1024);
   let text = Buffer.alloc(0);
-  for await (const part of parts(fd)) {
-    text = Buffer.concat([text, part]);
+  for (;;) {
+    const size = readPart(fd, part);
+    text = Buffer.concat([text, part.subarray(0, size)]);
     const end = text.indexOf(10);
     if (end >= 0) return text.utf8Slice(0, end);
-    if (text.length > LINE_SIZE_MAX) break;
+    if (size === 0 || text.length > LINE_SIZE_MAX) return null;
   }
-  return null;
 }
 
-async function* parts(fd) {
-  const part = Buffer.allocUnsafe(64 * 1024);
-  try {
-    for (;;) {
-      const size = fs.readSync(fd, part);
-      if (size === 0) return;
-      yield part.subarray(0, size);
-    }
-  } catch (error) {
-    if (error.code !== 'EAGAIN') throw error;
-    yield* new (require('net').Socket)({ fd, readable: true, writable: false });
-  } finally {
+function readPart(fd, part) {
+  for (;;) {
     try {
-      fs.closeSync(fd);
-    } catch {} // the socket has closed it
+      return fs.readSync(fd, part);
+    } catch (error) {
+      // Somebody has made the descriptor non-blocking: then it is asked again and again.
+      if (error.code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
   }
 }
 

@@ -107,6 +107,12 @@ class RuntimeApi {
     };
   }
 
+  close() {
+    const { socket } = this;
+    this.socket = null;
+    socket?.destroy();
+  }
+
   #post(path, error, cause, then) {
     const body = JSON.stringify(error);
     const because = cause && cause.length <= CAUSE_SIZE_MAX ?

@@ -21,12 +21,18 @@ class Runtime {
     this.invoke = user.streaming ? this.invokeStreaming :
       nodeVersion >= 24 ? this.invokeReturning : this.invokeClassic;
     api.onInvocation = (headers, body) => this.#begin(headers, body);
-    process.on('beforeExit', () => {
-      const act = this.onEmptyLoop;
-      this.onEmptyLoop = null;
-      act?.();
-    });
+    process.on('beforeExit', this.#beforeExit);
   }
+
+  close() {
+    process.off('beforeExit', this.#beforeExit);
+  }
+
+  #beforeExit = () => {
+    const act = this.onEmptyLoop;
+    this.onEmptyLoop = null;
+    act?.();
+  };
 
   #begin(headers, body) {
     const id = headers['lambda-runtime-aws-request-id'];

@@ -32,6 +32,8 @@ if __name__ != "__main__":
     import logging  # noqa: F401
     import traceback  # noqa: F401
 
+    lambent_log.prepare()
+
 
 def main():
     """Serves until the platform hangs up; ends by SystemExit."""
@@ -71,7 +73,8 @@ def serve(api, handler):
 def _settle():
     """What a process that Lambda starts finds done for it."""
     environ = os.environ
-    if "TZ" in environ:
+    # Reading the zone's file is not free, and Lambda's zone is UTC.
+    if environ.get("TZ", "") not in ("", ":UTC", "UTC") or time.tzname[0] != "UTC":
         time.tzset()
     task_root = environ.get("LAMBDA_TASK_ROOT", "/var/task")
     try:
@@ -90,11 +93,12 @@ def _add_exit():
     """The site module, which is not loaded, would give these to every program."""
     import builtins
 
-    if not hasattr(builtins, "exit"):
-        import _sitebuiltins
+    def exit(code=None):
+        raise SystemExit(code)
 
-        builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
-        builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
+    for name in ("exit", "quit"):
+        if not hasattr(builtins, name):
+            setattr(builtins, name, exit)
 
 
 def _initialize(api):

@@ -129,9 +129,14 @@ class RuntimeApi:
     def _connect(self):
         host, port = self._address
         try:
-            family, kind, protocol, _, where = _socket.getaddrinfo(
-                host, port, 0, _socket.SOCK_STREAM)[0]
-            self._socket = _socket.socket(family, kind | _socket.SOCK_CLOEXEC, protocol)
+            try:
+                _socket.inet_aton(host)
+                family, where = _socket.AF_INET, (host, port)
+            except OSError:
+                # As bytes: text would load the codec for international names first.
+                family, _, _, _, where = _socket.getaddrinfo(
+                    host.encode("ascii"), port, 0, _socket.SOCK_STREAM)[0]
+            self._socket = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
             self._socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             self._socket.connect(where)
         except OSError as error:

@@ -19,6 +19,7 @@ _framed = False
 _json_format = False
 _level = ""
 _streams = ()
+_handler = None
 request_id = None
 tenant_id = None
 
@@ -38,20 +39,28 @@ class LineStream(io.TextIOWrapper):
         return count
 
 
+def prepare():
+    """What a zygote can do for all environments: all that their settings have no part in."""
+    global _streams
+    _streams = (_stream(1, "surrogateescape", "<stdout>"), _stream(2, "backslashreplace", "<stderr>"))
+    if "logging" in sys.modules:
+        _set_up_logging()
+
+
 def settle():
     """Takes the settings from the environment and puts the streams and the root logger up."""
-    global _framed, _json_format, _level, _streams
+    global _framed, _json_format, _level
     environ = os.environ
     _framed = environ.pop("LAMBENT_LOG_FRAMES", "") == "1"
     _json_format = environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
     _level = environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
     if _level == "TRACE":
         _level = "DEBUG"
-    sys.stdout = _stream(1, "surrogateescape", "<stdout>")
-    sys.stderr = _stream(2, "backslashreplace", "<stderr>")
-    _streams = (sys.stdout, sys.stderr)
+    if not _streams:
+        prepare()
+    sys.stdout, sys.stderr = _streams
     if "logging" in sys.modules:
-        _set_up_logging()
+        _settle_logging(sys.modules["logging"])
     else:
         sys.meta_path.insert(0, _WhenLoggingComes)
 
@@ -158,17 +167,19 @@ class _WhenLoggingComes:
 
             def exec_module(module):
                 execute(module)
-                _set_up_logging(module)
+                if hasattr(module, "getLogger"):  # else the function has a module of that name
+                    _set_up_logging()
+                    _settle_logging(module)
 
             spec.loader.exec_module = exec_module
         return spec
 
 
-def _set_up_logging(logging=None):
-    if logging is None:
-        import logging
-    if not hasattr(logging, "getLogger"):  # the function has a module of that name
-        return
+def _set_up_logging():
+    """The root logger's handler, in the text format."""
+    global _handler
+    import logging
+
     logging.Formatter.converter = time.gmtime
 
     class LambdaLoggerHandler(logging.Handler):
@@ -184,17 +195,18 @@ def _set_up_logging(logging=None):
             record.tenant_id = tenant_id
             return True
 
-    handler = LambdaLoggerHandler()
+    _handler = LambdaLoggerHandler()
+    _handler.setFormatter(logging.Formatter(
+        "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
+        "%Y-%m-%dT%H:%M:%S"))
+    _handler.addFilter(LambdaLoggerFilter())
+    logging.getLogger().addHandler(_handler)
+
+
+def _settle_logging(logging):
     if _json_format:
         import lambent_log_json
 
-        handler.setFormatter(lambent_log_json.formatter(logging))
-    else:
-        handler.setFormatter(logging.Formatter(
-            "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
-            "%Y-%m-%dT%H:%M:%S"))
-    handler.addFilter(LambdaLoggerFilter())
-    root = logging.getLogger()
+        _handler.setFormatter(lambent_log_json.formatter(logging))
     if _level in logging._nameToLevel:
-        root.setLevel(_level)
-    root.addHandler(handler)
+        logging.getLogger().setLevel(_level)

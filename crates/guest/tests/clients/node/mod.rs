@@ -148,7 +148,8 @@ fn layers_are_found() {
                     "\"layerscoped\"",
                     "{file} {start:?}"
                 );
-                assert!(running.finish().status.success());
+                let ended = running.finish();
+                assert!(ended.status.success(), "{ended:?}");
             }
         }
     });
@@ -436,7 +437,8 @@ exports.handler = async (event, context) => {
             "Cannot parse ClientContext as json: SyntaxError",
             "",
         );
-        assert!(running.finish().status.success());
+        let ended = running.finish();
+        assert!(ended.status.success(), "{ended:?}");
     });
 }
 
