@@ -202,7 +202,7 @@ fn lock(data: &Path) -> Result<File> {
 }
 
 /// To stderr; stdout has the one line that says where it serves.
-fn start_log(filter: &str, format: LogFormat) -> Result<()> {
+pub fn start_log(filter: &str, format: LogFormat) -> Result<()> {
     let filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter}"))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -217,7 +217,7 @@ fn start_log(filter: &str, format: LogFormat) -> Result<()> {
 }
 
 /// Every environment and connection is a few descriptors; the usual soft limit is for shells.
-fn raise_descriptor_limit() {
+pub fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {

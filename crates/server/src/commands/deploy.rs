@@ -235,7 +235,7 @@ async fn url(client: &Client, function: &Function, path: &str) -> Result<String>
 }
 
 /// From the command line, the folder's description and the look of its files, in this order.
-fn function(given: &DeployArguments) -> Result<Function> {
+pub fn function(given: &DeployArguments) -> Result<Function> {
     let folder = &given.folder;
     ensure!(folder.is_dir(), "there is no folder {}", folder.display());
     let described = detect::described(folder)?;
@@ -298,17 +298,4 @@ fn name_of(folder: &Path) -> Result<String> {
         folder.display()
     );
     Ok(name)
-}
-
-/// A function from files in memory.
-pub fn packed(files: &[(&str, &[u8], bool)]) -> Result<Vec<u8>> {
-    let folder = tempfile::tempdir().context("make a temporary directory")?;
-    for (name, content, executable) in files {
-        use std::os::unix::fs::PermissionsExt;
-        let path = folder.path().join(name);
-        fs::write(&path, content).context("write a file")?;
-        let mode = if *executable { 0o755 } else { 0o644 };
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).context("write a file")?;
-    }
-    zipped::zip(folder.path())
 }

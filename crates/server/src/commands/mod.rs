@@ -3,7 +3,7 @@
 
 pub mod client;
 pub mod deploy;
-mod detect;
+pub mod detect;
 pub mod functions;
 pub mod invoke;
 pub mod logs;

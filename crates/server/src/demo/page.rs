@@ -1,0 +1,247 @@
+//! What the demo looks like: within 80 columns, calm, every figure with its unit.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use serde_json::Value;
+
+use super::{Latency, caller::Reply, examples::Example};
+use crate::commands::{
+    deploy::Deployed,
+    logs::toned,
+    style::{self, Align},
+};
+
+const COLUMNS: usize = 80;
+/// Of an answer.
+const LINES_MAX: usize = 12;
+
+pub fn opening(address: SocketAddr, took: Duration) {
+    println!();
+    println!(
+        "  {}  {}",
+        style::bold("lambent"),
+        style::dim("an AWS Lambda that you own")
+    );
+    println!();
+    println!(
+        "  Ready on {} after {}, in a fresh directory, every function in a jail.",
+        style::accent(&format!("http://{address}")),
+        time(took)
+    );
+}
+
+pub fn heading(name: &str, what: &str) {
+    println!();
+    println!("  {}  {}", style::bold(name), style::dim(what));
+    println!("  {}", style::dim(&"─".repeat(COLUMNS - 4)));
+}
+
+pub fn deployed(example: &Example, deployed: &Deployed) {
+    let name = &example.function.name;
+    let size = style::bytes(example.function.zip.len() as u64);
+    let (runtime, took) = (&deployed.runtime, time(deployed.took));
+    println!(
+        "  {} {name:<18}{runtime:<18}{size:>10}   ready after {took}",
+        style::good("✓")
+    );
+    println!("    {}", style::dim(&deployed.url));
+}
+
+pub fn left_out(name: &str, why: &str) {
+    println!("  {} {name:<18}left out: {why}", style::bad("–"));
+}
+
+pub fn answer(example: &Example, reply: &Reply, took: Duration) {
+    let status = reply.status.as_u16().to_string();
+    let status = match reply.status.is_success() {
+        true => style::good(&status),
+        false => style::bad(&status),
+    };
+    println!(
+        "  POST {}  {status}  {}",
+        style::bold(&example.function.name),
+        time(took)
+    );
+    for line in pretty(&reply.body) {
+        println!("    {line}");
+    }
+    println!();
+}
+
+pub fn latencies(names: &[&str], latencies: &[Latency]) {
+    let rows: Vec<_> = names
+        .iter()
+        .zip(latencies)
+        .map(|(name, latency)| vec![(*name).to_owned(), time(latency.cold), time(latency.warm)])
+        .collect();
+    let heading = [
+        ("FUNCTION", Align::Left),
+        ("COLD", Align::Right),
+        ("WARM, MEDIAN", Align::Right),
+    ];
+    println!("{}", indented(&style::table(&heading, &rows)));
+}
+
+pub fn log(lines: &[String]) {
+    for line in lines {
+        let line = line.replace('\t', "  ");
+        for piece in wrapped(&line, COLUMNS - 4) {
+            println!(
+                "  {}",
+                if line.starts_with("REPORT") {
+                    piece
+                } else {
+                    toned(&piece)
+                }
+            );
+        }
+    }
+}
+
+pub fn burst(asked: usize, good: usize, environments: usize, took: Duration) {
+    println!(
+        "  {asked} requests at once: {good} answered in {}",
+        time(took)
+    );
+    println!(
+        "  {environments:>4} environments   {}",
+        style::good(&"▪".repeat(environments.min(60)))
+    );
+}
+
+pub fn frozen(environments: usize, after: Duration) {
+    let bar = style::accent(&"▫".repeat(environments.min(60)));
+    println!(
+        "  {environments:>4} frozen         {bar}  {} later",
+        time(after)
+    );
+}
+
+pub fn zero(after: Duration) {
+    println!(
+        "  {:>4} left           back at zero {} later",
+        0,
+        time(after)
+    );
+}
+
+pub fn next(address: SocketAddr, example: &Example, url: &str) {
+    let name = &example.function.name;
+    let id = url
+        .trim_start_matches("http://")
+        .split('.')
+        .next()
+        .unwrap_or_default();
+    let request = shortest(&example.folder.join("request.json"));
+    let program = program();
+    let endpoint = match address.port() {
+        4566 => String::new(),
+        _ => format!("AWS_ENDPOINT_URL=http://{address} "),
+    };
+    heading(
+        "Try next",
+        "in another terminal; the platform stays until you press Ctrl-C",
+    );
+    println!("  $ curl -s http://{address}/_lambent/url/{id}/ -d @{request}");
+    println!("  $ {endpoint}{program} logs {name}");
+    println!("  $ {endpoint}{program} usage");
+    println!();
+    println!(
+        "  Your own: {}",
+        style::dim(&format!("{endpoint}{program} deploy DIR"))
+    );
+    println!();
+}
+
+pub fn indented(text: &str) -> String {
+    let lines = text.lines().map(|line| format!("  {line}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// JSON as one reads it, cut to what a screen can bear.
+fn pretty(body: &[u8]) -> Vec<String> {
+    let text = match serde_json::from_slice::<Value>(body) {
+        Ok(value) => serde_json::to_string_pretty(&value).unwrap_or_default(),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    let mut lines: Vec<_> = text.lines().map(|line| cut(line, COLUMNS - 6)).collect();
+    let more = lines.len().saturating_sub(LINES_MAX);
+    if more > 0 {
+        lines.truncate(LINES_MAX);
+        lines.push(style::dim(&format!("… {more} more lines")));
+    }
+    lines
+}
+
+fn cut(line: &str, columns: usize) -> String {
+    match line.chars().count() > columns {
+        true => line.chars().take(columns - 1).chain(['…']).collect(),
+        false => line.to_owned(),
+    }
+}
+
+/// Broken between words; a word that is longer than the line stays whole.
+fn wrapped(line: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in line.split(' ') {
+        let last = lines.len() - 1;
+        if !lines[last].is_empty()
+            && lines[last].chars().count() + 1 + word.chars().count() > columns
+        {
+            lines.push(format!("    {word}"));
+            continue;
+        }
+        if !lines[last].is_empty() {
+            lines[last].push(' ');
+        }
+        lines[last].push_str(word);
+    }
+    lines
+}
+
+fn time(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    match ms {
+        0.0..10.0 => format!("{ms:.2} ms"),
+        10.0..1_000.0 => format!("{ms:.0} ms"),
+        _ => format!("{:.1} s", ms / 1e3),
+    }
+}
+
+/// How this program is called from here.
+fn program() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&path).any(|folder| folder.join("lambent").is_file());
+    match std::env::current_exe() {
+        Ok(own) if !installed => shortest(&own),
+        _ => "lambent".to_owned(),
+    }
+}
+
+/// A path as it is shortest from here.
+fn shortest(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here)
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrapped("ab cd ef", 5), ["ab cd", "    ef"]);
+        assert_eq!(wrapped("abcdefgh", 5), ["abcdefgh"]);
+        assert_eq!(cut("abcdef", 4), "abc…");
+    }
+
+    #[test]
+    fn times_have_as_many_digits_as_they_deserve() {
+        for (us, expect) in [(420, "0.42 ms"), (12_345, "12 ms"), (2_500_000, "2.5 s")] {
+            assert_eq!(time(Duration::from_micros(us)), expect);
+        }
+    }
+}
