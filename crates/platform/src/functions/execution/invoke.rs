@@ -59,7 +59,8 @@ impl Run<'_> {
         let delivery = environment.link.deliver(event);
         let timeout = Duration::from_secs(definition.timeout_s.into());
         let reply = tokio::time::timeout(timeout, delivery.reply).await;
-        let took = started.elapsed();
+        // A timeout is billed as what it was set to, not as when we got round to it.
+        let took = started.elapsed().min(timeout);
 
         let answer = match reply {
             Ok(Ok(reply)) => Answer::of(reply, &request_id),
@@ -252,16 +253,8 @@ impl Answer {
     }
 
     fn fault(fault: Fault, request_id: &str) -> Self {
-        // The caller is told of the exit, the log and the report of the memory, as Lambda does.
-        let told = match fault.kind {
-            "Runtime.OutOfMemory" => Fault {
-                kind: "Runtime.ExitError",
-                ..fault.clone()
-            },
-            _ => fault.clone(),
-        };
         Self {
-            payload: told.payload(request_id),
+            payload: fault.payload(request_id),
             error: Some(FunctionError::Unhandled),
             fault: Some(fault),
         }

@@ -84,6 +84,7 @@ pub fn of_environment(definition: &Definition, log_stream: &str) -> Vec<(String,
     // nothing: the platform takes no calls from inside environments yet.
     variables.set("AWS_ACCESS_KEY_ID", &definition.key.account_id);
     variables.set("AWS_SECRET_ACCESS_KEY", "none");
+    variables.set("AWS_SESSION_TOKEN", "none");
     variables.0
 }
 
