@@ -6,10 +6,8 @@
 //! values in, system calls out. The order matters: what needs privileges comes first, then the
 //! identity is given up, then the doors are locked (Landlock, seccomp) from inside.
 
-use core::ffi::CStr;
-
 use super::{
-    landlock,
+    init, landlock,
     message::Step,
     sys::{self, Errno},
 };
@@ -23,16 +21,16 @@ pub const CGROUPS_MAX: usize = 4;
 
 /// Everything `enter` needs, made ready beforehand.
 pub struct Entry<'a> {
-    /// Namespaces that the child has yet to make for itself; 0 if `clone` made them.
-    pub unshare: i32,
+    /// A pidfd of the init, whose namespaces these are to be.
+    pub init: i32,
     /// Open `cgroup.procs` files.
     pub cgroups: &'a [i32],
     pub net: i32,
     pub user: i32,
     pub log: i32,
     pub null: i32,
-    /// The options of the tmpfs on `/tmp`.
-    pub tmp_options: &'a CStr,
+    /// Who owns `/tmp`, as the station's user namespace numbers users.
+    pub owner: u32,
     /// The newest ABI the kernel speaks; 0 for none.
     pub landlock_abi: u32,
     pub seccomp: &'a [u64],
@@ -43,33 +41,17 @@ type Failed = (Step, Errno);
 /// Turns the calling process, fresh from `clone`, into an environment's first process.
 pub fn enter(entry: &Entry<'_>) -> Result<(), Failed> {
     sys::set_signal_mask(0);
-    if entry.unshare != 0 {
-        at(Step::Unshare, sys::unshare(entry.unshare))?;
-    }
     for cgroup in entry.cgroups {
         // "0" is the writer itself: far cheaper than naming another process.
         at(Step::Cgroup, sys::write(*cgroup, b"0"))?;
     }
     at(Step::Net, sys::setns(entry.net, sys::CLONE_NEWNET))?;
-    mount(entry)?;
+    at(Step::Enter, sys::setns(entry.init, init::NAMESPACES))?;
+    at(Step::Tmp, sys::chown(c"/tmp", entry.owner))?;
+    at(Step::Directory, sys::chdir(c"/var/task"))?;
     streams(entry)?;
     identity(entry)?;
     lock(entry)
-}
-
-fn mount(entry: &Entry<'_>) -> Result<(), Failed> {
-    let flags = sys::MS_NOSUID | sys::MS_NODEV;
-    at(
-        Step::Tmp,
-        sys::mount(c"tmpfs", c"/tmp", flags, entry.tmp_options),
-    )?;
-    let flags = flags | sys::MS_NOEXEC;
-    at(
-        Step::Proc,
-        sys::mount(c"proc", c"/proc", flags, c"hidepid=2"),
-    )?;
-    // Relative to the new mount namespace, so that no path leads back to the parent's.
-    at(Step::Directory, sys::chdir(c"/var/task"))
 }
 
 fn streams(entry: &Entry<'_>) -> Result<(), Failed> {

@@ -56,14 +56,7 @@ impl Maker for Exec {
             environment: &environment,
             failure: None,
         };
-        // No CLONE_NEWCGROUP: no cgroup file system can be reached from inside.
-        let flags = sys::CLONE_VM
-            | sys::CLONE_VFORK
-            | sys::CLONE_NEWNS
-            | sys::CLONE_NEWIPC
-            | sys::CLONE_NEWUTS
-            | sys::CLONE_NEWCGROUP
-            | SIGCHLD;
+        let flags = sys::CLONE_VM | sys::CLONE_VFORK | SIGCHLD;
         // SAFETY: CLONE_VFORK suspends this thread until the child has executed or ended, so the
         // child alone uses `birth` and the stack meanwhile.
         let made = unsafe {

@@ -109,13 +109,13 @@ macro_rules! steps {
 
 steps! {
     Receive = "receive the order to start",
-    Init = "make the process namespace",
-    Clone = "make the process and its namespaces",
-    Unshare = "make the namespaces",
-    Cgroup = "enter the control group",
-    Net = "enter the network namespace",
+    Init = "make the namespaces",
     Tmp = "mount /tmp",
     Proc = "mount /proc",
+    Clone = "make the process",
+    Cgroup = "enter the control group",
+    Enter = "enter the namespaces",
+    Net = "enter the network namespace",
     Directory = "change to /var/task",
     Streams = "attach the log",
     User = "enter the user namespace",

@@ -14,10 +14,13 @@ use std::ffi::CString;
 
 use super::{
     entry::{CGROUPS_MAX, Entry},
-    init::{self, Init, Stack},
+    init::{Ground, Init},
     message::{Configuration, Failure, MESSAGE_MAX, Order, Report, Start, Step},
     sys::{self, Errno, SIGCHLD, SIGKILL, SIGUSR1, SIGUSR2},
 };
+
+/// How much memory of gone inits is kept.
+const GROUNDS_MAX: usize = 64;
 
 /// Makes the function's process inside the namespaces that are ready.
 pub trait Maker {
@@ -54,8 +57,9 @@ pub struct Station<M> {
     maker: M,
     environments: Vec<Environment>,
     spare: Option<Init>,
-    /// Inits being ended that no environment waits for.
-    stacks: Vec<Stack>,
+    /// Memory of inits that are gone, for those to come.
+    grounds: Vec<Box<Ground>>,
+    tmp_options: CString,
 }
 
 struct Environment {
@@ -79,17 +83,20 @@ impl<M: Maker> Station<M> {
         sys::set_signal_mask(sys::signal_bit(SIGCHLD));
         let signals = sys::signalfd(sys::signal_bit(SIGCHLD))?;
         limits(&configuration)?;
+        let tmp_options = tmp_options(configuration.tmp_kib);
         Ok(Station {
             socket,
             signals,
             null,
             own_pids,
             landlock_abi: sys::landlock_abi(),
-            configuration: *configuration,
             maker,
             environments: Vec::new(),
-            spare: init::make(Stack::new()).ok(),
-            stacks: Vec::new(),
+            // If it fails now, it is said when it is needed.
+            spare: Init::make(&tmp_options, None).ok(),
+            grounds: Vec::new(),
+            tmp_options,
+            configuration: *configuration,
         })
     }
 
@@ -182,17 +189,21 @@ impl<M: Maker> Station<M> {
             Some(init) => init,
             None => self
                 .make_init()
-                .map_err(|errno| failed(Step::Init, errno))?,
+                .map_err(|(step, errno)| failed(step, errno))?,
         };
-        let tmp_options = tmp_options(self.configuration.tmp_kib, start.owner);
+        if let Err((step, errno)) = init.wait_ready() {
+            let _ = sys::close(init.pidfd);
+            self.discard(init);
+            return Err(failed(step, errno));
+        }
         let entry = Entry {
-            unshare: 0,
+            init: init.pidfd,
             cgroups,
             net: *net,
             user: *user,
             log: *log,
             null: self.null,
-            tmp_options: &tmp_options,
+            owner: start.owner,
             landlock_abi: self.landlock_abi,
             seccomp: &self.configuration.seccomp,
         };
@@ -219,11 +230,17 @@ impl<M: Maker> Station<M> {
     fn discard(&mut self, init: Init) {
         let _ = sys::kill(init.pid, SIGKILL);
         let _ = sys::wait4(init.pid, 0);
-        self.stacks.push(init.stack);
+        self.keep(init);
     }
 
-    fn make_init(&mut self) -> Result<Init, Errno> {
-        init::make(self.stacks.pop().unwrap_or_default())
+    fn keep(&mut self, init: Init) {
+        if self.grounds.len() < GROUNDS_MAX {
+            self.grounds.push(init.into_ground());
+        }
+    }
+
+    fn make_init(&mut self) -> Result<Init, (Step, Errno)> {
+        Init::make(&self.tmp_options, self.grounds.pop())
     }
 
     fn signal(&self, id: u32, signal: i32) -> Option<Role> {
@@ -268,7 +285,7 @@ impl<M: Maker> Station<M> {
         }
         if let (Some(wait_status), true) = (environment.wait_status, environment.init_gone) {
             let gone = self.environments.swap_remove(at);
-            self.stacks.push(gone.init.stack);
+            self.keep(gone.init);
             self.report(&Report::Exited {
                 id: gone.id,
                 wait_status,
@@ -316,9 +333,9 @@ fn limits(configuration: &Configuration) -> Result<(), Errno> {
     Ok(())
 }
 
-fn tmp_options(kib: u64, owner: u32) -> CString {
+fn tmp_options(kib: u64) -> CString {
     // One inode per 16 KiB, as ext4 does by default, so that empty files run out too.
     let inodes = kib / 16;
-    let options = format!("size={kib}k,nr_inodes={inodes},mode=0700,uid={owner},gid={owner}");
+    let options = format!("size={kib}k,nr_inodes={inodes},mode=0700");
     CString::new(options).expect("numbers hold no terminator")
 }

@@ -7,6 +7,7 @@
 use core::{
     arch::asm,
     ffi::{c_char, c_int, c_void},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// A kernel error number.
@@ -40,6 +41,8 @@ mod nr {
     pub const KILL: usize = 62;
     pub const CHDIR: usize = 80;
     pub const UMASK: usize = 95;
+    pub const FUTEX: usize = 202;
+    pub const FCHOWNAT: usize = 260;
     pub const SETSID: usize = 112;
     pub const SETGROUPS: usize = 116;
     pub const SETRESUID: usize = 117;
@@ -73,6 +76,8 @@ mod nr {
     pub const KILL: usize = 129;
     pub const CHDIR: usize = 49;
     pub const UMASK: usize = 166;
+    pub const FUTEX: usize = 98;
+    pub const FCHOWNAT: usize = 54;
     pub const SETSID: usize = 157;
     pub const SETGROUPS: usize = 159;
     pub const SETRESUID: usize = 147;
@@ -286,6 +291,37 @@ pub fn open(path: &core::ffi::CStr, flags: i32) -> Result<i32, Errno> {
 pub fn chdir(path: &core::ffi::CStr) -> Result<usize, Errno> {
     // SAFETY: a terminated string.
     unsafe { call(nr::CHDIR, [path.as_ptr() as usize, 0, 0, 0, 0, 0]) }
+}
+
+pub fn chown(path: &core::ffi::CStr, owner: u32) -> Result<usize, Errno> {
+    let here = -100isize as usize; // AT_FDCWD
+    let owner = owner as usize;
+    // SAFETY: a terminated string.
+    unsafe {
+        call(
+            nr::FCHOWNAT,
+            [here, path.as_ptr() as usize, owner, owner, 0, 0],
+        )
+    }
+}
+
+/// Sleeps for as long as `word` has this value.
+pub fn futex_wait(word: &AtomicU32, value: u32) {
+    const WAIT: usize = 0;
+    while word.load(Ordering::Acquire) == value {
+        let place = core::ptr::from_ref(word) as usize;
+        // SAFETY: a live word; no timeout.
+        let _ = unsafe { call(nr::FUTEX, [place, WAIT, value as usize, 0, 0, 0]) };
+    }
+}
+
+/// Changes `word` and wakes who sleeps on it, in whatever process that shares this memory.
+pub fn futex_set(word: &AtomicU32, value: u32) {
+    const WAKE: usize = 1;
+    word.store(value, Ordering::Release);
+    let place = core::ptr::from_ref(word) as usize;
+    // SAFETY: a live word.
+    let _ = unsafe { call(nr::FUTEX, [place, WAKE, 1, 0, 0, 0]) };
 }
 
 pub fn setgroups_none() -> Result<usize, Errno> {

@@ -79,7 +79,7 @@ impl Places {
                 }
                 "cgroup" => {
                     for controller in mount.options.split(',') {
-                        if ["memory", "cpu", "pids", "freezer"].contains(&controller)
+                        if ["memory", "cpu", "freezer"].contains(&controller)
                             && let Some(dir) = own_group(own, controller)
                                 .and_then(|group| mount.directory_of(group))
                         {
@@ -150,7 +150,6 @@ fn hybrid(places: &Places, name: &str) -> Hybrid {
     Hybrid {
         memory: at("memory"),
         cpu: at("cpu"),
-        pids: at("pids"),
         freezer: if places.v2.is_some() {
             None
         } else {

@@ -1,4 +1,7 @@
 //! Version 1 controllers for limits, version 2 beside them for freezing and killing.
+//!
+//! The pids controller is not among them: the limit of processes per user namespace says the same,
+//! and entering a group of every hierarchy is a good part of what a start costs.
 
 use std::{
     io,
@@ -8,9 +11,7 @@ use std::{
 
 use guest::jail::message::{Reader, Writer};
 
-use super::{
-    Alarm, CPU_PERIOD_US, Cpu, Freezer, FreezerKind, Groups, MemoryUse, Slot, TASKS_MAX, files,
-};
+use super::{Alarm, CPU_PERIOD_US, Cpu, Freezer, FreezerKind, Groups, MemoryUse, Slot, files};
 
 /// More than this left charged by a dead tenant (page cache, mostly) is given back before the
 /// next one comes.
@@ -21,7 +22,6 @@ const RESIDUE_BYTES_MAX: u64 = 4 << 20;
 pub struct Hybrid {
     pub memory: Option<PathBuf>,
     pub cpu: Option<PathBuf>,
-    pub pids: Option<PathBuf>,
     pub freezer: Option<PathBuf>,
     /// In the version 2 mount.
     pub unified: Option<PathBuf>,
@@ -37,7 +37,7 @@ impl Hybrid {
         } else {
             &self.freezer
         };
-        [&self.memory, &self.cpu, &self.pids, &self.unified, freezer]
+        [&self.memory, &self.cpu, &self.unified, freezer]
             .into_iter()
             .flatten()
     }
@@ -51,7 +51,6 @@ impl Hybrid {
         Some(Hybrid {
             memory: next()?,
             cpu: next()?,
-            pids: next()?,
             freezer: next()?,
             unified: next()?,
         })
@@ -70,9 +69,6 @@ impl Groups for Hybrid {
     fn make(&self, slot: Slot) -> io::Result<()> {
         self.dirs()
             .try_for_each(|dir| files::make(&child(dir, slot)))?;
-        if let Some(pids) = &self.pids {
-            files::write(&child(pids, slot), "pids.max", TASKS_MAX.to_string())?;
-        }
         if let Some(cpu) = &self.cpu {
             files::write(
                 &child(cpu, slot),
@@ -225,11 +221,6 @@ impl Groups for Hybrid {
                 "no cgroup cpu controller",
             ),
             lacks(
-                &self.pids,
-                "process limit by cgroup",
-                "no cgroup pids controller",
-            ),
-            lacks(
                 &self.unified,
                 "fast freeze",
                 "no cgroup v2 mount; idle environments are stopped by slower means",
@@ -243,13 +234,7 @@ impl Groups for Hybrid {
     fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.u8(Self::TAG);
-        for dir in [
-            &self.memory,
-            &self.cpu,
-            &self.pids,
-            &self.freezer,
-            &self.unified,
-        ] {
+        for dir in [&self.memory, &self.cpu, &self.freezer, &self.unified] {
             out.bytes(
                 dir.as_ref()
                     .map_or(&[], |dir| dir.as_os_str().as_encoded_bytes()),
