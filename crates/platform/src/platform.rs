@@ -276,6 +276,7 @@ impl Platform {
             account_id: caller.account_id,
             region: caller.region,
             access_key_id: caller.access_key_id,
+            trace_header: url::trace_header(parts).map(str::to_owned),
             now,
         };
         let call = Call {

@@ -34,6 +34,7 @@ fn main() {
         account_id: "000000000000".to_owned(),
         region: "us-east-1".to_owned(),
         access_key_id: "test".to_owned(),
+        trace_header: None,
         now: jiff::Timestamp::now(),
     };
     let mut request = Request::post("/2015-03-31/functions/resize/invocations")

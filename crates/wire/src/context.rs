@@ -13,5 +13,7 @@ pub struct Context {
     pub region: String,
     /// Whose key signed the request; empty where nothing did.
     pub access_key_id: String,
+    /// `X-Amzn-Trace-Id` as it came: the trace that this request is part of. No model has it.
+    pub trace_header: Option<String>,
     pub now: Timestamp,
 }

@@ -39,7 +39,7 @@ impl Functions {
             client_context,
             cognito_identity: None,
             invoked_function_arn: name.arn(cx),
-            trace_id: None,
+            trace_id: cx.trace_header.clone(),
             log_tail: input.log_type.as_deref() == Some("Tail"),
         };
         let outcome = self.run(&key, invocation).await?;

@@ -73,15 +73,20 @@ pub fn event(parts: &mut Parts, body: &[u8], ask: &Ask<'_>) -> Option<Bytes> {
 
 /// The tracing header that the request goes on with: the caller's, or a new one.
 pub fn trace_id(parts: &Parts, now: Timestamp) -> String {
-    const LENGTH_MAX: usize = 256;
-    let given = parts.headers.get("x-amzn-trace-id");
-    match given.and_then(|value| value.to_str().ok()) {
-        Some(given) if given.contains("Root=") && given.len() <= LENGTH_MAX => given.to_owned(),
-        _ => {
+    match trace_header(parts) {
+        Some(given) => given.to_owned(),
+        None => {
             let random = uuid::Uuid::new_v4().simple().to_string();
             format!("Root=1-{:08x}-{}", now.as_second(), &random[..24])
         }
     }
+}
+
+/// The caller's tracing header, where it has one that could be.
+pub fn trace_header(parts: &Parts) -> Option<&str> {
+    const LENGTH_MAX: usize = 256;
+    let given = parts.headers.get("x-amzn-trace-id")?.to_str().ok()?;
+    (given.contains("Root=") && given.len() <= LENGTH_MAX).then_some(given)
 }
 
 /// What the client is told of what came of it.

@@ -269,3 +269,21 @@ async fn the_package_can_be_fetched_by_its_link() {
     let zip = blobs.get(blob, 1 << 20).await.unwrap();
     assert_eq!(zip, request("f").code.zip_file.unwrap());
 }
+
+#[tokio::test]
+async fn an_invocation_goes_on_with_the_callers_trace() {
+    let world = World::new().await;
+    world.active("f").await;
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    let traced = wire::Context {
+        trace_header: Some(trace.to_owned()),
+        ..cx().clone()
+    };
+    let input = api::InvocationRequest {
+        function_name: "f".into(),
+        ..Default::default()
+    };
+    world.functions.invoke(&traced, input).await.unwrap();
+    let last = world.executor.last.lock().unwrap().take().unwrap();
+    assert_eq!(last.trace_id.as_deref(), Some(trace));
+}
