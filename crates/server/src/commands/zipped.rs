@@ -109,8 +109,12 @@ mod tests {
         let package = zip(folder.path()).expect("it can be packed");
         write("venv/x");
         assert_eq!(zip(folder.path()).expect("it can be packed"), package);
-        let read = zip::ZipArchive::new(Cursor::new(package)).expect("it is a package");
-        let names: Vec<_> = read.file_names().map(|name| name.to_string()).collect();
+        let mut read = zip::ZipArchive::new(Cursor::new(package)).expect("it is a package");
+        let mut names = Vec::new();
+        for at in 0..read.len() {
+            let file = read.by_index_raw(at).expect("it has this file");
+            names.push(String::from_utf8_lossy(file.name_raw()).into_owned());
+        }
         assert_eq!(names, ["a.py", "b.py", "lib/c.py"]);
     }
 }

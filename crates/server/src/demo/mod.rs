@@ -69,7 +69,7 @@ async fn demo(config: Config, given: &DemoArguments) -> Result<()> {
     let mut end = End::new()?;
     let begun = Instant::now();
     let server = Server::start(free_port(config)).await?;
-    page::opening(server.address, begun.elapsed());
+    page::opening(server.address, begun.elapsed(), given.isolation);
     let shown = tokio::select! {
         shown = show(server.address) => shown.map(|()| given.exit),
         () = end.asked() => Ok(true),

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use serde_json::Value;
 
 use super::{Latency, caller::Reply, examples::Example};
+use crate::args::Isolation;
 use crate::commands::{
     deploy::Deployed,
     logs::toned,
@@ -12,10 +13,12 @@ use crate::commands::{
 };
 
 const COLUMNS: usize = 80;
+/// Of one line of a log.
+const LOG_LINE_PIECES_MAX: usize = 3;
 /// Of an answer.
 const LINES_MAX: usize = 12;
 
-pub fn opening(address: SocketAddr, took: Duration) {
+pub fn opening(address: SocketAddr, took: Duration, isolation: Isolation) {
     println!();
     println!(
         "  {}  {}",
@@ -24,10 +27,17 @@ pub fn opening(address: SocketAddr, took: Duration) {
     );
     println!();
     println!(
-        "  Ready on {} after {}, in a fresh directory, every function in a jail.",
+        "  Ready on {} after {}, in a fresh directory.",
         style::accent(&format!("http://{address}")),
         time(took)
     );
+    match isolation {
+        Isolation::Jail => println!("  Every environment of a function is a jail of its own."),
+        Isolation::None => println!(
+            "  {}",
+            style::bad("No isolation: functions have your rights.")
+        ),
+    }
 }
 
 pub fn heading(name: &str, what: &str) {
@@ -85,7 +95,12 @@ pub fn latencies(names: &[&str], latencies: &[Latency]) {
 pub fn log(lines: &[String]) {
     for line in lines {
         let line = line.replace('\t', "  ");
-        for piece in wrapped(&line, COLUMNS - 4) {
+        let mut pieces = wrapped(line.trim_end(), COLUMNS - 4);
+        if pieces.len() > LOG_LINE_PIECES_MAX {
+            pieces.truncate(LOG_LINE_PIECES_MAX);
+            pieces.push(style::dim("    …"));
+        }
+        for piece in pieces {
             println!(
                 "  {}",
                 if line.starts_with("REPORT") {

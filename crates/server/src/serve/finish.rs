@@ -56,7 +56,8 @@ mod tests {
             let _ = wait.await;
             let _ = done.send("done");
         }));
-        assert!(futures_util::poll!(&mut work).is_pending());
+        let begun = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+        assert!(begun.is_pending());
         drop(work);
         go.send(()).expect("it still waits");
         assert_eq!(finished.await, Ok("done"));
