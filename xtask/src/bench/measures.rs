@@ -280,22 +280,22 @@ impl Bench {
         format!("bench-{}", self.names.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The first invoke of a new environment, client to client: functions that have rested at zero.
-    /// The first function of all warms what functions share, and does not count.
+    /// Client to client, of a function that has rested at zero. Its first invoke of all is for what
+    /// a version has but once, and does not count.
     fn cold(&self, function: Function) -> Result<f64> {
-        let platform = Platform::start(&self.binary)?;
+        let platform = Platform::start_with(&self.binary, &["--keep-alive", "0.05"])?;
         self.runtime.block_on(async {
-            let mut samples = Samples::default();
+            let name = self.fresh_name();
+            platform.create(&name, function, 128).await?;
+            let invoke = platform.invoke(&name, "1".to_owned())?;
             let mut client = Client::connect(platform.address).await?;
-            for count in 0..=COLD_STARTS {
-                let name = self.fresh_name();
-                platform.create(&name, function, 128).await?;
-                let invoke = platform.invoke(&name, "1".to_owned())?;
-                let latency = client.timed(&invoke, &Expected::ok("1")).await?;
-                if count > 0 {
-                    samples.latencies.push(latency);
-                }
-                platform.delete(&name).await?;
+            client.timed(&invoke, &Expected::ok("1")).await?;
+            let mut samples = Samples::default();
+            for _ in 0..COLD_STARTS {
+                platform.until_at_zero().await?;
+                samples
+                    .latencies
+                    .push(client.timed(&invoke, &Expected::ok("1")).await?);
             }
             Ok(samples.percentile_ms(50.0))
         })

@@ -19,6 +19,7 @@ use super::{function::Function, load::Client, request::Template};
 use crate::{exec, repo};
 
 const READY: &str = "lambent is ready on http://";
+const ZERO_TIMEOUT: Duration = Duration::from_secs(20);
 const ACTIVE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Builds the binary in release.
@@ -42,10 +43,15 @@ pub struct Platform {
 
 impl Platform {
     pub fn start(binary: &Path) -> Result<Self> {
+        Platform::start_with(binary, &[])
+    }
+
+    pub fn start_with(binary: &Path, options: &[&str]) -> Result<Self> {
         let data = tempfile::tempdir().context("make a folder")?;
         let mut process = Command::new(binary)
             .args(["up", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -108,11 +114,19 @@ impl Platform {
         }
     }
 
-    pub async fn delete(&self, name: &str) -> Result<()> {
-        let path = format!("/2015-03-31/functions/{name}");
-        self.call(Method::DELETE, &path, "", StatusCode::NO_CONTENT)
-            .await
-            .map(drop)
+    /// Waits until no environment of any function is left.
+    pub async fn until_at_zero(&self) -> Result<()> {
+        let deadline = Instant::now() + ZERO_TIMEOUT;
+        loop {
+            let found = self
+                .call(Method::GET, "/_lambent/environments", "", StatusCode::OK)
+                .await?;
+            if found["environments"].as_array().is_some_and(Vec::is_empty) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "environments stay: {found}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// A signed Invoke of a function, to be sent many times.
