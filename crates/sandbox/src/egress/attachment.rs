@@ -102,7 +102,7 @@ fn serve_flows<'a>(
     stopped: &'a mut oneshot::Receiver<()>,
 ) -> Pin<Box<dyn Future<Output = io::Result<Ran>> + Send + 'a>> {
     Box::pin(async move {
-        let mut stack = Stack::new(shared, names)?;
+        let mut stack = Stack::new(shared, names, device.get_ref().queue_bytes())?;
         let ran = stack.run(device, stopped).await;
         stack.cut(device.get_ref());
         ran

@@ -135,6 +135,15 @@ impl Device {
         self.kind
     }
 
+    /// About how many bytes of packets the kernel keeps until they are read. For a packet socket
+    /// the half of its buffer, as the other half is the kernel's own use.
+    pub(super) fn queue_bytes(&self) -> usize {
+        match self.kind {
+            Kind::Tun => QUEUE_LEN_PACKETS as usize * MTU as usize,
+            Kind::Packet => receive_buffer(&self.fd).unwrap_or(0) / 2,
+        }
+    }
+
     /// How many bytes come before the IPv4 header in what is read and written.
     pub(super) fn headroom(&self) -> usize {
         match self.kind {
@@ -434,6 +443,22 @@ fn set_option(fd: &OwnedFd, level: c_int, name: c_int, value: c_int) -> io::Resu
             size_of::<c_int>() as libc::socklen_t,
         )
     })
+}
+
+fn receive_buffer(fd: &OwnedFd) -> io::Result<usize> {
+    let mut value: c_int = 0;
+    let mut len = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: value and len are valid for writes, and len is value's size.
+    check(unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUF,
+            (&raw mut value).cast(),
+            &mut len,
+        )
+    })?;
+    Ok(usize::try_from(value).unwrap_or(0))
 }
 
 fn interface_index(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {

@@ -16,6 +16,8 @@ pub(super) const LEARNED_ADDRESSES_MAX: usize = 1024;
 pub(super) const BUFFER_BYTES_MAX: usize = 256 << 10;
 /// What that shrinks to while all environments together hold `BUFFERED_BYTES_MAX`.
 pub(super) const PRESSED_BYTES_MAX: usize = 16 << 10;
+/// The least that a connection is given of a device's queue.
+pub(super) const SHARE_BYTES_MIN: usize = 16 << 10;
 pub(super) const BUFFERED_BYTES_MAX: usize = 256 << 20;
 
 /// Packets read, and host events taken, before everything else gets its turn.

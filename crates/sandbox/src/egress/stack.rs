@@ -21,7 +21,7 @@ use super::{
     device::{Device, ENVIRONMENT_ADDRESS, MTU},
     dns_flow::DnsQuery,
     host::{Epoll, Event, watch},
-    limits::BATCH,
+    limits::{BATCH, SHARE_BYTES_MIN},
     names::Names,
     packet::{self, Datagram, Ipv4, Segment},
     shared::EgressShared,
@@ -57,6 +57,8 @@ pub(super) struct Stack {
     pub(super) tcp: HashMap<Key, u32>,
     pub(super) udp: HashMap<Key, u32>,
     pub(super) dns_queries: usize,
+    /// What the kernel keeps of the environment's packets until they are read.
+    queue_bytes: usize,
     dirty: Vec<u32>,
     /// No flow's timer is before this one.
     next_timer: Option<Instant>,
@@ -86,7 +88,11 @@ pub(super) enum Ran {
 }
 
 impl Stack {
-    pub(super) fn new(shared: Arc<EgressShared>, names: Arc<Names>) -> io::Result<Stack> {
+    pub(super) fn new(
+        shared: Arc<EgressShared>,
+        names: Arc<Names>,
+        queue_bytes: usize,
+    ) -> io::Result<Stack> {
         Ok(Stack {
             shared,
             names,
@@ -96,6 +102,7 @@ impl Stack {
             tcp: HashMap::new(),
             udp: HashMap::new(),
             dns_queries: 0,
+            queue_bytes,
             dirty: Vec::new(),
             next_timer: None,
             seed: RandomState::new(),
@@ -279,6 +286,14 @@ impl Stack {
                 None => {}
             }
         }
+    }
+
+    /// How much one direction of a TCP flow may hold. All windows together should fit what the
+    /// kernel keeps for us, or connections that send at once lose packets to each other; on this
+    /// link a small window is nearly as fast as a large one.
+    pub(super) fn buffer_max(&self) -> usize {
+        let share = self.queue_bytes / self.tcp.len().max(1);
+        self.shared.buffer_max().min(share.max(SHARE_BYTES_MIN))
     }
 
     pub(super) fn wake_at(&mut self, at: Option<Instant>) {

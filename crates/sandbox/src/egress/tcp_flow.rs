@@ -103,7 +103,7 @@ impl Stack {
                     now: io.now,
                     host,
                     wire: &mut Link::new(io.device, flow.key, &self.shared),
-                    buffer_max: self.shared.buffer_max(),
+                    buffer_max: self.buffer_max(),
                     scratch: io.scratch,
                 };
                 connection.segment(segment, &mut step)
@@ -214,7 +214,7 @@ impl Stack {
             now: io.now,
             host,
             wire: &mut Link::new(io.device, flow.key, &self.shared),
-            buffer_max: self.shared.buffer_max(),
+            buffer_max: self.buffer_max(),
             scratch: io.scratch,
         };
         let Pumped { after, more } = connection.pump(&mut step);
@@ -305,7 +305,7 @@ impl Stack {
             now: io.now,
             host,
             wire: &mut Link::new(io.device, flow.key, &self.shared),
-            buffer_max: self.shared.buffer_max(),
+            buffer_max: self.buffer_max(),
             scratch: io.scratch,
         };
         let after = connection.timed_out(&mut step);

@@ -1,6 +1,7 @@
 //! What a function sees of the world.
 
 use std::{
+    fmt::Debug,
     io::{ErrorKind, Read, Write},
     net::{
         IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket,
@@ -122,9 +123,10 @@ fn errno<T>(result: std::io::Result<T>) -> i32 {
 
 /// A TCP connection was denied by policy. The kernel inside loses the exact reason if the program
 /// is still busy inside `connect`, and then knows of a refusal only.
-fn assert_denied<T>(result: std::io::Result<T>, reason: i32) {
-    let code = errno(result);
-    assert!([reason, libc::ECONNREFUSED].contains(&code), "{code}");
+fn assert_denied<T: Debug>(result: std::io::Result<T>, reason: i32) {
+    let code = result.as_ref().err().and_then(std::io::Error::raw_os_error);
+    let denied = code.is_some_and(|code| [reason, libc::ECONNREFUSED].contains(&code));
+    assert!(denied, "{result:?} instead of {reason}");
 }
 
 /// Runs `job`, which must not take long.
