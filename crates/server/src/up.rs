@@ -32,7 +32,7 @@ use crate::{
     admin::Admin,
     args::{Isolation, LogFormat, UpArguments},
     config::Config,
-    serve::{self, App},
+    serve::{self, App, Phase},
 };
 
 pub fn run(given: UpArguments) -> Result<()> {
@@ -66,7 +66,7 @@ pub struct Server {
     pub address: SocketAddr,
     platform: Platform,
     backend: Started,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     listening: JoinHandle<bool>,
     drain: Duration,
     _lock: File,
@@ -100,13 +100,14 @@ impl Server {
         });
         let platform = platform.await.context("start the platform")?;
         let app = App::new(platform.clone(), Admin::default());
-        let (stop, stopped) = watch::channel(false);
-        let listening = tokio::spawn(serve::listen(listener, app, stopped, config.drain));
+        let (phase, _) = watch::channel(Phase::Serving);
+        let serving = serve::listen(listener, app, phase.clone(), config.drain);
+        let listening = tokio::spawn(serving);
         Ok(Server {
             address,
             platform,
             backend,
-            stop,
+            phase,
             listening,
             drain: config.drain,
             _lock: lock,
@@ -116,11 +117,14 @@ impl Server {
     /// Takes no more requests, lets those that run finish, and leaves nothing behind.
     pub async fn stop(self) {
         tracing::info!("stopping: running requests have {:?} to finish", self.drain);
-        let _ = self.stop.send(true);
-        if !self.listening.await.unwrap_or(false) {
+        let _ = self.phase.send(Phase::Draining);
+        let finished = self.listening.await.unwrap_or(false);
+        if !finished {
             tracing::warn!("requests were still running after {:?}", self.drain);
         }
-        self.platform.stop(self.drain).await;
+        // Those whose clients have gone have the same time, not more of it.
+        let left = if finished { self.drain } else { Duration::ZERO };
+        self.platform.stop(left).await;
         self.backend.stop().await;
         tracing::info!("stopped");
     }

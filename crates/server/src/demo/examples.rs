@@ -118,11 +118,10 @@ fn compiled(checkout: &Path, folder: &Path) -> Result<Function> {
 /// What cargo has made, from what it says.
 fn executable(messages: &[u8]) -> Option<PathBuf> {
     let text = String::from_utf8_lossy(messages);
-    let made = text.lines().filter_map(|line| {
+    text.lines().rev().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
-    });
-    made.last()
+    })
 }
 
 fn arguments(folder: &Path, kind: Kind) -> DeployArguments {

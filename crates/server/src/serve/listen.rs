@@ -26,21 +26,34 @@ use tokio::{
 use super::App;
 use crate::limits;
 
-/// Becomes true when the server is to stop.
-pub type Stop = watch::Receiver<bool>;
+/// What connections are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Serving,
+    /// Finish what runs, begin nothing.
+    Draining,
+    /// End now: their time is over.
+    Cut,
+}
 
-/// Serves until `stop`, then lets what runs finish, for `drain` at most. False if that was not
-/// enough.
-pub async fn listen(listener: TcpListener, app: Arc<App>, mut stop: Stop, drain: Duration) -> bool {
+/// Serves until it is time to drain, then lets what runs finish, for `drain` at most, and cuts off
+/// the rest. False if there was a rest.
+pub async fn listen(
+    listener: TcpListener,
+    app: Arc<App>,
+    phase: watch::Sender<Phase>,
+    drain: Duration,
+) -> bool {
+    let mut now = phase.subscribe();
     let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = now.wait_for(|phase| *phase > Phase::Serving) => break,
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
             Ok((stream, peer, place)) => {
-                tokio::spawn(connection(stream, peer, app.clone(), stop.clone(), place));
+                tokio::spawn(connection(stream, peer, app.clone(), now.clone(), place));
             }
             Err(error) => {
                 // Most likely out of descriptors: others have to end first.
@@ -51,7 +64,11 @@ pub async fn listen(listener: TcpListener, app: Arc<App>, mut stop: Stop, drain:
     }
     drop(listener);
     let all = u32::try_from(limits::CONNECTIONS_MAX).unwrap_or(u32::MAX);
-    timeout(drain, places.acquire_many(all)).await.is_ok()
+    let finished = timeout(drain, places.acquire_many(all)).await.is_ok();
+    // Nobody is to take the end of a function for its answer.
+    let _ = phase.send(Phase::Cut);
+    let _ = timeout(limits::LAST_WORDS_WITHIN, places.acquire_many(all)).await;
+    finished
 }
 
 async fn accept(
@@ -68,7 +85,7 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     app: Arc<App>,
-    mut stop: Stop,
+    mut phase: watch::Receiver<Phase>,
     _place: OwnedSemaphorePermit,
 ) {
     // Answers are written whole; waiting for more of them only costs the client time.
@@ -89,12 +106,11 @@ async fn connection(
         .header_read_timeout(limits::HEAD_WITHIN)
         .max_buf_size(limits::HEAD_BYTES_MAX)
         .max_headers(limits::HEADERS_MAX)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => Some(ended),
-        _ = stop.wait_for(|stop| *stop) => None,
+        _ = phase.wait_for(|phase| *phase > Phase::Serving) => None,
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -104,7 +120,10 @@ async fn connection(
                 Ok(ended) => ended,
                 // Nothing runs and nothing comes: an idle client's connection.
                 Err(_) if running.load(Ordering::Relaxed) == 0 => return,
-                Err(_) => served.await,
+                Err(_) => tokio::select! {
+                    ended = served.as_mut() => ended,
+                    _ = phase.wait_for(|phase| *phase == Phase::Cut) => return,
+                },
             }
         }
     };

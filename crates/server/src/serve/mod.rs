@@ -12,7 +12,7 @@ use platform::{Platform, Target, gateway::url::Client};
 use tokio::sync::Semaphore;
 
 pub use body::Body;
-pub use listen::listen;
+pub use listen::{Phase, listen};
 
 use crate::{admin::Admin, limits};
 use body::{Read, Unread};
