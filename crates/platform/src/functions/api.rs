@@ -1,17 +1,67 @@
 //! Lambda's API: the generated trait, and which of AWS's errors each of ours is.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use wire::{
     Context, Error as Refusal,
+    arn::Arn,
     lambda::{self as api, FunctionName, Lambda, errors},
 };
 
-use super::{Functions, error::Error};
+use super::{Functions, error::Error, key_of, url_access::account_allowed};
 
 type Answer<T> = Result<T, Refusal>;
 
 fn name(cx: &Context, name: &str, qualifier: Option<&str>) -> Answer<FunctionName> {
     FunctionName::resolve(cx, name, qualifier)
+}
+
+impl Functions {
+    /// The function that an operation is about, and in whose account: another's where the
+    /// function's policy lets the caller's account do it.
+    fn shared<'a>(
+        &self,
+        cx: &'a Context,
+        action: &str,
+        name: &str,
+        qualifier: Option<&str>,
+    ) -> Answer<(Cow<'a, Context>, FunctionName)> {
+        let (other, name) = FunctionName::resolve_anywhere(cx, name, qualifier)?;
+        let Some(owner) = other else {
+            return Ok((Cow::Borrowed(cx), name));
+        };
+        let owners = Context {
+            account_id: owner,
+            ..cx.clone()
+        };
+        let entry = self.0.definitions.get(&key_of(&owners, &name.name));
+        // What stands in the policy is of the function as such, not of a version.
+        let unqualified = name.qualifier.is_none();
+        let allowed = entry.is_some_and(|entry| {
+            unqualified && account_allowed(&entry.record.policy, action, &cx.account_id)
+        });
+        match allowed {
+            true => Ok((Cow::Owned(owners), name)),
+            false => Err(Refusal::access_denied(None)),
+        }
+    }
+
+    /// The same for an operation on tags, which take ARNs only.
+    fn shared_resource<'a>(
+        &self,
+        cx: &'a Context,
+        action: &str,
+        resource: &str,
+    ) -> Answer<Cow<'a, Context>> {
+        let others = resource
+            .parse::<Arn>()
+            .is_ok_and(|arn| arn.account_id != cx.account_id && api::function_of(&arn).is_some());
+        if !others {
+            return Ok(Cow::Borrowed(cx));
+        }
+        Ok(self.shared(cx, action, resource, None)?.0)
+    }
 }
 
 /// Runs a change to its end also when the caller is gone by then: half of one would leave memory
@@ -41,8 +91,9 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::UpdateFunctionCodeRequest,
     ) -> Answer<api::FunctionConfiguration> {
-        let name = name(cx, &input.function_name, None)?;
-        let (this, cx) = (self.clone(), cx.clone());
+        let (cx, name) =
+            self.shared(cx, "lambda:UpdateFunctionCode", &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.into_owned());
         to_its_end(async move { this.update_code(&cx, &name, input).await }).await
     }
 
@@ -61,8 +112,13 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::DeleteFunctionRequest,
     ) -> Answer<api::DeleteFunctionResponse> {
-        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
-        let (this, cx) = (self.clone(), cx.clone());
+        let (cx, name) = self.shared(
+            cx,
+            "lambda:DeleteFunction",
+            &input.function_name,
+            input.qualifier.as_deref(),
+        )?;
+        let (this, cx) = (self.clone(), cx.into_owned());
         to_its_end(async move { this.delete(&cx, &name).await }).await?;
         Ok(api::DeleteFunctionResponse {
             status_code: Some(204),
@@ -74,8 +130,13 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::GetFunctionRequest,
     ) -> Answer<api::GetFunctionResponse> {
-        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
-        self.get(cx, &name).map_err(refusal)
+        let (cx, name) = self.shared(
+            cx,
+            "lambda:GetFunction",
+            &input.function_name,
+            input.qualifier.as_deref(),
+        )?;
+        self.get(&cx, &name).map_err(refusal)
     }
 
     async fn get_function_configuration(
@@ -83,8 +144,13 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::GetFunctionConfigurationRequest,
     ) -> Answer<api::FunctionConfiguration> {
-        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
-        self.get_configuration(cx, &name).map_err(refusal)
+        let (cx, name) = self.shared(
+            cx,
+            "lambda:GetFunctionConfiguration",
+            &input.function_name,
+            input.qualifier.as_deref(),
+        )?;
+        self.get_configuration(&cx, &name).map_err(refusal)
     }
 
     async fn list_functions(
@@ -100,8 +166,13 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::ListVersionsByFunctionRequest,
     ) -> Answer<api::ListVersionsByFunctionResponse> {
-        let name = name(cx, &input.function_name, None)?;
-        self.list_versions(cx, &name, &input).map_err(refusal)
+        let (cx, name) = self.shared(
+            cx,
+            "lambda:ListVersionsByFunction",
+            &input.function_name,
+            None,
+        )?;
+        self.list_versions(&cx, &name, &input).map_err(refusal)
     }
 
     async fn invoke(
@@ -109,8 +180,13 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::InvocationRequest,
     ) -> Answer<api::InvocationResponse> {
-        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
-        self.invoke_function(cx, &name, input)
+        let (cx, name) = self.shared(
+            cx,
+            "lambda:InvokeFunction",
+            &input.function_name,
+            input.qualifier.as_deref(),
+        )?;
+        self.invoke_function(&cx, &name, input)
             .await
             .map_err(refusal)
     }
@@ -124,12 +200,14 @@ impl Lambda for Functions {
     }
 
     async fn tag_resource(&self, cx: &Context, input: api::TagResourceRequest) -> Answer<()> {
-        let (this, cx) = (self.clone(), cx.clone());
+        let cx = self.shared_resource(cx, "lambda:TagResource", &input.resource)?;
+        let (this, cx) = (self.clone(), cx.into_owned());
         to_its_end(async move { this.tag(&cx, &input.resource, input.tags).await }).await
     }
 
     async fn untag_resource(&self, cx: &Context, input: api::UntagResourceRequest) -> Answer<()> {
-        let (this, cx) = (self.clone(), cx.clone());
+        let cx = self.shared_resource(cx, "lambda:UntagResource", &input.resource)?;
+        let (this, cx) = (self.clone(), cx.into_owned());
         to_its_end(async move { this.untag(&cx, &input.resource, &input.tag_keys).await }).await
     }
 
@@ -138,7 +216,8 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::ListTagsRequest,
     ) -> Answer<api::ListTagsResponse> {
-        let tags = self.tags(cx, &input.resource).map_err(refusal)?;
+        let cx = self.shared_resource(cx, "lambda:ListTags", &input.resource)?;
+        let tags = self.tags(&cx, &input.resource).map_err(refusal)?;
         Ok(api::ListTagsResponse { tags: Some(tags) })
     }
 
@@ -147,9 +226,14 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::PutFunctionConcurrencyRequest,
     ) -> Answer<api::Concurrency> {
-        let name = name(cx, &input.function_name, None)?;
+        let (cx, name) = self.shared(
+            cx,
+            "lambda:PutFunctionConcurrency",
+            &input.function_name,
+            None,
+        )?;
         let asked = input.reserved_concurrent_executions;
-        let (this, cx) = (self.clone(), cx.clone());
+        let (this, cx) = (self.clone(), cx.into_owned());
         let reserved = to_its_end(async move { this.reserve(&cx, &name, asked).await }).await?;
         Ok(api::Concurrency {
             reserved_concurrent_executions: i32::try_from(reserved).ok(),
@@ -161,8 +245,13 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::GetFunctionConcurrencyRequest,
     ) -> Answer<api::GetFunctionConcurrencyResponse> {
-        let name = name(cx, &input.function_name, None)?;
-        let reserved = self.reserved(cx, &name).map_err(refusal)?;
+        let (cx, name) = self.shared(
+            cx,
+            "lambda:GetFunctionConcurrency",
+            &input.function_name,
+            None,
+        )?;
+        let reserved = self.reserved(&cx, &name).map_err(refusal)?;
         Ok(api::GetFunctionConcurrencyResponse {
             reserved_concurrent_executions: reserved.and_then(|n| i32::try_from(n).ok()),
         })
@@ -173,8 +262,13 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::DeleteFunctionConcurrencyRequest,
     ) -> Answer<()> {
-        let name = name(cx, &input.function_name, None)?;
-        let (this, cx) = (self.clone(), cx.clone());
+        let (cx, name) = self.shared(
+            cx,
+            "lambda:DeleteFunctionConcurrency",
+            &input.function_name,
+            None,
+        )?;
+        let (this, cx) = (self.clone(), cx.into_owned());
         to_its_end(async move { this.unreserve(&cx, &name).await }).await
     }
 
@@ -259,8 +353,13 @@ impl Lambda for Functions {
         cx: &Context,
         input: api::GetPolicyRequest,
     ) -> Answer<api::GetPolicyResponse> {
-        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
-        self.policy(cx, &name).map_err(refusal)
+        let (cx, name) = self.shared(
+            cx,
+            "lambda:GetPolicy",
+            &input.function_name,
+            input.qualifier.as_deref(),
+        )?;
+        self.policy(&cx, &name).map_err(refusal)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     deployment::{begin_update, check_updatable},
     error::{Error, Result},
     execution::FunctionKey,
-    network, requested,
+    network, new_revision_id, requested,
     tables::FunctionRecord,
 };
 
@@ -53,6 +53,7 @@ impl Functions {
                 act(&mut tags);
                 requested::check_tags(&tags)?;
                 record.tags = tags;
+                record.revision_id = new_revision_id();
                 reroute(record)
             })
             .await?;

@@ -1,4 +1,5 @@
-//! Who may call a function URL: a decision on the function's resource policy, and nothing else.
+//! Who may call a function URL, and which other account an operation: decisions on the function's
+//! resource policy, and nothing else.
 //!
 //! There are no identity policies yet, so whoever signs for the function's own account may.
 
@@ -26,6 +27,22 @@ pub fn url_allowed(
         (AuthType::AwsIam, None) => false,
         (AuthType::AwsIam, Some(caller)) => caller == owner_account || by_policy(),
     }
+}
+
+/// Whether a function's policy lets another account do something to it. Statements with
+/// conditions do not: what those are about is known of services' calls only.
+pub fn account_allowed(policy: &[serde_json::Value], action: &str, caller: &str) -> bool {
+    policy.iter().any(|statement| {
+        let text = |name: &str| statement.get(name).and_then(serde_json::Value::as_str);
+        let covers = |stated: &str| {
+            let mut all = ["*", "lambda:*", action].into_iter();
+            all.any(|one| stated.eq_ignore_ascii_case(one))
+        };
+        text("Action").is_some_and(covers)
+            && text("Effect") == Some("Allow")
+            && is_principal(statement.get("Principal"), Some(caller))
+            && statement.get("Condition").is_none()
+    })
 }
 
 fn allows(statement: &serde_json::Value, auth_type: AuthType, caller: Option<&str>) -> bool {

@@ -21,6 +21,19 @@ pub struct FunctionName {
 impl FunctionName {
     /// Reads what an operation was given. `name` has passed the model's pattern.
     pub fn resolve(cx: &Context, name: &str, qualifier: Option<&str>) -> Result<Self, Error> {
+        match Self::resolve_anywhere(cx, name, qualifier)? {
+            (None, found) => Ok(found),
+            (Some(_), _) => Err(Error::access_denied(None)),
+        }
+    }
+
+    /// The same for operations that a function's policy can open to other accounts: also gives
+    /// the account where it is not the caller's. Whether it may is for whoever knows the policy.
+    pub fn resolve_anywhere(
+        cx: &Context,
+        name: &str,
+        qualifier: Option<&str>,
+    ) -> Result<(Option<String>, Self), Error> {
         let given = Given::read(name);
         if let Some(region) = given.region.filter(|region| *region != cx.region) {
             return Err(errors::resource_not_found(format!(
@@ -28,12 +41,7 @@ impl FunctionName {
                 cx.region
             )));
         }
-        if given
-            .account_id
-            .is_some_and(|account| account != cx.account_id)
-        {
-            return Err(Error::access_denied(None));
-        }
+        let other = given.account_id.filter(|account| *account != cx.account_id);
         if let (Some(derived), Some(given)) = (given.qualifier, qualifier)
             && derived != given
         {
@@ -43,10 +51,11 @@ impl FunctionName {
             ));
         }
         let qualifier = qualifier.or(given.qualifier).map(str::to_owned);
-        Ok(Self {
+        let found = Self {
             name: given.name.to_owned(),
             qualifier,
-        })
+        };
+        Ok((other.map(str::to_owned), found))
     }
 
     /// Reads the name of a function that is to be made: no qualifier, and 64 characters at most.
@@ -215,6 +224,10 @@ mod tests {
             (account.code, account.status.as_u16()),
             ("AccessDeniedException", 403)
         );
+        let other = "arn:aws:lambda:us-east-1:000000000000:function:f";
+        let (account, found) = FunctionName::resolve_anywhere(&cx(), other, None).unwrap();
+        assert_eq!(account.as_deref(), Some("000000000000"));
+        assert_eq!(found.name, "f");
         let qualifier = refused("f:1", Some("2"));
         assert_eq!(qualifier.code, "InvalidParameterValueException");
     }

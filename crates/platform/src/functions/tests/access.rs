@@ -170,7 +170,9 @@ async fn tags_are_kept_and_the_networks_tag_takes_effect() {
         resource: arn("f"),
         tags: BTreeMap::from([(key.to_owned(), value.to_owned())]),
     };
+    let untagged = world.configuration("f").await.revision_id;
     functions.tag_resource(cx(), tag("a", "1")).await.unwrap();
+    assert_ne!(world.configuration("f").await.revision_id, untagged);
     let before = world.executor.definition("f").unwrap();
     assert_eq!(before.network, NetworkPolicy::World);
     let bad = functions
@@ -278,4 +280,73 @@ async fn reservations_are_kept_within_the_account() {
         .await;
     let limit = settings.unwrap().account_limit.unwrap();
     assert_eq!(limit.unreserved_concurrent_executions, Some(600));
+}
+
+#[tokio::test]
+async fn another_account_may_do_what_the_policy_says() {
+    let world = World::new().await;
+    let functions = &world.functions;
+    world.active("f").await;
+    let other = wire::Context {
+        account_id: "222222222222".into(),
+        ..cx().clone()
+    };
+    let invoke = |name: String| api::InvocationRequest {
+        function_name: name,
+        payload: Some("1".into()),
+        ..Default::default()
+    };
+    let get = || api::GetFunctionRequest {
+        function_name: arn("f"),
+        qualifier: None,
+    };
+    let denied = functions.invoke(&other, invoke(arn("f"))).await;
+    assert_eq!(denied.unwrap_err().code, "AccessDeniedException");
+    let allow = |sid: &str, action: &str| api::AddPermissionRequest {
+        action: action.into(),
+        principal: "222222222222".into(),
+        function_url_auth_type: None,
+        ..permission("f", sid)
+    };
+    let conditional = api::AddPermissionRequest {
+        source_account: Some("222222222222".into()),
+        ..allow("conditional", "lambda:*")
+    };
+    functions.add_permission(cx(), conditional).await.unwrap();
+    let denied = functions.invoke(&other, invoke(arn("f"))).await;
+    assert_eq!(denied.unwrap_err().code, "AccessDeniedException");
+
+    let one = allow("one", "lambda:InvokeFunction");
+    functions.add_permission(cx(), one).await.unwrap();
+    let answer = functions.invoke(&other, invoke(arn("f"))).await.unwrap();
+    assert_eq!(answer.status_code, Some(200));
+    let sent = world.executor.last.lock().unwrap().take().unwrap();
+    assert_eq!(sent.invoked_function_arn, arn("f"));
+    // A version of it is another resource, a name alone is the caller's own.
+    let latest = functions.invoke(&other, invoke(arn("f") + ":$LATEST"));
+    assert_eq!(latest.await.unwrap_err().code, "AccessDeniedException");
+    let own = functions.invoke(&other, invoke("f".into())).await;
+    assert_eq!(own.unwrap_err().code, "ResourceNotFoundException");
+    let third = wire::Context {
+        account_id: "333333333333".into(),
+        ..cx().clone()
+    };
+    let denied = functions.invoke(&third, invoke(arn("f"))).await;
+    assert_eq!(denied.unwrap_err().code, "AccessDeniedException");
+
+    let denied = functions.get_function(&other, get()).await.unwrap_err();
+    assert_eq!(denied.code, "AccessDeniedException");
+    let all = allow("all", "lambda:*");
+    functions.add_permission(cx(), all).await.unwrap();
+    functions.get_function(&other, get()).await.unwrap();
+    let tag = api::TagResourceRequest {
+        resource: arn("f"),
+        tags: BTreeMap::from([("a".to_owned(), "1".to_owned())]),
+    };
+    functions.tag_resource(&other, tag).await.unwrap();
+    let list = || api::ListTagsRequest { resource: arn("f") };
+    let tags = functions.list_tags(&other, list()).await.unwrap().tags;
+    assert_eq!(tags.unwrap().len(), 1);
+    let denied = functions.list_tags(&third, list()).await.unwrap_err();
+    assert_eq!(denied.code, "AccessDeniedException");
 }
