@@ -3,6 +3,7 @@
 //! Every Python from 3.9 on and every Node.js from 18 on that is found on this machine is driven;
 //! where there is none of either, the tests of that language fail and say so.
 
+mod examples;
 mod expect;
 mod function;
 mod interpreters;
