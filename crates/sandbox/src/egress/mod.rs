@@ -32,7 +32,7 @@
 //! a function outside a dual-stack VPC.
 //!
 //! What is refused by policy fails at once, with `EHOSTUNREACH` (`ENETUNREACH` when the policy is
-//! `Off`; rarely, where the kernel loses that, `ECONNREFUSED`). What the world refuses comes through as it is. Denied under every policy: loopback,
+//! `Off`). What the world refuses comes through as it is. Denied under every policy: loopback,
 //! link-local with the metadata services in it, some clouds' metadata addresses elsewhere,
 //! multicast, broadcast, reserved ranges, every address that the host's kernel takes for its own,
 //! and what the operator adds. Private networks are open under `World`. ICMP is not forwarded and

@@ -339,15 +339,20 @@ struct Attempt {
     servers: Vec<SocketAddr>,
 }
 
-/// Ends the environment's attempt, with the reason if there is a better one than "refused". The
-/// environment's kernel forgets the ICMP message if its program is just inside `connect` on another
-/// processor, and would try again only after a second; the reset it keeps.
+/// Ends the environment's attempt: with an ICMP message where there is a reason to give, else with a
+/// reset. Never both: taking one in while the other arrives, the kernel there can lose the error and
+/// let the program believe that it is connected. An ICMP message that comes while the program is
+/// still inside `connect` is lost, and repeated a second later when the kernel tries again.
 fn refuse((port, from): Key, syn: &Syn, reason: Option<Unreachable>, device: &Device) {
-    if let Some(code) = reason {
-        let quote = packet::quote(packet::TCP, from, port, syn.sequence());
-        packet::send_unreachable_quoting(device, code, &quote);
+    match reason {
+        Some(code) => {
+            let quote = packet::quote(packet::TCP, from, port, syn.sequence());
+            packet::send_unreachable_quoting(device, code, &quote);
+        }
+        None => {
+            packet::send_tcp(device, from, port, syn.refusal(), [&[], &[]]);
+        }
     }
-    packet::send_tcp(device, from, port, syn.refusal(), [&[], &[]]);
 }
 
 fn refuse_stray((port, from): Key, segment: &Segment<'_>, device: &Device) {

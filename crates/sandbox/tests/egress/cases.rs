@@ -121,20 +121,17 @@ fn errno<T>(result: std::io::Result<T>) -> i32 {
         .unwrap_or(0)
 }
 
-/// A TCP connection was denied by policy. The kernel inside loses the exact reason if the program
-/// is still busy inside `connect`, and then knows of a refusal only.
 fn assert_denied<T: Debug>(result: std::io::Result<T>, reason: i32) {
     let code = result.as_ref().err().and_then(std::io::Error::raw_os_error);
-    let denied = code.is_some_and(|code| [reason, libc::ECONNREFUSED].contains(&code));
-    assert!(denied, "{result:?} instead of {reason}");
+    assert_eq!(code, Some(reason), "{result:?}");
 }
 
-/// Runs `job`, which must not take long.
+/// Runs `job`, which must not take long: one repetition after a second, but no timeout.
 fn at_once<T>(job: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let value = job();
     assert!(
-        start.elapsed() < Duration::from_millis(1000),
+        start.elapsed() < Duration::from_secs(3),
         "took {:?}",
         start.elapsed()
     );
