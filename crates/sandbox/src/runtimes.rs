@@ -1,23 +1,26 @@
-//! How each kind of launch becomes a program and its files.
+//! How each kind of launch becomes a program and its files, and which functions may take the
+//! faster way than executing it.
 
-use std::ffi::CString;
+use std::{ffi::CString, fs, os::unix::ffi::OsStrExt, path::Path};
 
-use guest::jail::message::Program;
+use guest::jail::message::{Help, Program};
 
-use crate::{Launch, jailer::message::Runtime};
+use crate::{Interpreter, Launch, TemplateSpec, jailer::message::Runtime};
 
 /// Where the runtime clients lie, as in Lambda.
 const RUNTIME_DIR: &str = "/var/runtime";
 /// Isolated and without site: no host configuration and no .pth hooks; the client arranges the
 /// user's paths itself.
 pub const PYTHON_FLAGS: &[&str] = &["-I", "-S"];
+/// Lambda's variable for a program that is to start the runtime's in its stead.
+const EXEC_WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 
 /// The files of `/var/runtime`.
-pub fn files(runtime: Runtime) -> &'static [(&'static str, &'static [u8])] {
+pub fn files(runtime: Runtime) -> Vec<(&'static str, &'static [u8])> {
     match runtime {
-        Runtime::None => &[],
-        Runtime::Python => guest::python::FILES,
-        Runtime::Node => guest::node::FILES,
+        Runtime::None => Vec::new(),
+        Runtime::Python => [guest::python::FILES, guest::python::ZYGOTE_FILES].concat(),
+        Runtime::Node => guest::node::FILES.to_vec(),
     }
 }
 
@@ -30,29 +33,191 @@ pub fn runtime(launch: &Launch) -> Runtime {
 }
 
 /// What to execute, in order of preference.
-pub fn programs(launch: &Launch, _memory_mb: u32) -> Vec<Program> {
-    let program = |words: &[&str]| Program {
-        path: string(words[0]),
-        arguments: words.iter().map(|word| string(word)).collect(),
-    };
-    match launch {
+pub fn programs(spec: &TemplateSpec) -> Vec<Program> {
+    match &spec.launch {
         Launch::Bootstrap => vec![
-            program(&["/var/task/bootstrap"]),
-            program(&["/opt/bootstrap"]),
+            program(&[b"/var/task/bootstrap"]),
+            program(&[b"/opt/bootstrap"]),
         ],
         Launch::Python(python) => {
-            let client = format!("{RUNTIME_DIR}/{}", guest::python::MAIN);
-            let path = python.path.to_string_lossy();
-            let words: Vec<&str> = [&[path.as_ref()], PYTHON_FLAGS, &[&client]].concat();
-            vec![program(&words)]
+            vec![wrapped(spec, python, PYTHON_FLAGS, guest::python::MAIN)]
         }
-        Launch::Node(node) => {
-            let client = format!("{RUNTIME_DIR}/{}", guest::node::MAIN);
-            vec![program(&[&node.path.to_string_lossy(), &client])]
-        }
+        Launch::Node(node) => vec![wrapped(spec, node, &[], guest::node::MAIN)],
     }
 }
 
-fn string(text: &str) -> CString {
+/// An interpreter with our client; behind the function's wrapper, if it names one.
+fn wrapped(spec: &TemplateSpec, with: &Interpreter, flags: &[&str], client: &str) -> Program {
+    let client = format!("{RUNTIME_DIR}/{client}");
+    let wrapper = variable(spec, EXEC_WRAPPER).map(str::as_bytes);
+    let words = wrapper
+        .into_iter()
+        .chain([with.path.as_os_str().as_bytes()])
+        .chain(flags.iter().map(|flag| flag.as_bytes()))
+        .chain([client.as_bytes()]);
+    program(&words.collect::<Vec<_>>())
+}
+
+/// The zygote for these functions, if forking one comes to the same as executing the interpreter.
+pub fn zygote(spec: &TemplateSpec) -> Option<Help> {
+    let Launch::Python(python) = &spec.launch else {
+        return None;
+    };
+    if !starts_plainly(spec) {
+        return None;
+    }
+    let script = format!("{RUNTIME_DIR}/{}", guest::python::ZYGOTE);
+    let socket = guest::ZYGOTE_SOCKET.to_string();
+    let words = [python.path.as_os_str().as_bytes()]
+        .into_iter()
+        .chain(PYTHON_FLAGS.iter().map(|flag| flag.as_bytes()))
+        .chain([script.as_bytes(), socket.as_bytes()]);
+    Some(Help {
+        program: program(&words.collect::<Vec<_>>()),
+        // None of the function's: the zygote has rights that the function must not have. The
+        // encoding alone is the same.
+        environment: vec![string(b"LANG=C.UTF-8")],
+    })
+}
+
+/// Whether nothing of the function has a say in how its interpreter starts. What has is honoured
+/// by executing the interpreter with it, inside the jail.
+pub fn starts_plainly(spec: &TemplateSpec) -> bool {
+    const OF_THE_LOADER: &[&str] = &["LD_", "GLIBC_TUNABLES", "MALLOC_", "GCONV_PATH", "LOCPATH"];
+    let has_a_say = |name: &str, value: &str| match name {
+        EXEC_WRAPPER => true,
+        "LD_LIBRARY_PATH" => brings_libraries(spec, value),
+        "LANG" | "LC_ALL" | "LC_CTYPE" => !value.to_ascii_uppercase().ends_with("UTF-8"),
+        _ => OF_THE_LOADER.iter().any(|prefix| name.starts_with(prefix)),
+    };
+    !spec.env.iter().any(|(name, value)| has_a_say(name, value))
+}
+
+/// Whether a library path leads to libraries of the function or its layers. Lambda's own path
+/// names their directories for every function; mostly there is nothing in them.
+fn brings_libraries(spec: &TemplateSpec, path: &str) -> bool {
+    path.split(':').any(|directory| {
+        let inside = |root: &Path, mounted: &str| {
+            let below = Path::new(directory).strip_prefix(mounted).ok()?;
+            Some(has_libraries(&root.join(below)))
+        };
+        let of_code = inside(&spec.code, "/var/task");
+        let mut of_layers = spec.layers.iter().filter_map(|layer| inside(layer, "/opt"));
+        of_code.unwrap_or(false) || of_layers.any(|has| has)
+    })
+}
+
+fn has_libraries(directory: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return false;
+    };
+    entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        let name = name.as_bytes();
+        name.starts_with(b"lib") && name.windows(3).any(|part| part == b".so")
+    })
+}
+
+fn variable<'a>(spec: &'a TemplateSpec, name: &str) -> Option<&'a str> {
+    let found = spec.env.iter().find(|(known, _)| known == name);
+    found
+        .map(|(_, value)| value.as_str())
+        .filter(|value| !value.is_empty())
+}
+
+fn program(words: &[&[u8]]) -> Program {
+    let arguments: Vec<CString> = words.iter().map(|word| string(word)).collect();
+    Program {
+        path: arguments.first().cloned().unwrap_or_default(),
+        arguments,
+    }
+}
+
+/// Paths with a NUL in them do not exist; an empty one does not either.
+fn string(text: &[u8]) -> CString {
     CString::new(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NetworkPolicy;
+
+    fn spec(env: &[(&str, &str)]) -> TemplateSpec {
+        let python = Interpreter {
+            path: "/usr/bin/python3".into(),
+            version: "3.11.2".into(),
+            roots: Vec::new(),
+        };
+        TemplateSpec {
+            label: "f".into(),
+            launch: Launch::Python(python),
+            code: "/nowhere".into(),
+            layers: Vec::new(),
+            env: env
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
+            memory_mb: 128,
+            tmp_mb: 512,
+            network: NetworkPolicy::Off,
+        }
+    }
+
+    #[test]
+    fn who_has_a_say_in_the_start_does_not_fork() {
+        for (name, value, forks) in [
+            ("LANG", "en_US.UTF-8", true),
+            ("LANG", "en_US", false),
+            ("PYTHONPATH", "/opt/x", true),
+            (
+                "LD_LIBRARY_PATH",
+                "/lib64:/var/task:/var/task/lib:/opt/lib",
+                true,
+            ),
+            ("LD_PRELOAD", "/var/task/x.so", false),
+            ("GLIBC_TUNABLES", "x", false),
+            (EXEC_WRAPPER, "/opt/wrapper", false),
+        ] {
+            assert_eq!(
+                zygote(&spec(&[(name, value)])).is_some(),
+                forks,
+                "{name}={value}"
+            );
+        }
+    }
+
+    #[test]
+    fn libraries_of_the_function_are_found_by_executing() {
+        let dir = std::env::temp_dir().join(format!("lambent-libraries-{}", std::process::id()));
+        fs::create_dir_all(dir.join("lib")).expect("make directory");
+        let mut spec = spec(&[("LD_LIBRARY_PATH", "/var/task:/var/task/lib:/opt/lib")]);
+        spec.code.clone_from(&dir);
+        fs::write(dir.join("_speedups.cpython-311.so"), "").expect("write");
+        assert!(starts_plainly(&spec), "a module is not a library");
+        fs::write(dir.join("lib/libfoo.so.1"), "").expect("write");
+        assert!(!starts_plainly(&spec));
+        spec.code = "/nowhere".into();
+        spec.layers = vec![dir.clone()];
+        assert!(!starts_plainly(&spec), "a layer's");
+        fs::remove_dir_all(&dir).expect("clean up");
+    }
+
+    #[test]
+    fn a_wrapper_comes_first() {
+        let programs = programs(&spec(&[(EXEC_WRAPPER, "/opt/wrapper")]));
+        let words: Vec<_> = programs[0]
+            .arguments
+            .iter()
+            .map(|word| word.to_str().expect("text"))
+            .collect();
+        let expected = [
+            "/opt/wrapper",
+            "/usr/bin/python3",
+            "-I",
+            "-S",
+            "/var/runtime/bootstrap.py",
+        ];
+        assert_eq!(words, expected);
+    }
 }

@@ -20,6 +20,8 @@ pub enum Order {
     /// Start an environment. Descriptors: log, net namespace, user namespace, then the
     /// `cgroup.procs` files to enter.
     Start(Start),
+    /// Execute a helper that will be a station too. Descriptor: its socket.
+    Help(Help),
     /// End an environment and all its processes.
     Kill(u32),
     /// Stop all processes of an environment by signal, where there is no cgroup freezer.
@@ -48,6 +50,12 @@ pub struct Program {
     pub path: CString,
     /// All arguments, the program's own name first.
     pub arguments: Vec<CString>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Help {
+    pub program: Program,
+    pub environment: Vec<CString>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +149,7 @@ impl Order {
             Order::Kill(id) => out.u8(2).u32(*id),
             Order::Stop(id) => out.u8(3).u32(*id),
             Order::Continue(id) => out.u8(4).u32(*id),
+            Order::Help(help) => out.u8(5).program(&help.program).strings(&help.environment),
         };
         out.0
     }
@@ -157,6 +166,10 @@ impl Order {
             2 => Order::Kill(from.u32()?),
             3 => Order::Stop(from.u32()?),
             4 => Order::Continue(from.u32()?),
+            5 => Order::Help(Help {
+                program: from.program()?,
+                environment: from.strings()?,
+            }),
             _ => return None,
         };
         from.end().then_some(order)
@@ -249,11 +262,15 @@ impl Writer {
         self
     }
 
+    fn program(&mut self, program: &Program) -> &mut Self {
+        self.bytes(program.path.as_bytes())
+            .strings(&program.arguments)
+    }
+
     fn configuration(&mut self, from: &Configuration) -> &mut Self {
         self.u32(from.programs.len() as u32);
         for program in &from.programs {
-            self.bytes(program.path.as_bytes())
-                .strings(&program.arguments);
+            self.program(program);
         }
         self.strings(&from.environment)
             .u64(from.tmp_kib)
@@ -320,16 +337,16 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    fn program(&mut self) -> Option<Program> {
+        Some(Program {
+            path: self.string()?,
+            arguments: self.strings()?,
+        })
+    }
+
     fn configuration(&mut self) -> Option<Configuration> {
         let count = self.count(8)?;
-        let programs = (0..count)
-            .map(|_| {
-                Some(Program {
-                    path: self.string()?,
-                    arguments: self.strings()?,
-                })
-            })
-            .collect::<Option<_>>()?;
+        let programs = (0..count).map(|_| self.program()).collect::<Option<_>>()?;
         let environment = self.strings()?;
         let (tmp_kib, data_bytes_max, tasks_max) = (self.u64()?, self.u64()?, self.u64()?);
         let count = self.count(8)?;
@@ -370,7 +387,15 @@ mod tests {
             tasks_max: 3,
             seccomp: vec![u64::MAX, 0],
         }));
+        let help = Order::Help(Help {
+            program: Program {
+                path: c"/p".into(),
+                arguments: vec![c"p".into()],
+            },
+            environment: vec![c"L=1".into()],
+        });
         for order in [
+            help,
             configure,
             start(),
             Order::Kill(1),

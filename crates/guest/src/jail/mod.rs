@@ -6,6 +6,8 @@
 
 pub mod entry;
 pub mod exec;
+pub mod fork;
+pub mod helper;
 pub mod init;
 pub mod landlock;
 pub mod message;

@@ -14,8 +14,9 @@ use std::ffi::CString;
 
 use super::{
     entry::{CGROUPS_MAX, Entry},
+    helper,
     init::{Ground, Init},
-    message::{Configuration, Failure, MESSAGE_MAX, Order, Report, Start, Step},
+    message::{Configuration, Failure, Help, MESSAGE_MAX, Order, Report, Start, Step},
     sys::{self, Errno, SIGCHLD, SIGKILL, SIGUSR1, SIGUSR2},
 };
 
@@ -35,7 +36,14 @@ pub trait Maker {
 
 pub enum Born {
     Child,
-    Parent { pid: i32 },
+    /// It runs.
+    Parent {
+        pid: i32,
+    },
+    /// It will say itself whether it does.
+    Reporting {
+        pid: i32,
+    },
 }
 
 /// As what the caller of [`Station::run`] goes on.
@@ -80,7 +88,8 @@ impl<M: Maker> Station<M> {
             return Err(sys::EINVAL);
         };
         let null = sys::open(c"/dev/null", sys::O_RDWR | sys::O_CLOEXEC)?;
-        sys::set_signal_mask(sys::signal_bit(SIGCHLD));
+        // What is meant for the server (a service manager's SIGTERM) is not for us.
+        sys::set_signal_mask(!0);
         let signals = sys::signalfd(sys::signal_bit(SIGCHLD))?;
         limits(&configuration)?;
         let tmp_options = tmp_options(configuration.tmp_kib);
@@ -144,6 +153,7 @@ impl<M: Maker> Station<M> {
     fn obey(&mut self, order: &[u8], fds: &[i32]) -> Option<Role> {
         match Order::decode(order)? {
             Order::Configure(_) => None,
+            Order::Help(helper) => self.help(&helper, fds),
             Order::Start(start) => self.start(start, fds),
             Order::Kill(id) => self.signal(id, SIGKILL),
             Order::Stop(id) => self.signal(id, SIGUSR1),
@@ -151,15 +161,30 @@ impl<M: Maker> Station<M> {
         }
     }
 
+    /// Starts another kind of station beside this one. If it cannot run, its socket ends.
+    fn help(&self, order: &Help, fds: &[i32]) -> Option<Role> {
+        if let [socket] = fds {
+            let _ = helper::launch(&order.program, &order.environment, *socket);
+        }
+        None
+    }
+
+    /// Of no use any more to a station that has become an environment.
+    pub fn configuration_mut(&mut self) -> &mut Configuration {
+        &mut self.configuration
+    }
+
     fn start(&mut self, start: Start, fds: &[i32]) -> Option<Role> {
         let id = start.id;
         match self.make(&start, fds) {
             Ok((Born::Child, _)) => return Some(Role::Environment(start)),
-            Ok((Born::Parent { pid }, init)) => {
-                self.report(&Report::Started {
-                    id,
-                    pid: pid as u32,
-                });
+            Ok((born @ (Born::Parent { pid } | Born::Reporting { pid }), init)) => {
+                if matches!(born, Born::Parent { .. }) {
+                    self.report(&Report::Started {
+                        id,
+                        pid: pid as u32,
+                    });
+                }
                 self.environments.push(Environment {
                     id,
                     pid,

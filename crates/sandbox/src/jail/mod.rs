@@ -6,15 +6,18 @@
 //!
 //! - [`helper`]: the connection to the jailer; [`slots`]: what it makes ahead.
 //! - [`station`]: the connection to a function version's station; [`template`]: the version.
-//! - [`environment`]: one environment, from its order to its end; [`memory`]: its memory limit.
+//! - [`zygote`]: the version's forking station, where that is faster.
+//! - [`start`]: one start; [`environment`]: one environment, from its order to its end; [`memory`]: its memory limit.
 
 mod environment;
 mod helper;
 mod link;
 mod memory;
 mod slots;
+mod start;
 mod station;
 mod template;
+mod zygote;
 
 use std::{path::PathBuf, sync::Arc};
 

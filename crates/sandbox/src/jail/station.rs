@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use guest::jail::message::{Configuration, Failure, MESSAGE_MAX, Order, Report};
+use guest::jail::message::{Configuration, Failure, Help, MESSAGE_MAX, Order, Report};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
@@ -33,6 +33,8 @@ pub struct Station {
     link: Arc<Link>,
     helper: Arc<Helper>,
     memory: Arc<MemoryWatch>,
+    /// The station whose helper this is; it dies with that.
+    _beside: Option<Arc<Station>>,
     environments: Mutex<HashMap<u32, Entry>>,
     next: AtomicU32,
     dead: AtomicBool,
@@ -65,38 +67,61 @@ impl Station {
             .await?;
         drop(theirs);
         let mut buffer = vec![0; MESSAGE_MAX];
-        let (length, _) = timeout(READY_MAX, link.receive(&mut buffer))
-            .await
-            .map_err(|_| Error::TimedOut(READY_MAX))?
-            .map_err(|error| system("hear of the station", error))?;
-        match Report::decode(&buffer[..length]) {
-            Some(Report::Ready) => {}
-            Some(Report::Broken(why)) => {
-                return Err(system(
-                    &format!("prepare {label}: {why}"),
-                    io::ErrorKind::Other.into(),
-                ));
-            }
-            _ => return Err(system("make a station", io::ErrorKind::BrokenPipe.into())),
-        }
+        await_ready(&link, &mut buffer, &label).await?;
         let order = Order::Configure(Box::new(configuration));
         link.send(&order.encode(), &[])
             .await
             .map_err(|error| system("configure the station", error))?;
+        Ok(Self::settle(link, buffer, helper, memory, None))
+    }
+
+    /// Starts a helper beside this station, to be a station itself.
+    pub async fn help(
+        self: &Arc<Self>,
+        help: &Help,
+        configuration: Configuration,
+    ) -> Result<Arc<Self>, Error> {
+        let (link, theirs) = link::pair().map_err(|error| system("make a socket pair", error))?;
+        let configure = Order::Configure(Box::new(configuration));
+        link.send(&configure.encode(), &[])
+            .await
+            .map_err(|error| system("configure the zygote", error))?;
+        self.link
+            .send(&Order::Help(help.clone()).encode(), &[theirs.as_raw_fd()])
+            .await
+            .map_err(|error| system("order a zygote", error))?;
+        drop(theirs);
+        let mut buffer = vec![0; MESSAGE_MAX];
+        await_ready(&link, &mut buffer, "the zygote").await?;
+        let (helper, memory) = (self.helper.clone(), self.memory.clone());
+        Ok(Self::settle(
+            link,
+            buffer,
+            helper,
+            memory,
+            Some(self.clone()),
+        ))
+    }
+
+    fn settle(
+        link: Link,
+        buffer: Vec<u8>,
+        helper: Arc<Helper>,
+        memory: Arc<MemoryWatch>,
+        beside: Option<Arc<Self>>,
+    ) -> Arc<Self> {
         let station = Arc::new(Station {
             link: Arc::new(link),
             helper,
             memory,
+            _beside: beside,
             environments: Mutex::default(),
             next: AtomicU32::new(0),
             dead: AtomicBool::new(false),
         });
-        tokio::spawn(listen(
-            station.link.clone(),
-            Arc::downgrade(&station),
-            buffer,
-        ));
-        Ok(station)
+        let weak = Arc::downgrade(&station);
+        tokio::spawn(listen(station.link.clone(), weak, buffer));
+        station
     }
 
     pub fn is_dead(&self) -> bool {
@@ -277,6 +302,24 @@ impl Drop for Unsent<'_> {
 impl Drop for Station {
     fn drop(&mut self) {
         self.link.close();
+    }
+}
+
+async fn await_ready(link: &Link, buffer: &mut [u8], what: &str) -> Result<(), Error> {
+    let (length, _) = timeout(READY_MAX, link.receive(buffer))
+        .await
+        .map_err(|_| Error::TimedOut(READY_MAX))?
+        .map_err(|error| system("hear of the station", error))?;
+    match Report::decode(&buffer[..length]) {
+        Some(Report::Ready) => Ok(()),
+        Some(Report::Broken(why)) => Err(system(
+            &format!("prepare {what}: {why}"),
+            io::ErrorKind::Other.into(),
+        )),
+        _ => Err(system(
+            &format!("prepare {what}"),
+            io::ErrorKind::BrokenPipe.into(),
+        )),
     }
 }
 

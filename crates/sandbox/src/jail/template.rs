@@ -1,36 +1,34 @@
 //! A function version that is ready to start environments.
 
-use std::{ffi::CString, io, os::fd::AsRawFd, sync::Arc, time::Duration};
+use std::{
+    ffi::CString,
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use async_trait::async_trait;
-use guest::jail::message::{Configuration, Failure, MESSAGE_MAX, Order, Start, Step};
-use tokio::{net::TcpListener, sync::Mutex, time::timeout};
+use guest::jail::message::{Configuration, Failure, Step};
+use tokio::sync::Mutex;
 
 use super::{
     Inner,
-    environment::{Environment, Live, Reins},
     helper::{Helper, system},
-    slots::{Size, Slot},
-    station::{Expected, Station},
+    station::Station,
+    zygote::Zygote,
 };
 use crate::{
-    Error, Launch, RUNTIME_API_PORT, Sandbox, Template, TemplateSpec,
-    cgroup::{Cpu, TASKS_MAX},
-    egress,
-    jailer::message::Root,
-    pipe::log_pipe,
-    runtimes,
+    Error, Launch, RUNTIME_API_PORT, Sandbox, Template, TemplateSpec, cgroup::TASKS_MAX,
+    jailer::message::Root, runtimes,
 };
 
-/// How long starting a process may take, from the order to its `exec`.
-const STARTED_MAX: Duration = Duration::from_secs(10);
-const MIB: u64 = 1024 * 1024;
+pub const MIB: u64 = 1024 * 1024;
 
 pub struct Version {
-    jail: Arc<Inner>,
-    spec: TemplateSpec,
+    pub(super) jail: Arc<Inner>,
+    pub(super) spec: TemplateSpec,
     environment: Vec<CString>,
     station: Mutex<Option<Arc<Station>>>,
+    zygote: OnceLock<Arc<Zygote>>,
 }
 
 impl Version {
@@ -53,6 +51,7 @@ impl Version {
             spec,
             environment,
             station: Mutex::default(),
+            zygote: OnceLock::new(),
         });
         version.station().await?;
         Ok(version)
@@ -72,6 +71,10 @@ impl Version {
             self.configuration(&helper),
         )
         .await?;
+        if let Some(help) = runtimes::zygote(&self.spec) {
+            let zygote = || Zygote::new(help, self.configuration(&helper));
+            self.zygote.get_or_init(zygote).start(&made);
+        }
         *station = Some(made.clone());
         Ok(made)
     }
@@ -94,7 +97,7 @@ impl Version {
     fn configuration(&self, helper: &Helper) -> Configuration {
         let memory_bytes = u64::from(self.spec.memory_mb) * MIB;
         Configuration {
-            programs: runtimes::programs(&self.spec.launch, self.spec.memory_mb),
+            programs: runtimes::programs(&self.spec),
             environment: self.environment.clone(),
             tmp_kib: u64::from(self.spec.tmp_mb) * 1024,
             data_bytes_max: if helper.groups.limits_memory() {
@@ -107,45 +110,15 @@ impl Version {
         }
     }
 
-    /// Sets what the slot's control group has from another size.
-    fn limit(&self, helper: &Helper, slot: &mut Slot) -> io::Result<()> {
-        let (groups, memory) = (&helper.groups, &self.jail.memory);
-        let size = self.size();
-        if slot.settings.size != Some(size) {
-            let hard = u64::from(size.memory_mb) + u64::from(size.tmp_mb);
-            groups.limit_memory(slot.number, hard * MIB)?;
-            slot.settings.size = Some(size);
-            slot.settings.alarm = None;
-        }
-        if slot.settings.alarm.is_none()
-            && let Some(alarm) = groups.memory_alarm(slot.number)
+    /// The zygote where there is one, else the station that executes; and which of the two.
+    async fn starting_station(&self) -> Result<(Arc<Station>, bool), Error> {
+        let station = self.station().await?;
+        if let Some(zygote) = self.zygote.get()
+            && let Some(forking) = zygote.station(&station).await
         {
-            groups.set_alarm(slot.number, &alarm, u64::from(size.memory_mb) * MIB)?;
-            memory.add(slot.number, &alarm)?;
-            slot.settings.alarm = Some(Arc::new(alarm));
+            return Ok((forking, true));
         }
-        let boost = Cpu::Boost {
-            memory_mb: size.memory_mb,
-        };
-        if slot.settings.cpu.map(Cpu::quota_us) != Some(boost.quota_us()) {
-            groups.limit_cpu(slot.number, boost)?;
-        }
-        slot.settings.cpu = Some(boost);
-        Ok(())
-    }
-
-    fn size(&self) -> Size {
-        Size {
-            memory_mb: self.spec.memory_mb,
-            tmp_mb: self.spec.tmp_mb,
-        }
-    }
-
-    fn attach(&self, slot: &mut Slot) -> io::Result<Option<egress::Attachment>> {
-        let Some(device) = slot.settings.device.take() else {
-            return Ok(None);
-        };
-        egress::attach(device, self.spec.network.clone(), &self.jail.egress).map(Some)
+        Ok((station, false))
     }
 }
 
@@ -153,105 +126,24 @@ impl Version {
 impl Template for Version {
     async fn start(&self, env: Vec<(String, String)>) -> Result<Sandbox, Error> {
         let environment = strings(&env)?;
-        let station = self.station().await?;
-        let helper = station.helper().clone();
-        let mut slot = helper.take_slot(self.size()).await?;
-        let prepared = self.limit(&helper, &mut slot).and_then(|()| {
-            let (log, log_inside) = log_pipe()?;
-            Ok((log, log_inside, self.attach(&mut slot)?))
-        });
-        let (log, log_inside, attachment) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                helper.ask(Some(helper.slots().condemn(slot.number)));
-                return Err(system("make an environment ready", error));
+        let (station, forks) = self.starting_station().await?;
+        match self.start_on(&station, environment.clone()).await {
+            // The station died under our hands; the environment never was. Once more, on another.
+            Err(Error::System { .. }) if station.is_dead() => {
+                tracing::warn!(forks, "the station of {} has died", self.spec.label);
+                let station = self.station().await?;
+                self.start_on(&station, environment).await
             }
-        };
-        let Slot {
-            number,
-            owner,
-            listener,
-            net,
-            user,
-            freezer,
-            entrances,
-            settings,
-        } = slot;
-        let listener = match listening(listener) {
-            Ok(listener) => Arc::new(listener),
-            Err(error) => {
-                helper.ask(Some(helper.slots().condemn(number)));
-                return Err(system("listen for the Runtime API", error));
-            }
-        };
-        let peak = helper.groups.memory_peak(number).map(Into::into);
-        let alarm = settings.alarm.clone();
-        let live = Live {
-            slot: number,
-            settings,
-            freezer,
-            listener: listener.clone(),
-            attachment,
-            peak,
-        };
-        let id = station.next_id();
-        let message = Order::Start(Start {
-            id,
-            owner,
-            environment,
-        })
-        .encode();
-        let environment = Environment::new(id, self.spec.memory_mb, station.clone(), live);
-        if let Some(alarm) = alarm {
-            let limit_bytes = u64::from(self.spec.memory_mb) * MIB;
-            self.jail
-                .memory
-                .begin(number, alarm, &helper.groups, limit_bytes, &environment);
+            outcome => outcome,
         }
-        let Expected { started, exit } = station.expect(id, environment.clone());
-        let fds: Vec<i32> = [&log_inside, &net, &user]
-            .into_iter()
-            .chain(&entrances)
-            .map(AsRawFd::as_raw_fd)
-            .collect();
-        if message.len() > MESSAGE_MAX {
-            station.forget(id);
-            return Err(Error::InvalidEntrypoint(
-                "the environment variables are too large".into(),
-            ));
-        }
-        station
-            .order_start(id, &message, &fds)
-            .await
-            .map_err(|error| system("order an environment", error))?;
-        match timeout(STARTED_MAX, started).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(failure))) => return Err(self.explain(failure)),
-            Ok(Err(_)) => {
-                return Err(system(
-                    "start an environment",
-                    io::ErrorKind::BrokenPipe.into(),
-                ));
-            }
-            Err(_) => {
-                environment.kill();
-                return Err(Error::TimedOut(STARTED_MAX));
-            }
-        }
-        Ok(Sandbox {
-            runtime_api: listener,
-            log,
-            exit,
-            control: Box::new(Reins(environment)),
-        })
     }
 }
 
 impl Version {
     /// In Lambda's words where it is the function's fault.
-    fn explain(&self, failure: Failure) -> Error {
+    pub(super) fn explain(&self, failure: Failure) -> Error {
         let source = io::Error::from_raw_os_error(failure.errno);
-        let programs = runtimes::programs(&self.spec.launch, self.spec.memory_mb);
+        let programs = runtimes::programs(&self.spec);
         let paths: Vec<_> = programs
             .iter()
             .map(|program| program.path.to_string_lossy())
@@ -304,9 +196,4 @@ fn strings(variables: &[(String, String)]) -> Result<Vec<CString>, Error> {
         })
     };
     variables.iter().map(join).collect()
-}
-
-fn listening(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
 }

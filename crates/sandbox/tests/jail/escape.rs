@@ -107,8 +107,16 @@ fn backwards(text: &str) -> String {
     text.chars().rev().collect()
 }
 
+/// How the probes get into the jail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Executed,
+    /// As a Python function's module, in a fork of its zygote.
+    Forked,
+}
+
 /// Runs a group of probes beside another function, and returns what they say.
-async fn probe(group: &str) -> Vec<(String, String)> {
+async fn probe(group: &str, way: Way) -> Vec<(String, String)> {
     let world = World::new().await;
     let outside = Outside::new();
     let other = world.scratch.function(
@@ -140,7 +148,13 @@ async fn probe(group: &str) -> Vec<(String, String)> {
         outside.abstract_name,
         [std::process::id()],
     );
-    let mut spec = spec(code);
+    let mut spec = match way {
+        Way::Executed => spec(code),
+        Way::Forked => {
+            fs::copy(code.join("bootstrap"), code.join("index.py")).expect("copy");
+            crate::interpreters::managed(&code, crate::interpreters::python())
+        }
+    };
     // The widest that there is.
     spec.network = NetworkPolicy::World;
     spec.env.push(("GIVEN".into(), given));
@@ -149,7 +163,7 @@ async fn probe(group: &str) -> Vec<(String, String)> {
     let template = world.jail.prepare(spec).await.expect("prepare");
     let (log, exit) = finish(template.start(Vec::new()).await.expect("start")).await;
     assert_eq!(exit.status, ExitStatus::Code(0), "{log}");
-    assert!(log.ends_with("done\n"), "{log}");
+    assert!(log.contains("\ndone\n"), "{log}");
     let outcomes = log.lines().filter_map(|line| line.split_once(" = "));
     let outcomes: Vec<_> = outcomes
         .map(|(name, outcome)| (name.to_owned(), outcome.to_owned()))
@@ -164,13 +178,15 @@ async fn probe(group: &str) -> Vec<(String, String)> {
 }
 
 async fn assert_refused(group: &str, at_least: usize) {
-    let outcomes = probe(group).await;
-    assert!(outcomes.len() >= at_least, "{outcomes:#?}");
-    let possible: Vec<_> = outcomes
-        .iter()
-        .filter(|(_, outcome)| !outcome.starts_with("refused"))
-        .collect();
-    assert!(possible.is_empty(), "{possible:#?}");
+    for way in [Way::Executed, Way::Forked] {
+        let outcomes = probe(group, way).await;
+        assert!(outcomes.len() >= at_least, "{way:?} {outcomes:#?}");
+        let possible: Vec<_> = outcomes
+            .iter()
+            .filter(|(_, outcome)| !outcome.starts_with("refused"))
+            .collect();
+        assert!(possible.is_empty(), "{way:?} {possible:#?}");
+    }
 }
 
 async fn other_functions_code_and_environment() {

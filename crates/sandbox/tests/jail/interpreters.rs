@@ -12,6 +12,9 @@ use crate::{
 crate::tests![
     python_answers,
     python_environments_share_nothing,
+    every_python_that_is_here,
+    python_with_libraries_is_executed,
+    python_without_its_zygote,
     node_answers,
     node_environments_share_nothing,
 ];
@@ -72,6 +75,7 @@ def handler(event, context):
         "env": {k: os.environ.get(k) for k in ("FROM_TEMPLATE", "FROM_START", "HOME")},
         "random": random.random(), "uuid": str(uuid.uuid4()),
         "open": sorted(int(fd) for fd in os.listdir("/proc/self/fd")),
+        "command": open("/proc/self/cmdline").read(),
         "id": context.aws_request_id,
     }
 print("loaded")
@@ -144,9 +148,86 @@ async fn python_answers() {
             r#""FROM_START":"s""#,
             r#""HOME":null"#,
             r#""id":"8476a536-e9f4-11e8-9739-2dfe598c3fcd""#,
+            // Streams, the Runtime API, and the directory being listed.
+            r#""open":[0,1,2,3,4]"#,
+            "zygote.py",
         ],
     );
     assert_eq!(log, "loaded\n");
+    world.end().await;
+}
+
+/// The zygote's jail code is one build for all versions.
+async fn every_python_that_is_here() {
+    let world = World::new().await;
+    let code = world.scratch.directory("code");
+    fs::write(code.join("index.py"), PYTHON).expect("write");
+    let home = std::env::var("HOME").unwrap_or_default();
+    let versions = Path::new(&home).join(".pyenv/versions");
+    let installed = fs::read_dir(&versions).into_iter().flatten().flatten();
+    let installed = installed.map(|entry| entry.path());
+    for prefix in installed.chain(["/usr".into()]) {
+        for minor in 9..=14 {
+            let path = prefix.join(format!("bin/python3.{minor}"));
+            if !path.exists() {
+                continue;
+            }
+            let mut interpreter = interpreter(
+                &path.to_string_lossy(),
+                &["-c", "print(__import__('sys').version)"],
+            );
+            if prefix != Path::new("/usr") {
+                interpreter.roots.push(prefix.clone());
+            }
+            let spec = managed(&code, Launch::Python(interpreter));
+            let template = world.jail.prepare(spec).await.expect("prepare");
+            let (answer, _) = converse(start(&template, "s").await).await;
+            assert_has(
+                &answer,
+                &["zygote.py", r#""count":2"#, r#""FROM_START":"s""#],
+            );
+        }
+    }
+    world.end().await;
+}
+
+/// What has a say in the start of an interpreter is honoured, by executing it.
+async fn python_with_libraries_is_executed() {
+    let world = World::new().await;
+    let code = world.scratch.directory("code");
+    fs::write(code.join("index.py"), PYTHON).expect("write");
+    fs::create_dir(code.join("lib")).expect("make directory");
+    fs::write(code.join("lib/libnothing.so"), "").expect("write");
+    let mut spec = managed(&code, python());
+    spec.env
+        .push(("LD_LIBRARY_PATH".into(), "/var/task/lib".into()));
+    let template = world.jail.prepare(spec).await.expect("prepare");
+    let (answer, _) = converse(start(&template, "s").await).await;
+    assert_has(
+        &answer,
+        &["bootstrap.py", r#""pid":2"#, r#""open":[0,1,2,3,4]"#],
+    );
+    assert!(!answer.contains("zygote"), "{answer}");
+    world.end().await;
+}
+
+/// A zygote that dies is replaced; meanwhile interpreters are executed.
+async fn python_without_its_zygote() {
+    let world = World::new().await;
+    let code = world.scratch.directory("code");
+    fs::write(code.join("index.py"), PYTHON).expect("write");
+    let template = world
+        .jail
+        .prepare(managed(&code, python()))
+        .await
+        .expect("prepare");
+    let (answer, _) = converse(start(&template, "1").await).await;
+    assert_has(&answer, &["zygote.py"]);
+    for pid in crate::processes::mentioning("/var/runtime/zygote.py") {
+        crate::processes::kill(pid);
+    }
+    let (answer, _) = converse(start(&template, "2").await).await;
+    assert_has(&answer, &[r#""FROM_START":"2""#, r#""pid":2"#]);
     world.end().await;
 }
 

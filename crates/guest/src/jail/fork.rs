@@ -1,0 +1,85 @@
+//! The zygote's way to make a process: a copy of itself, with everything loaded that it has.
+//!
+//! The copy finds its own way into the jail, and says itself how that went, so that the zygote
+//! need not wait for it.
+
+use super::{
+    entry::{self, Entry},
+    message::{Configuration, Failure, Report, Start, Step},
+    station::{Born, Maker},
+    sys,
+};
+
+unsafe extern "C" {
+    /// The C library's, which makes its own state good in the child.
+    fn fork() -> i32;
+}
+
+/// What an interpreter wants done around a fork.
+pub trait Interpreter {
+    fn before_fork(&mut self);
+    fn after_fork_in_parent(&mut self);
+    fn after_fork_in_child(&mut self);
+}
+
+/// Makes environments by forking.
+pub struct Fork<I> {
+    pub socket: i32,
+    pub interpreter: I,
+}
+
+impl<I: Interpreter> Maker for Fork<I> {
+    fn make(
+        &mut self,
+        _: &Configuration,
+        start: &Start,
+        entry: Entry<'_>,
+    ) -> Result<Born, Failure> {
+        self.interpreter.before_fork();
+        // SAFETY: a station has one thread, so the child is whole.
+        match unsafe { fork() } {
+            -1 => {
+                self.interpreter.after_fork_in_parent();
+                Err(Failure {
+                    step: Step::Clone,
+                    errno: sys::EAGAIN.0,
+                    program: 0,
+                })
+            }
+            0 => {
+                self.enter(start.id, &entry);
+                self.interpreter.after_fork_in_child();
+                Ok(Born::Child)
+            }
+            pid => {
+                self.interpreter.after_fork_in_parent();
+                Ok(Born::Reporting { pid })
+            }
+        }
+    }
+}
+
+impl<I> Fork<I> {
+    /// Into the jail, or out of the world.
+    fn enter(&self, id: u32, entry: &Entry<'_>) {
+        let report = match entry::enter(entry) {
+            Ok(()) => Report::Started { id, pid: 0 },
+            Err((step, errno)) => {
+                let failure = Failure {
+                    step,
+                    errno: errno.0,
+                    program: 0,
+                };
+                Report::NotStarted { id, failure }
+            }
+        };
+        let _ = sys::send(self.socket, &report.encode(), &[], 0);
+        if matches!(report, Report::NotStarted { .. }) {
+            sys::exit_group(127);
+        }
+        // An executed program would lose them by itself.
+        let _ = sys::close_range(3, u32::MAX, 0);
+        // A change of identity made the process a secret to itself, /proc/self included.
+        let _ = sys::prctl(sys::PR_SET_DUMPABLE, 1);
+    }
+}
