@@ -12,6 +12,7 @@ pub fn of_definition(definition: &Definition) -> Vec<(String, String)> {
     let mut variables = Variables::default();
     variables.set("LANG", "en_US.UTF-8");
     variables.set("TZ", ":UTC");
+    variables.set("PWD", "/var/task");
     variables.set("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin");
     variables.set(
         "LD_LIBRARY_PATH",
@@ -57,14 +58,9 @@ fn set_reserved(variables: &mut Variables, definition: &Definition) {
     );
     variables.set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
     variables.set("AWS_LAMBDA_LOG_GROUP_NAME", &definition.log_group);
-    variables.set(
-        "AWS_LAMBDA_LOG_FORMAT",
-        match definition.log_format {
-            LogFormat::Text => "Text",
-            LogFormat::Json => "JSON",
-        },
-    );
+    // Lambda leaves it out for text.
     if definition.log_format == LogFormat::Json {
+        variables.set("AWS_LAMBDA_LOG_FORMAT", "JSON");
         variables.set(
             "AWS_LAMBDA_LOG_LEVEL",
             definition.application_log_level.as_str(),
