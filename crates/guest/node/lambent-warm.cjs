@@ -11,6 +11,7 @@ const { Runtime } = require('./lambent-invoke.cjs');
 const { invocation } = require('./lambent-log.cjs');
 
 const ROUNDS = 10;
+const PATIENCE_MS = 500;
 const EVENT = '{"warm":[1,"up"]}';
 const ANSWER = 'HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: warm-up\r\n' +
   'Lambda-Runtime-Deadline-Ms: 0\r\nContent-Type: application/json\r\n' +
@@ -19,8 +20,11 @@ const ACCEPTED = 'HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n';
 
 async function warmUp() {
   try {
-    // As a module of the one kind and of the other, as nobody knows which it will be.
-    const user = await load(__dirname, 'lambent-warm-handler.handler');
+    const user = await load(__dirname, 'lambent-warm.handler');
+    // Nobody knows whether it will be an ES module, whose loader is the slower one to begin.
+    await import('data:text/javascript,export default 1');
+    await import(require('url').pathToFileURL(__filename));
+    await require('fs/promises').readFile(__filename);
     await serve(user, 20);
     await serve(user, 24);
   } catch {} // then the first invocation takes longer
@@ -28,30 +32,37 @@ async function warmUp() {
   invocation.requestId = undefined;
 }
 
-// Resolves when the rounds are done and all is closed, or cannot be had.
+// Resolves when the rounds are done, or cannot be had, and all is closed.
 function serve(user, nodeVersion) {
-  return new Promise((resolve, reject) => {
+  return new Promise(resolve => {
     let rounds = 0;
+    let api = null;
+    let runtime = null;
+    const sockets = [];
     const server = net.createServer(socket => {
-      socket.on('error', reject);
+      sockets.push(socket);
+      socket.on('error', end);
       socket.on('data', () => {
         if (rounds < ROUNDS) socket.write((rounds ? ACCEPTED : '') + ANSWER);
-        else socket.destroy();
+        else end();
         rounds++;
       });
     });
-    server.on('error', reject);
+    const timer = setTimeout(end, PATIENCE_MS);
+    function end() {
+      clearTimeout(timer);
+      api?.close();
+      runtime?.close();
+      for (const socket of sockets) socket.destroy();
+      server.close(resolve);
+    }
+    server.on('error', end);
     server.listen(0, '127.0.0.1', () => {
-      let runtime = null;
-      const api = new RuntimeApi(`127.0.0.1:${server.address().port}`, () => {
-        api.close();
-        runtime.close();
-        server.close(resolve);
-      }, reject);
+      api = new RuntimeApi(`127.0.0.1:${server.address().port}`, end, end);
       runtime = new Runtime(api, user, nodeVersion);
       api.next();
     });
   });
 }
 
-module.exports = { warmUp };
+module.exports = { warmUp, handler: async event => event };
