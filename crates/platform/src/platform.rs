@@ -80,7 +80,8 @@ struct Inner {
     prices: Prices,
     runtimes: Runtimes,
     counts: Arc<InvocationCounts>,
-    folding: JoinHandle<()>,
+    /// What goes on beside requests: folding the usage, collecting packages.
+    background: Vec<JoinHandle<()>>,
 }
 
 /// Where a request goes.
@@ -153,7 +154,10 @@ impl Platform {
         let inner = Inner {
             router: Router::new(&[&lambda::SERVICE]),
             identity: Identity::new(&config.credentials),
-            folding: tokio::spawn(metering.clone().keep_folding()),
+            background: vec![
+                tokio::spawn(metering.clone().keep_folding()),
+                tokio::spawn(functions.clone().keep_collecting()),
+            ],
             prices: config.prices,
             store,
             blobs,
@@ -172,7 +176,9 @@ impl Platform {
     /// Takes no more invocations, waits for those that run, and closes everything.
     pub async fn stop(&self, within: Duration) {
         self.inner.execution.drain(within).await;
-        self.inner.folding.abort();
+        for task in &self.inner.background {
+            task.abort();
+        }
         if let Err(error) = self.inner.metering.fold().await {
             tracing::warn!(%error, "the last use stays in the journal until the next start");
         }
@@ -325,7 +331,9 @@ impl Platform {
         }
         let asked = parts.headers.clone();
         let mut answer = self
-            .run_url(&address, &target, &mut parts, &body, client, request_id, now)
+            .run_url(
+                &address, &target, &mut parts, &body, client, request_id, now,
+            )
             .await;
         if let Some(cors) = &cors {
             wire::events::url::apply_cors(cors, &asked, &mut answer);
@@ -422,7 +430,10 @@ fn refuse(route: &Route, error: &Error, request_id: &str) -> Response<Bytes> {
 
 fn migrations() -> Vec<Migration> {
     let usage = Migration::new(MIGRATION_COUNT + 1, "usage", metering::MIGRATION_SQL);
-    functions::migrations(1).into_iter().chain([usage]).collect()
+    functions::migrations(1)
+        .into_iter()
+        .chain([usage])
+        .collect()
 }
 
 fn cors(target: &UrlTarget) -> Option<lambda::Cors> {

@@ -2,14 +2,16 @@
 //!
 //! An unpacked package can be made again from its blob at any time, so it is not synced: what was
 //! unpacked before the machine's last start is thrown away, since a power cut may have torn it.
-//! Nothing is removed while the platform runs, as environments may still have it mounted.
+//! What no function refers to is collected, but not while environments may have it mounted.
 
 use std::{
-    collections::BTreeSet,
-    fs::{self, Permissions},
+    collections::{BTreeSet, HashMap},
+    fs::{self, File, Permissions},
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -19,6 +21,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     error::{Error, Result},
+    execution::CodeDirectory,
     limits,
     package::{self, PackageError},
     secrets::Secrets,
@@ -33,7 +36,12 @@ pub struct Packages {
     blobs: BlobStore,
     /// Each takes a thread and its package's memory.
     unpacking: Semaphore,
+    /// What definitions that run refer to.
+    held: Arc<Held>,
 }
+
+#[derive(Default)]
+struct Held(Mutex<HashMap<String, Weak<CodeDirectory>>>);
 
 impl Packages {
     pub async fn open(root: PathBuf, blobs: BlobStore) -> io::Result<Self> {
@@ -43,6 +51,7 @@ impl Packages {
             root,
             blobs,
             unpacking: Semaphore::new(limits::UNPACKINGS_AT_ONCE),
+            held: Arc::default(),
         })
     }
 
@@ -64,37 +73,39 @@ impl Packages {
     }
 
     /// The directory of a package's files, unpacked again if need be.
-    pub async fn directory(&self, code: &Code) -> Result<PathBuf> {
-        let path = self.path(code.blob);
-        if tokio::fs::try_exists(&path)
-            .await
-            .map_err(Error::platform)?
-        {
-            return Ok(path);
+    pub async fn directory(&self, code: &Code) -> Result<Arc<CodeDirectory>> {
+        // Held first, so that it is not collected between our look and its use.
+        let directory = self.held.hold(&self.root, code.blob);
+        let exists = tokio::fs::try_exists(&directory.0).await;
+        if !exists.map_err(Error::platform)? {
+            let zip = self.blobs.get(code.blob, limits::ZIPPED_BYTES_MAX as u64);
+            self.unpack(Bytes::from(zip.await?)).await?;
         }
-        let zip = self.blobs.get(code.blob, limits::ZIPPED_BYTES_MAX as u64);
-        self.unpack(Bytes::from(zip.await?)).await?;
-        Ok(path)
+        Ok(directory)
     }
 
-    /// Removes what no function refers to. Only before anything runs.
-    pub async fn retain(&self, used: BTreeSet<String>) -> io::Result<()> {
-        let root = self.root.clone();
-        blocking(move || {
-            for entry in fs::read_dir(&root)? {
-                let name = entry?.file_name();
-                let known = name.to_str().is_some_and(|name| used.contains(name));
-                if !known && name != BOOT {
-                    remove(&root.join(name))?;
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    fn path(&self, hash: BlobHash) -> PathBuf {
-        self.root.join(hash.to_string())
+    /// Removes the blobs and directories that no function refers to, that nothing runs from, and
+    /// that were not put within the grace period, in which a function may still come to refer to
+    /// them.
+    pub async fn collect(
+        &self,
+        used: BTreeSet<String>,
+        now: SystemTime,
+        grace: Duration,
+    ) -> Result<()> {
+        let (root, held) = (self.root.clone(), self.held.clone());
+        let known = used.clone();
+        blocking(move || collect_directories(&root, &held, &known, now, grace))
+            .await
+            .map_err(Error::disk)?;
+        let used = &used;
+        let referenced = |hash: BlobHash| async move { Ok(used.contains(&hash.to_string())) };
+        let collected = self.blobs.collect(now, grace, referenced).await?;
+        if collected.removed > 0 {
+            let (removed, bytes) = (collected.removed, collected.removed_bytes);
+            tracing::info!(removed, bytes, "packages collected");
+        }
+        Ok(())
     }
 
     async fn unpack(&self, zip: Bytes) -> Result<BlobHash> {
@@ -107,6 +118,58 @@ impl Packages {
             Err(fault) => Err(Error::Invalid(fault.to_string())),
         }
     }
+}
+
+impl Held {
+    fn hold(&self, root: &Path, blob: BlobHash) -> Arc<CodeDirectory> {
+        let name = blob.to_string();
+        let mut held = self.lock();
+        held.retain(|_, directory| directory.strong_count() > 0);
+        if let Some(directory) = held.get(&name).and_then(Weak::upgrade) {
+            return directory;
+        }
+        let directory = Arc::new(CodeDirectory(root.join(&name)));
+        held.insert(name, Arc::downgrade(&directory));
+        directory
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<CodeDirectory>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn collect_directories(
+    root: &Path,
+    held: &Held,
+    used: &BTreeSet<String>,
+    now: SystemTime,
+    grace: Duration,
+) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let put = entry.metadata()?.modified()?;
+        // A clock that was set back makes it young, which is the safe side.
+        let young = now.duration_since(put).is_ok_and(|age| age < grace) || now < put;
+        if name == BOOT || used.contains(&*name) || young {
+            continue;
+        }
+        let doomed = root.join(format!("draft-{}", uuid::Uuid::new_v4()));
+        {
+            // Renamed under the lock: whoever holds it from now on unpacks it anew.
+            let held = held.lock();
+            let runs = held
+                .get(&*name)
+                .is_some_and(|directory| directory.strong_count() > 0);
+            if runs {
+                continue;
+            }
+            fs::rename(entry.path(), &doomed)?;
+        }
+        remove(&doomed)?;
+    }
+    Ok(())
 }
 
 const BOOT: &str = "boot-id";
@@ -127,6 +190,8 @@ fn unpack(zip: &[u8], root: &Path) -> Result<BlobHash, PackageError> {
     let hash = BlobHash::of(zip);
     let path = root.join(hash.to_string());
     if path.exists() {
+        // Young again: a function is about to refer to it.
+        File::open(&path)?.set_modified(SystemTime::now())?;
         return Ok(hash);
     }
     let draft = root.join(format!("draft-{}", uuid::Uuid::new_v4()));
@@ -203,13 +268,42 @@ mod tests {
         let (one, two) = tokio::join!(packages.take(zip.clone()), packages.take(zip));
         let code = one.unwrap();
         assert_eq!(code, two.unwrap());
-        let path = packages.directory(&code).await.unwrap();
-        assert_eq!(fs::read(path.join("index.py")).unwrap(), b"x = 1");
+        let directory = packages.directory(&code).await.unwrap();
+        let index = directory.0.join("index.py");
+        assert_eq!(fs::read(&index).unwrap(), b"x = 1");
         assert_eq!(fs::read_dir(dir.path().join("code")).unwrap().count(), 2);
-        packages.retain(BTreeSet::new()).await.unwrap();
+        fs::remove_dir_all(&directory.0).unwrap();
+        packages.directory(&code).await.unwrap();
+        assert_eq!(fs::read(&index).unwrap(), b"x = 1");
+    }
+
+    #[tokio::test]
+    async fn what_nothing_refers_to_is_collected() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::open(dir.path().join("blobs")).await.unwrap();
+        let packages = Packages::open(dir.path().join("code"), blobs.clone())
+            .await
+            .unwrap();
+        let code = packages.take(zip_of(&[("a.py", b"1")])).await.unwrap();
+        let other = packages.take(zip_of(&[("b.py", b"2")])).await.unwrap();
+        let grace = Duration::from_secs(300);
+        let later = SystemTime::now() + grace * 2;
+        let used = BTreeSet::from([other.blob.to_string()]);
+
+        // Young, then still mounted somewhere, then neither.
+        let path = dir.path().join("code").join(code.blob.to_string());
+        let now = SystemTime::now();
+        packages.collect(used.clone(), now, grace).await.unwrap();
+        assert!(path.exists());
+        let directory = packages.directory(&code).await.unwrap();
+        packages.collect(used.clone(), later, grace).await.unwrap();
+        assert!(path.exists());
+        drop(directory);
+        packages.collect(used, later, grace).await.unwrap();
         assert!(!path.exists());
-        let path = packages.directory(&code).await.unwrap();
-        assert_eq!(fs::read(path.join("index.py")).unwrap(), b"x = 1");
+        assert!(!blobs.contains(code.blob).await.unwrap());
+        assert!(packages.directory(&other).await.unwrap().0.exists());
+        assert!(blobs.contains(other.blob).await.unwrap());
     }
 
     #[tokio::test]

@@ -47,3 +47,9 @@ pub const UNPACKINGS_AT_ONCE: usize = 4;
 
 /// Deployments at once.
 pub const DEPLOYMENTS_AT_ONCE: usize = 4;
+
+/// How often unused packages are looked for.
+pub const COLLECT_EVERY: Duration = Duration::from_secs(60);
+/// How long a package stays that nothing refers to; far more than it takes from putting one to
+/// storing the function.
+pub const COLLECT_GRACE: Duration = Duration::from_secs(300);

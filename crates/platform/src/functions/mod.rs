@@ -40,9 +40,10 @@ pub(crate) mod testing;
 mod tests;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::SystemTime,
 };
 
 use store::{BlobHash, BlobStore, Page, Store};
@@ -164,9 +165,6 @@ impl Functions {
             }
         }
         let all = self.0.definitions.all();
-        let used = all.iter().flat_map(|entry| blobs_of(&entry.record));
-        let used: BTreeSet<String> = used.map(|blob| blob.to_string()).collect();
-        self.0.packages.retain(used).await?;
         for entry in all {
             if let Some(reserved) = entry.record.reserved_concurrency {
                 self.0
@@ -180,11 +178,24 @@ impl Functions {
         Ok(())
     }
 
-    /// Whether a function's package is this blob: it must not be collected then.
-    pub fn uses_blob(&self, blob: BlobHash) -> bool {
+    /// Gives the disk back what functions that are gone or changed left on it, from time to time
+    /// until the future is dropped.
+    pub async fn keep_collecting(self) {
+        let mut turn = tokio::time::interval(limits::COLLECT_EVERY);
+        loop {
+            turn.tick().await;
+            if let Err(error) = self.collect(SystemTime::now()).await {
+                tracing::warn!(?error, "collect unused packages; will try again");
+            }
+        }
+    }
+
+    async fn collect(&self, now: SystemTime) -> Result<()> {
         let all = self.0.definitions.all();
-        all.iter()
-            .any(|entry| blobs_of(&entry.record).any(|used| used == blob))
+        let used = all.iter().flat_map(|entry| blobs_of(&entry.record));
+        let used = used.map(|blob| blob.to_string()).collect();
+        let grace = limits::COLLECT_GRACE;
+        self.0.packages.collect(used, now, grace).await
     }
 
     /// The package that a link (what follows [`LINK_PATH`]) is to, if it is good now.

@@ -103,7 +103,11 @@ pub fn answer(run: Result<Outcome, functions::Error>, request_id: &str) -> Respo
             events::internal_server_error()
         }
         Err(error) => {
-            tracing::error!(request_id, ?error, "a function URL's function could not run");
+            tracing::error!(
+                request_id,
+                ?error,
+                "a function URL's function could not run"
+            );
             events::internal_server_error()
         }
     };

@@ -1,6 +1,6 @@
 //! What execution has to know of a function: one immutable value per change of it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use sandbox::{Launch, NetworkPolicy};
 
@@ -29,7 +29,7 @@ pub struct Definition {
     /// `x86_64` or `arm64`.
     pub architecture: String,
     /// The unpacked code.
-    pub code: PathBuf,
+    pub code: Arc<CodeDirectory>,
     /// Unpacked layers in merge order.
     pub layers: Vec<PathBuf>,
     /// The user's own variables, decrypted.
@@ -47,6 +47,10 @@ pub struct Definition {
     /// `TracingConfig.Mode` is `Active`.
     pub tracing_active: bool,
 }
+
+/// A directory that stays as long as this is held: environments may have it mounted.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CodeDirectory(pub PathBuf);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {

@@ -38,7 +38,7 @@ use environment::Environment;
 use invoke::{After, Run};
 use version::{NotReady, Ready, Version};
 
-pub use definition::{Definition, FunctionKey, LogFormat, LogLevel};
+pub use definition::{CodeDirectory, Definition, FunctionKey, LogFormat, LogLevel};
 pub use invocation::{FunctionError, Invocation, InvokeError, Outcome, Throttle};
 pub use pool::EnvironmentState;
 pub use report::millis as log_time;

@@ -230,7 +230,7 @@ fn template_spec(definition: &Definition) -> TemplateSpec {
             key.account_id, key.region, key.name, definition.version, definition.generation
         ),
         launch: definition.launch.clone(),
-        code: definition.code.clone(),
+        code: definition.code.0.clone(),
         layers: definition.layers.clone(),
         env: variables::of_definition(definition),
         memory_mb: definition.memory_mb,
