@@ -3,6 +3,7 @@
 import datetime
 import io
 import json
+import os
 import pathlib
 import socket
 import struct
@@ -477,3 +478,26 @@ def command(pid) -> str | None:
         return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+def test_a_full_disk(new_server):
+    client = new_server().on_a_disk_of("24m").start().client()
+
+    def ready(name: str, extra: int):
+        files = {"index.py": "def handler(event, context):\n    return 1\n"}
+        create(client, name, package(files | {"extra": os.urandom(extra)}))
+        client.get_waiter("function_active_v2").wait(FunctionName=name)
+
+    ready("first", 1000)
+    with pytest.raises(ClientError, match="disk is full") as failed:
+        for number in range(20):
+            ready(f"large-{number}", 5_000_000)
+    assert failed.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+    # What was there goes on, what was refused left no function behind, and room can be made.
+    assert payload_of(client.invoke(FunctionName="first")) == 1
+    names = [f["FunctionName"] for f in client.list_functions()["Functions"]]
+    assert names == ["first", *(f"large-{n}" for n in range(len(names) - 1))]
+    for name in names[1:]:
+        client.delete_function(FunctionName=name)
+    assert [f["FunctionName"] for f in client.list_functions()["Functions"]] == ["first"]

@@ -51,12 +51,14 @@ class Server:
         self.data = data
         self.arguments = arguments
         self.variables = variables
+        self.prefix: list[str] = []
         self.log_path = data.with_name(data.name + ".log")
         self.process = None
         self.url = None
 
     def start(self, listen: str = "127.0.0.1:0") -> "Server":
         command = [binary(), "up", "--listen", listen, "--data", str(self.data), *self.arguments]
+        command = self.prefix + command
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -67,6 +69,14 @@ class Server:
                 cwd=self.data.parent,
             )
         self.url = self._until_ready()
+        return self
+
+    def on_a_disk_of(self, size: str) -> "Server":
+        """Gives it a data directory on a file system of its own, seen by it alone."""
+        self.data.mkdir()
+        own = ["--mount"] if os.geteuid() == 0 else ["--mount", "--user", "--map-root-user"]
+        mount = f'mount -t tmpfs -o size={size} tmpfs "$0" && exec "$@"'
+        self.prefix = ["unshare", *own, "sh", "-c", mount, str(self.data)]
         return self
 
     def _until_ready(self) -> str:
