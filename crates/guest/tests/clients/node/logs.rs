@@ -149,3 +149,30 @@ fn a_full_pipe_loses_nothing() {
         assert_eq!(numbers, (0..2000).collect::<Vec<_>>());
     });
 }
+
+/// A timeout kills the process without a word; what was said before must be out by then.
+#[test]
+fn nothing_said_is_lost_when_killed() {
+    const CODE: &str = "
+exports.handler = async event => {
+  console.log('said');
+  process.stdout.write('unfinished');
+  process.stderr.write('; to stderr\\n');
+  require('fs').closeSync(require('fs').openSync(event.here, 'w'));
+  for (;;) {}
+};";
+    on_each(|node| {
+        let function = Function::node(node, Start::Pool).file("index.js", CODE);
+        let fifo = function.root().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.expect("run mkfifo").success());
+        let mut running = function.start();
+        running.deliver(json!({ "here": &fifo }).to_string().as_bytes(), &[]);
+        // Opening it waits until the handler does.
+        std::fs::File::open(&fifo).expect("open the fifo");
+        running.kill();
+        let log = running.wait().log;
+        assert!(log[0].text().ends_with("\tINFO\tsaid"), "{log:?}");
+        assert_eq!(log[1].text(), "unfinished; to stderr");
+    });
+}
