@@ -113,7 +113,12 @@ def _plain(value, above):
 
 
 def _key(key):
-    return str(key, "utf-8") if isinstance(key, bytes) else key
+    if isinstance(key, bytes):
+        return str(key, "utf-8")
+    if key is not None and not isinstance(key, (str, int, float)):
+        raise TypeError(
+            "keys must be str, int, float, bool or None, not %s" % type(key).__name__)
+    return key
 
 
 def _is_decimal(item):
