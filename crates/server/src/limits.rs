@@ -9,6 +9,9 @@ pub const HEAD_WITHIN: Duration = Duration::from_secs(75);
 /// The buffer that a request's head has to fit in.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 pub const HEADERS_MAX: usize = 100;
+/// What is still read of a head that was refused, so that its sender reads why.
+pub const HEAD_SPILL_BYTES: u64 = 1024 * 1024;
+pub const HEAD_SPILL_WITHIN: Duration = Duration::from_secs(1);
 /// For the next piece of a body to arrive.
 pub const BODY_PIECE_WITHIN: Duration = Duration::from_secs(30);
 /// Bodies beyond this size are held a bounded number of at once.

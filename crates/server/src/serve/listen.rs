@@ -18,6 +18,7 @@ use std::{
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
@@ -82,16 +83,28 @@ async fn accept(
 }
 
 async fn connection(
-    stream: TcpStream,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    app: Arc<App>,
+    phase: watch::Receiver<Phase>,
+    _place: OwnedSemaphorePermit,
+) {
+    if speak(&mut stream, peer, app, phase).await {
+        read_off(stream).await;
+    }
+}
+
+/// Serves a connection to its end; says whether that was a head that could not be read.
+async fn speak(
+    stream: &mut TcpStream,
     peer: SocketAddr,
     app: Arc<App>,
     mut phase: watch::Receiver<Phase>,
-    _place: OwnedSemaphorePermit,
-) {
+) -> bool {
     // Answers are written whole; waiting for more of them only costs the client time.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else {
-        return;
+        return false;
     };
     let running = AtomicUsize::new(0);
     let service = service_fn(|request| {
@@ -119,17 +132,28 @@ async fn connection(
             match timeout(limits::LAST_WORDS_WITHIN, served.as_mut()).await {
                 Ok(ended) => ended,
                 // Nothing runs and nothing comes: an idle client's connection.
-                Err(_) if running.load(Ordering::Relaxed) == 0 => return,
+                Err(_) if running.load(Ordering::Relaxed) == 0 => return false,
                 Err(_) => tokio::select! {
                     ended = served.as_mut() => ended,
-                    _ = phase.wait_for(|phase| *phase == Phase::Cut) => return,
+                    _ = phase.wait_for(|phase| *phase == Phase::Cut) => return false,
                 },
             }
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, "connection: {error}");
-    }
+    let Err(error) = ended else { return false };
+    tracing::debug!(%peer, "connection: {error}");
+    error.is_parse()
+}
+
+/// Reads on for a moment what the client still sends of a request that was refused by its head:
+/// closing with bytes unread would take the answer from it.
+async fn read_off(mut stream: TcpStream) {
+    let reading = async {
+        let _ = stream.shutdown().await;
+        let mut rest = stream.take(limits::HEAD_SPILL_BYTES);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+    };
+    let _ = timeout(limits::HEAD_SPILL_WITHIN, reading).await;
 }
 
 /// Counts a request for as long as it lives.
