@@ -12,6 +12,8 @@ const RUNTIME_DIR: &str = "/var/runtime";
 /// Isolated and without site: no host configuration and no .pth hooks; the client arranges the
 /// user's paths itself.
 pub const PYTHON_FLAGS: &[&str] = &["-I", "-S"];
+/// Lambda's own language setting, which few functions change.
+pub const USUAL_LANG: &str = "en_US.UTF-8";
 /// Lambda's variable for a program that is to start the runtime's in its stead.
 const EXEC_WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 
@@ -42,8 +44,22 @@ pub fn programs(spec: &TemplateSpec) -> Vec<Program> {
         Launch::Python(python) => {
             vec![wrapped(spec, python, PYTHON_FLAGS, guest::python::MAIN)]
         }
-        Launch::Node(node) => vec![wrapped(spec, node, &[], guest::node::MAIN)],
+        Launch::Node(node) => {
+            let flags = node_flags(spec.memory_mb);
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            vec![wrapped(spec, node, &flags, guest::node::MAIN)]
+        }
     }
+}
+
+/// V8 would size its heap by the machine's memory, and go past the function's before it tidies up.
+/// These are the parts of it that Lambda gives.
+fn node_flags(memory_mb: u32) -> [String; 3] {
+    [
+        "--expose-gc".into(),
+        format!("--max-semi-space-size={}", (memory_mb / 20).max(1)),
+        format!("--max-old-space-size={}", memory_mb / 10 * 9),
+    ]
 }
 
 /// An interpreter with our client; behind the function's wrapper, if it names one.
@@ -56,6 +72,20 @@ fn wrapped(spec: &TemplateSpec, with: &Interpreter, flags: &[&str], client: &str
         .chain(flags.iter().map(|flag| flag.as_bytes()))
         .chain([client.as_bytes()]);
     program(&words.collect::<Vec<_>>())
+}
+
+/// Whether a process of Node.js that was booted for no one in particular is as good as one that
+/// is executed with this function's variables.
+pub fn boots_plainly(spec: &TemplateSpec) -> bool {
+    // Read when they are used, not when it boots; or by our client, again.
+    const HARMLESS: &[&str] = &["NODE_ENV", "NODE_PATH", "NODE_TLS_REJECT_UNAUTHORIZED"];
+    let has_a_say = |name: &str, value: &str| match name {
+        "LANG" => value != USUAL_LANG,
+        "OPENSSL_CONF" | "SSL_CERT_FILE" | "SSL_CERT_DIR" | "UV_THREADPOOL_SIZE" => true,
+        _ if name.starts_with("NODE_") => !value.is_empty() && !HARMLESS.contains(&name),
+        _ => name.starts_with("LC_") || name.starts_with("ICU_") || name.starts_with("UV_"),
+    };
+    starts_plainly(spec) && !spec.env.iter().any(|(name, value)| has_a_say(name, value))
 }
 
 /// The zygote for these functions, if forking one comes to the same as executing the interpreter.

@@ -8,7 +8,7 @@
 
 use super::{
     init, landlock,
-    message::Step,
+    message::{LINE, Step},
     sys::{self, Errno},
 };
 
@@ -28,6 +28,8 @@ pub struct Entry<'a> {
     pub net: i32,
     pub user: i32,
     pub log: i32,
+    /// What it will be told by whose it is, if it waits for that.
+    pub line: Option<i32>,
     pub null: i32,
     /// Who owns `/tmp`, as the station's user namespace numbers users.
     pub owner: u32,
@@ -58,6 +60,10 @@ fn streams(entry: &Entry<'_>) -> Result<(), Failed> {
     at(Step::Streams, sys::dup3(entry.null, 0, 0))?;
     at(Step::Streams, sys::dup3(entry.log, 1, 0))?;
     at(Step::Streams, sys::dup3(entry.log, 2, 0))?;
+    if let Some(line) = entry.line {
+        // The station's socket has had this number; this process has no use for it.
+        at(Step::Streams, sys::dup3(line, LINE, 0))?;
+    }
     let _ = sys::setsid();
     let _ = sys::umask(0o022);
     Ok(())

@@ -63,7 +63,7 @@ impl<I> Fork<I> {
     /// Into the jail, or out of the world.
     fn enter(&self, id: u32, entry: &Entry<'_>) {
         let report = match entry::enter(entry) {
-            Ok(()) => Report::Started { id, pid: 0 },
+            Ok(()) => Report::Started { id },
             Err((step, errno)) => {
                 let failure = Failure {
                     step,

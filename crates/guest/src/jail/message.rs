@@ -17,8 +17,8 @@ pub const MESSAGE_MAX: usize = 128 * 1024;
 pub enum Order {
     /// The first message: everything that is the same for all environments.
     Configure(Box<Configuration>),
-    /// Start an environment. Descriptors: log, net namespace, user namespace, then the
-    /// `cgroup.procs` files to enter.
+    /// Start an environment. Descriptors: log, net namespace, user namespace, its line if it gets
+    /// one, then the `cgroup.procs` files to enter.
     Start(Start),
     /// Execute a helper that will be a station too. Descriptor: its socket.
     Help(Help),
@@ -63,8 +63,14 @@ pub struct Start {
     pub id: u32,
     /// The user that owns the environment, as the station's user namespace numbers it.
     pub owner: u32,
+    /// It gets a descriptor to read from, as number [`LINE`], and its init's pidfd is reported: for
+    /// a process that is to be told later whose it is.
+    pub waits: bool,
     pub environment: Vec<CString>,
 }
+
+/// The descriptor of an environment's line.
+pub const LINE: i32 = 3;
 
 /// From a station to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +79,9 @@ pub enum Report {
     Ready,
     /// The station could not be made and has ended.
     Broken(String),
+    /// It runs. Descriptor, if it waits: a pidfd of its init.
     Started {
         id: u32,
-        pid: u32,
     },
     NotStarted {
         id: u32,
@@ -145,6 +151,7 @@ impl Order {
                 .u8(1)
                 .u32(start.id)
                 .u32(start.owner)
+                .u8(start.waits.into())
                 .strings(&start.environment),
             Order::Kill(id) => out.u8(2).u32(*id),
             Order::Stop(id) => out.u8(3).u32(*id),
@@ -161,6 +168,7 @@ impl Order {
             1 => Order::Start(Start {
                 id: from.u32()?,
                 owner: from.u32()?,
+                waits: from.u8()? != 0,
                 environment: from.strings()?,
             }),
             2 => Order::Kill(from.u32()?),
@@ -182,7 +190,7 @@ impl Report {
         match self {
             Report::Ready => out.u8(0),
             Report::Broken(why) => out.u8(1).bytes(why.as_bytes()),
-            Report::Started { id, pid } => out.u8(2).u32(*id).u32(*pid),
+            Report::Started { id } => out.u8(2).u32(*id),
             Report::NotStarted { id, failure } => out
                 .u8(3)
                 .u32(*id)
@@ -199,10 +207,7 @@ impl Report {
         let report = match from.u8()? {
             0 => Report::Ready,
             1 => Report::Broken(String::from_utf8_lossy(from.bytes()?).into_owned()),
-            2 => Report::Started {
-                id: from.u32()?,
-                pid: from.u32()?,
-            },
+            2 => Report::Started { id: from.u32()? },
             3 => Report::NotStarted {
                 id: from.u32()?,
                 failure: Failure {
@@ -370,6 +375,7 @@ mod tests {
         Order::Start(Start {
             id: 7,
             owner: 993,
+            waits: true,
             environment: vec![c"A=b".into(), c"".into()],
         })
     }
@@ -416,7 +422,7 @@ mod tests {
         for report in [
             Report::Ready,
             Report::Broken("no".into()),
-            Report::Started { id: 1, pid: 2 },
+            Report::Started { id: 1 },
             Report::NotStarted { id: 1, failure },
             Report::Exited {
                 id: 1,

@@ -180,11 +180,11 @@ impl<M: Maker> Station<M> {
             Ok((Born::Child, _)) => return Some(Role::Environment(start)),
             Ok((born @ (Born::Parent { pid } | Born::Reporting { pid }), init)) => {
                 if matches!(born, Born::Parent { .. }) {
-                    self.report(&Report::Started {
-                        id,
-                        pid: pid as u32,
-                    });
+                    let pidfd: &[i32] = if start.waits { &[init.pidfd] } else { &[] };
+                    let report = Report::Started { id };
+                    let _ = sys::send(self.socket, &report.encode(), pidfd, 0);
                 }
+                let _ = sys::close(init.pidfd);
                 self.environments.push(Environment {
                     id,
                     pid,
@@ -207,6 +207,11 @@ impl<M: Maker> Station<M> {
         let [log, net, user, cgroups @ ..] = fds else {
             return Err(failed(Step::Receive, sys::EINVAL));
         };
+        let (line, cgroups) = match cgroups {
+            [line, cgroups @ ..] if start.waits => (Some(*line), cgroups),
+            _ if start.waits => return Err(failed(Step::Receive, sys::EINVAL)),
+            _ => (None, cgroups),
+        };
         if cgroups.len() > CGROUPS_MAX {
             return Err(failed(Step::Receive, sys::EINVAL));
         }
@@ -217,7 +222,6 @@ impl<M: Maker> Station<M> {
                 .map_err(|(step, errno)| failed(step, errno))?,
         };
         if let Err((step, errno)) = init.wait_ready() {
-            let _ = sys::close(init.pidfd);
             self.discard(init);
             return Err(failed(step, errno));
         }
@@ -227,6 +231,7 @@ impl<M: Maker> Station<M> {
             net: *net,
             user: *user,
             log: *log,
+            line,
             null: self.null,
             owner: start.owner,
             landlock_abi: self.landlock_abi,
@@ -240,7 +245,6 @@ impl<M: Maker> Station<M> {
         }
         // Back, or the next process namespace would be made inside this one.
         let _ = sys::setns(self.own_pids, sys::CLONE_NEWPID);
-        let _ = sys::close(init.pidfd);
         match born {
             Ok(born) => Ok((born, init)),
             Err(failure) => {
@@ -253,6 +257,7 @@ impl<M: Maker> Station<M> {
     /// An init that no environment moved into: ended and waited for, which is quick, as nothing
     /// else is in its namespace.
     fn discard(&mut self, init: Init) {
+        let _ = sys::close(init.pidfd);
         let _ = sys::kill(init.pid, SIGKILL);
         let _ = sys::wait4(init.pid, 0);
         self.keep(init);

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io,
     os::{fd::AsRawFd, unix::fs::FileExt},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -16,7 +17,7 @@ use super::{slots::Settings, station::Station};
 use crate::{
     Control, Exit, ExitStatus,
     cgroup::{Cpu, Freezer, Slot as Number},
-    egress::Attachment,
+    egress::{Attachment, Device},
 };
 
 /// Shared by the platform's [`Control`] and the station's record of it.
@@ -77,6 +78,16 @@ impl Environment {
             },
             live,
         ))
+    }
+
+    /// Gives it the outbound network of the function that it has become.
+    pub fn attach(&self, attach: impl FnOnce(Device) -> io::Result<Attachment>) -> io::Result<()> {
+        if let Some(live) = &mut *self.live()
+            && let Some(device) = live.settings.device.take()
+        {
+            live.attachment = Some(attach(device)?);
+        }
+        Ok(())
     }
 
     pub fn kill_for_memory(&self) {

@@ -1,12 +1,14 @@
 //! The connection to one jailer, from its start to its end.
 
 use std::{
+    collections::HashMap,
     io,
+    os::fd::{AsRawFd, OwnedFd},
     path::Path,
     process::Stdio,
     sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        Arc, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -26,7 +28,7 @@ use crate::{
     cgroup::{self, Groups},
     jailer::{
         ARGUMENT,
-        message::{MESSAGE_MAX, Notice, Request},
+        message::{Injection, MESSAGE_MAX, Notice, Request},
     },
 };
 
@@ -34,6 +36,8 @@ use crate::{
 const START_MAX: Duration = Duration::from_secs(20);
 /// How long a slot may take to be made, behind all that wait for one too.
 const SLOT_MAX: Duration = Duration::from_secs(10);
+/// How long showing code in an environment may take.
+const INJECTION_MAX: Duration = Duration::from_secs(5);
 /// How long it may take to end with everything in it.
 const END_MAX: Duration = Duration::from_secs(10);
 
@@ -44,6 +48,8 @@ pub struct Helper {
     pub ordinary: bool,
     pub missing: Vec<String>,
     dead: AtomicBool,
+    injections: std::sync::Mutex<HashMap<u32, oneshot::Sender<Option<String>>>>,
+    next_injection: AtomicU32,
     keeper: Mutex<Child>,
 }
 
@@ -83,6 +89,8 @@ impl Helper {
             ordinary,
             missing,
             dead: AtomicBool::new(false),
+            injections: std::sync::Mutex::default(),
+            next_injection: AtomicU32::new(0),
             keeper: Mutex::new(keeper),
         });
         tokio::spawn(listen(helper.link.clone(), Arc::downgrade(&helper), buffer));
@@ -120,6 +128,37 @@ impl Helper {
     pub async fn request(&self, request: &Request, fds: &[i32]) -> Result<(), Error> {
         let sent = self.link.send(&request.encode(), fds).await;
         sent.map_err(|error| system("ask the jailer", error))
+    }
+
+    /// Shows a function's files in the environment behind this pidfd.
+    pub async fn inject(
+        &self,
+        code: &Path,
+        layer: Option<&Path>,
+        init: &OwnedFd,
+    ) -> Result<(), Error> {
+        let id = self.next_injection.fetch_add(1, Ordering::Relaxed);
+        let (done, outcome) = oneshot::channel();
+        self.injections().insert(id, done);
+        let injection = Injection {
+            id,
+            code: code.to_owned(),
+            layer: layer.map(Path::to_owned),
+        };
+        self.request(&Request::Inject(injection), &[init.as_raw_fd()])
+            .await?;
+        match timeout(INJECTION_MAX, outcome).await {
+            Ok(Ok(None)) => Ok(()),
+            Ok(Ok(Some(failed))) => Err(system(&failed, io::ErrorKind::Other.into())),
+            Ok(Err(_)) => Err(system("show the code", io::ErrorKind::BrokenPipe.into())),
+            Err(_) => Err(Error::TimedOut(INJECTION_MAX)),
+        }
+    }
+
+    fn injections(&self) -> MutexGuard<'_, HashMap<u32, oneshot::Sender<Option<String>>>> {
+        self.injections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends without waiting; if the socket is full, in the background.
@@ -182,12 +221,18 @@ async fn listen(link: Arc<Link>, helper: Weak<Helper>, mut buffer: Vec<u8>) {
                     tracing::warn!("no slot: {why}");
                     helper.ask(helper.slots.failed(&why));
                 }
+                Some(Notice::Injected { id, failed }) => {
+                    if let Some(done) = helper.injections().remove(&id) {
+                        let _ = done.send(failed);
+                    }
+                }
                 Some(Notice::Warning(what)) => tracing::warn!("jailer: {what}"),
                 other => tracing::warn!("jailer: unexpected {other:?}"),
             },
             _ => {
                 helper.dead.store(true, Ordering::Release);
                 helper.slots.close();
+                helper.injections().clear();
                 return;
             }
         }

@@ -6,13 +6,14 @@
 //!
 //! - [`helper`]: the connection to the jailer; [`slots`]: what it makes ahead.
 //! - [`station`]: the connection to a function version's station; [`template`]: the version.
-//! - [`zygote`]: the version's forking station, where that is faster.
+//! - [`zygote`]: the version's forking station, where that is faster; [`pool`]: booted processes.
 //! - [`start`]: one start; [`environment`]: one environment, from its order to its end; [`memory`]: its memory limit.
 
 mod environment;
 mod helper;
 mod link;
 mod memory;
+mod pool;
 mod slots;
 mod start;
 mod station;
@@ -27,6 +28,7 @@ use tokio::sync::Mutex;
 use self::{
     helper::{Helper, system},
     memory::MemoryWatch,
+    pool::Pools,
     slots::Wanted,
     template::Version,
 };
@@ -70,6 +72,7 @@ struct Inner {
     seccomp: Vec<u64>,
     egress: Arc<EgressShared>,
     memory: Arc<MemoryWatch>,
+    pools: Pools,
     helper: Mutex<Option<Arc<Helper>>>,
 }
 
@@ -86,6 +89,7 @@ impl Jail {
             seccomp: seccomp::program(),
             egress,
             memory: Arc::new(memory),
+            pools: Pools::new(),
             helper: Mutex::default(),
         });
         let helper = inner.helper().await?;
@@ -95,9 +99,17 @@ impl Jail {
 
     /// Ends every environment and helper and waits until nothing of them is left.
     pub async fn shutdown(&self) {
+        self.inner.pools.clear();
         if let Some(helper) = self.inner.helper.lock().await.take() {
             helper.end().await;
         }
+    }
+}
+
+impl Drop for Jail {
+    fn drop(&mut self) {
+        // What waits in them holds on to everything else.
+        self.inner.pools.clear();
     }
 }
 

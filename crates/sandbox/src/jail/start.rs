@@ -10,7 +10,7 @@ use std::{
 };
 
 use guest::jail::message::{MESSAGE_MAX, Order, Start};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use super::{
     environment::{Environment, Live, Reins},
@@ -19,7 +19,7 @@ use super::{
     station::{Expected, Station},
     template::{MIB, Version},
 };
-use crate::{Error, Sandbox, cgroup::Cpu, egress, pipe::log_pipe};
+use crate::{Error, Exit, Sandbox, cgroup::Cpu, egress, pipe::log_pipe};
 
 /// How long starting a process may take, from the order to its `exec`.
 const STARTED_MAX: Duration = Duration::from_secs(10);
@@ -37,6 +37,7 @@ struct Doors {
     log: OwnedFd,
     net: OwnedFd,
     user: OwnedFd,
+    line: Option<OwnedFd>,
     groups: Vec<OwnedFd>,
 }
 
@@ -46,9 +47,38 @@ impl Doors {
         let doors = [&self.log, &self.net, &self.user];
         doors
             .into_iter()
+            .chain(&self.line)
             .chain(&self.groups)
             .map(AsRawFd::as_raw_fd)
             .collect()
+    }
+}
+
+/// What is wanted of a start.
+pub struct Wish {
+    pub environment: Vec<CString>,
+    /// The read end of a line, for a process that is to wait on it for its function.
+    pub line: Option<OwnedFd>,
+}
+
+/// An environment whose process runs. Dropped, it is killed.
+pub struct Running {
+    pub reins: Reins,
+    pub runtime_api: Arc<TcpListener>,
+    pub log: OwnedFd,
+    pub exit: oneshot::Receiver<Exit>,
+    /// A pidfd of its init, if it waits.
+    pub init: Option<OwnedFd>,
+}
+
+impl Running {
+    pub fn into_sandbox(self) -> Sandbox {
+        Sandbox {
+            runtime_api: self.runtime_api,
+            log: self.log,
+            exit: self.exit,
+            control: Box::new(self.reins),
+        }
     }
 }
 
@@ -56,23 +86,26 @@ impl Version {
     pub(super) async fn start_on(
         &self,
         station: &Arc<Station>,
-        environment: Vec<CString>,
-    ) -> Result<Sandbox, Error> {
+        wish: Wish,
+    ) -> Result<Running, Error> {
         let id = station.next_id();
         let slot = station.helper().take_slot(self.size()).await?;
+        let waits = wish.line.is_some();
         let Furnished {
             live,
             owner,
             log,
-            doors,
-        } = self.furnish(station.helper(), slot)?;
+            mut doors,
+        } = self.furnish(station.helper(), slot, waits)?;
+        doors.line = wish.line;
         let message = Order::Start(Start {
             id,
             owner,
-            environment,
-        })
-        .encode();
-        let listener = live.listener.clone();
+            waits,
+            environment: wish.environment,
+        });
+        let message = message.encode();
+        let runtime_api = live.listener.clone();
         let environment = self.watch(id, station, live);
         let Expected { started, exit } = station.expect(id, environment.clone());
         if message.len() > MESSAGE_MAX {
@@ -86,11 +119,12 @@ impl Version {
             .map_err(|error| system("order an environment", error))?;
         drop(doors);
         match timeout(STARTED_MAX, started).await {
-            Ok(Ok(Ok(()))) => Ok(Sandbox {
-                runtime_api: listener,
+            Ok(Ok(Ok(init))) => Ok(Running {
+                reins: Reins(environment),
+                runtime_api,
                 log,
                 exit,
-                control: Box::new(Reins(environment)),
+                init,
             }),
             Ok(Ok(Err(failure))) => Err(self.explain(failure)),
             Ok(Err(_)) => Err(system(
@@ -118,18 +152,22 @@ impl Version {
         environment
     }
 
-    fn furnish(&self, helper: &Helper, slot: Slot) -> Result<Furnished, Error> {
+    /// A process that waits has no outbound network before it is a function's.
+    fn furnish(&self, helper: &Helper, slot: Slot, waits: bool) -> Result<Furnished, Error> {
         let number = slot.number;
-        self.try_furnish(helper, slot).map_err(|error| {
+        self.try_furnish(helper, slot, waits).map_err(|error| {
             helper.ask(Some(helper.slots().condemn(number)));
             system("make an environment ready", error)
         })
     }
 
-    fn try_furnish(&self, helper: &Helper, mut slot: Slot) -> io::Result<Furnished> {
+    fn try_furnish(&self, helper: &Helper, mut slot: Slot, waits: bool) -> io::Result<Furnished> {
         self.limit(helper, &mut slot)?;
         let (log, log_inside) = log_pipe()?;
-        let attachment = self.attach(&mut slot)?;
+        let attachment = match slot.settings.device.take_if(|_| !waits) {
+            Some(device) => Some(self.attach(device)?),
+            None => None,
+        };
         slot.listener.set_nonblocking(true)?;
         let live = Live {
             slot: slot.number,
@@ -144,6 +182,7 @@ impl Version {
             log: log_inside,
             net,
             user,
+            line: None,
             groups,
         };
         Ok(Furnished {
@@ -181,17 +220,14 @@ impl Version {
         Ok(())
     }
 
-    fn size(&self) -> Size {
+    pub(super) fn size(&self) -> Size {
         Size {
             memory_mb: self.spec.memory_mb,
             tmp_mb: self.spec.tmp_mb,
         }
     }
 
-    fn attach(&self, slot: &mut Slot) -> io::Result<Option<egress::Attachment>> {
-        let Some(device) = slot.settings.device.take() else {
-            return Ok(None);
-        };
-        egress::attach(device, self.spec.network.clone(), &self.jail.egress).map(Some)
+    pub(super) fn attach(&self, device: egress::Device) -> io::Result<egress::Attachment> {
+        egress::attach(device, self.spec.network.clone(), &self.jail.egress)
     }
 }

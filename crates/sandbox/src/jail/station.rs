@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -42,14 +42,17 @@ pub struct Station {
 
 /// An environment between the order to start it and the report of its end.
 struct Entry {
-    started: Option<oneshot::Sender<Result<(), Failure>>>,
+    started: Option<oneshot::Sender<Outcome>>,
     exit: oneshot::Sender<Exit>,
     environment: Arc<Environment>,
 }
 
+/// Of an order to start. A pidfd comes from a process that waits.
+pub type Outcome = Result<Option<OwnedFd>, Failure>;
+
 /// What who started an environment waits for.
 pub struct Expected {
-    pub started: oneshot::Receiver<Result<(), Failure>>,
+    pub started: oneshot::Receiver<Outcome>,
     pub exit: oneshot::Receiver<Exit>,
 }
 
@@ -197,9 +200,9 @@ impl Station {
         }
     }
 
-    fn heard(&self, report: Report) {
+    fn heard(&self, report: Report, mut fds: Vec<OwnedFd>) {
         match report {
-            Report::Started { id, .. } => {
+            Report::Started { id } => {
                 let mut table = self.table();
                 let Some(entry) = table.get_mut(&id) else {
                     return;
@@ -207,7 +210,7 @@ impl Station {
                 let told = entry
                     .started
                     .take()
-                    .is_some_and(|started| started.send(Ok(())).is_ok());
+                    .is_some_and(|started| started.send(Ok(fds.pop())).is_ok());
                 let environment = entry.environment.clone();
                 drop(table);
                 if !told {
@@ -333,8 +336,8 @@ async fn listen(link: Arc<Link>, station: Weak<Station>, mut buffer: Vec<u8>) {
             return;
         };
         match received {
-            Ok((length, _)) if length > 0 => match Report::decode(&buffer[..length]) {
-                Some(report) => station.heard(report),
+            Ok((length, fds)) if length > 0 => match Report::decode(&buffer[..length]) {
+                Some(report) => station.heard(report, fds),
                 None => tracing::warn!("station: a report that is none"),
             },
             _ => return station.bury_all(),

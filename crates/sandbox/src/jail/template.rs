@@ -13,6 +13,8 @@ use tokio::sync::Mutex;
 use super::{
     Inner,
     helper::{Helper, system},
+    pool::{Key, Pool},
+    start::{Running, Wish},
     station::Station,
     zygote::Zygote,
 };
@@ -29,10 +31,29 @@ pub struct Version {
     environment: Vec<CString>,
     station: Mutex<Option<Arc<Station>>>,
     zygote: OnceLock<Arc<Zygote>>,
+    /// Where its environments come from while there are any.
+    pool: OnceLock<Arc<Pool>>,
 }
 
 impl Version {
     pub async fn prepare(jail: Arc<Inner>, spec: TemplateSpec) -> Result<Arc<Self>, Error> {
+        for path in spec.roots() {
+            if !path.is_absolute() || path.parent().is_none() {
+                let what = format!("prepare {}: {} cannot be shown", spec.label, path.display());
+                return Err(system(&what, io::ErrorKind::InvalidInput.into()));
+            }
+        }
+        let version = Self::new(jail, spec)?;
+        version.station().await?;
+        if let Some(key) = Key::of(&version.spec) {
+            let pool = version.jail.pools.pool(&version.jail, key);
+            let _ = version.pool.set(pool);
+        }
+        Ok(version)
+    }
+
+    /// Without anything made yet.
+    pub(super) fn new(jail: Arc<Inner>, spec: TemplateSpec) -> Result<Arc<Self>, Error> {
         let mut environment = strings(&spec.env)?;
         environment.push(
             CString::new(format!(
@@ -40,25 +61,18 @@ impl Version {
             ))
             .expect("no NUL in it"),
         );
-        for path in spec.roots() {
-            if !path.is_absolute() || path.parent().is_none() {
-                let what = format!("prepare {}: {} cannot be shown", spec.label, path.display());
-                return Err(system(&what, io::ErrorKind::InvalidInput.into()));
-            }
-        }
-        let version = Arc::new(Version {
+        Ok(Arc::new(Version {
             jail,
             spec,
             environment,
             station: Mutex::default(),
             zygote: OnceLock::new(),
-        });
-        version.station().await?;
-        Ok(version)
+            pool: OnceLock::new(),
+        }))
     }
 
     /// The station; a new one if the last has died.
-    async fn station(&self) -> Result<Arc<Station>, Error> {
+    pub(super) async fn station(&self) -> Result<Arc<Station>, Error> {
         let mut station = self.station.lock().await;
         if let Some(station) = station.as_ref().filter(|station| !station.is_dead()) {
             return Ok(station.clone());
@@ -110,6 +124,19 @@ impl Version {
         }
     }
 
+    /// An environment from the pool; none if that is empty, or does not work out.
+    async fn take_pooled(&self, environment: &[CString]) -> Option<Running> {
+        let waiting = self.pool.get()?.take()?;
+        let all = [&self.environment, environment].concat();
+        match waiting.become_of(self, &all).await {
+            Ok(running) => Some(running),
+            Err(error) => {
+                tracing::warn!("a process of the pool is not used: {error}");
+                None
+            }
+        }
+    }
+
     /// The zygote where there is one, else the station that executes; and which of the two.
     async fn starting_station(&self) -> Result<(Arc<Station>, bool), Error> {
         let station = self.station().await?;
@@ -126,16 +153,24 @@ impl Version {
 impl Template for Version {
     async fn start(&self, env: Vec<(String, String)>) -> Result<Sandbox, Error> {
         let environment = strings(&env)?;
+        if let Some(running) = self.take_pooled(&environment).await {
+            return Ok(running.into_sandbox());
+        }
         let (station, forks) = self.starting_station().await?;
-        match self.start_on(&station, environment.clone()).await {
+        let wish = |environment| Wish {
+            environment,
+            line: None,
+        };
+        let running = match self.start_on(&station, wish(environment.clone())).await {
             // The station died under our hands; the environment never was. Once more, on another.
             Err(Error::System { .. }) if station.is_dead() => {
                 tracing::warn!(forks, "the station of {} has died", self.spec.label);
                 let station = self.station().await?;
-                self.start_on(&station, environment).await
+                self.start_on(&station, wish(environment)).await
             }
             outcome => outcome,
-        }
+        };
+        running.map(Running::into_sandbox)
     }
 }
 

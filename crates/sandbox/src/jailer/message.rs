@@ -17,14 +17,26 @@ pub enum Request {
     Recycle(Slot),
     /// This slot is not needed any more.
     Remove(Slot),
+    /// Show code in an environment that runs already. Descriptor: a pidfd of its init.
+    Inject(Injection),
     /// Make a station. Descriptor: its end of a socket pair.
     Station(Root),
+}
+
+/// A function's files for a process that has waited for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Injection {
+    pub id: u32,
+    pub code: PathBuf,
+    /// One at most: several would have to be merged.
+    pub layer: Option<PathBuf>,
 }
 
 /// The root file system of a function version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Root {
     pub label: String,
+    /// None yet if this is empty.
     pub code: PathBuf,
     /// In merge order.
     pub layers: Vec<PathBuf>,
@@ -61,6 +73,11 @@ pub enum Notice {
     /// there are such, then the groups' entrances.
     Slot(SlotNotice),
     SlotFailed(String),
+    /// An injection is done, or why not.
+    Injected {
+        id: u32,
+        failed: Option<String>,
+    },
     Warning(String),
 }
 
@@ -80,6 +97,11 @@ impl Request {
             Request::Make(count) => out.u8(0).u32(*count),
             Request::Recycle(slot) => out.u8(1).u32(*slot),
             Request::Remove(slot) => out.u8(2).u32(*slot),
+            Request::Inject(injection) => {
+                out.u8(4).u32(injection.id);
+                paths(&mut out, std::slice::from_ref(&injection.code));
+                paths(&mut out, injection.layer.as_slice())
+            }
             Request::Station(root) => {
                 out.u8(3)
                     .u8(root.runtime as u8)
@@ -98,6 +120,11 @@ impl Request {
             0 => Request::Make(from.u32()?),
             1 => Request::Recycle(from.u32()?),
             2 => Request::Remove(from.u32()?),
+            4 => Request::Inject(Injection {
+                id: from.u32()?,
+                code: read_paths(&mut from)?.pop()?,
+                layer: read_paths(&mut from)?.pop(),
+            }),
             3 => Request::Station(Root {
                 runtime: match from.u8()? {
                     0 => Runtime::None,
@@ -147,6 +174,10 @@ impl Notice {
                 .u8(slot.egress.into()),
             Notice::SlotFailed(why) => out.u8(3).bytes(why.as_bytes()),
             Notice::Warning(what) => out.u8(4).bytes(what.as_bytes()),
+            Notice::Injected { id, failed } => {
+                let failed = failed.as_deref().unwrap_or_default();
+                out.u8(5).u32(*id).bytes(failed.as_bytes())
+            }
         };
         out.0
     }
@@ -178,6 +209,10 @@ impl Notice {
             }),
             3 => Notice::SlotFailed(text(&mut from)?),
             4 => Notice::Warning(text(&mut from)?),
+            5 => Notice::Injected {
+                id: from.u32()?,
+                failed: Some(text(&mut from)?).filter(|failed| !failed.is_empty()),
+            },
             _ => return None,
         };
         from.end().then_some(notice)
@@ -220,6 +255,16 @@ mod tests {
             Request::Make(3),
             Request::Recycle(1),
             Request::Remove(2),
+            Request::Inject(Injection {
+                id: 1,
+                code: "/c".into(),
+                layer: Some("/l".into()),
+            }),
+            Request::Inject(Injection {
+                id: 1,
+                code: "/c".into(),
+                layer: None,
+            }),
             Request::Station(root),
         ] {
             let encoded = request.encode();
@@ -243,6 +288,14 @@ mod tests {
             Notice::Slot(slot),
             Notice::SlotFailed("s".into()),
             Notice::Warning("w".into()),
+            Notice::Injected {
+                id: 1,
+                failed: None,
+            },
+            Notice::Injected {
+                id: 1,
+                failed: Some("f".into()),
+            },
         ] {
             let encoded = notice.encode();
             assert_eq!(Notice::decode(&encoded), Some(notice));

@@ -19,6 +19,7 @@
 //! keeper removes them, and if it was killed too, the next start does ([`sweep`]).
 
 mod ids;
+mod inject;
 mod keeper;
 pub mod message;
 mod mounts;

@@ -1,6 +1,15 @@
 //! The few mount calls that the jailer makes, with paths in place of pointers.
 
-use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::Path, ptr::null};
+use std::{
+    ffi::{CStr, CString},
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+    ptr::null,
+};
 
 pub const READ_ONLY: u64 = 1;
 pub const NO_SUID: u64 = 2;
@@ -67,6 +76,17 @@ pub fn bind(source: &Path, target: &Path, attributes: u64) -> io::Result<()> {
 }
 
 pub fn set_attributes(target: &Path, attributes: u64, recursive: bool) -> io::Result<()> {
+    let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
+    mount_setattr(libc::AT_FDCWD, &path(target)?, flags, attributes)
+}
+
+/// As [`set_attributes`], of a tree that is mounted nowhere.
+pub fn set_tree_attributes(tree: &OwnedFd, attributes: u64) -> io::Result<()> {
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    mount_setattr(tree.as_raw_fd(), c"", flags, attributes)
+}
+
+fn mount_setattr(at: i32, target: &CStr, flags: i32, attributes: u64) -> io::Result<()> {
     #[repr(C)]
     struct MountAttr {
         set: u64,
@@ -80,13 +100,11 @@ pub fn set_attributes(target: &Path, attributes: u64, recursive: bool) -> io::Re
         propagation: 0,
         user_namespace: 0,
     };
-    let target = path(target)?;
-    let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: a terminated string and a struct of the size given.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
+            at,
             target.as_ptr(),
             flags,
             &raw const wanted,
@@ -113,6 +131,6 @@ pub fn detach(target: &Path) -> io::Result<()> {
 }
 
 /// A descriptor of one of the calling process's namespaces.
-pub fn own_namespace(kind: &str) -> io::Result<std::os::fd::OwnedFd> {
+pub fn own_namespace(kind: &str) -> io::Result<OwnedFd> {
     std::fs::File::open(format!("/proc/self/ns/{kind}")).map(Into::into)
 }

@@ -92,7 +92,11 @@ pub fn build(spec: &Root, staging: &Path, ordinary: bool) -> Result<(), Trouble>
     files(staging)?;
     devices(&at("dev"), ordinary)?;
     runtime(spec.runtime, &at("var/runtime"))?;
-    show(&spec.code, &at("var/task"), READ_ONLY)?;
+    let task = at("var/task");
+    match spec.code.as_os_str().is_empty() {
+        true => directory(&task)?,
+        false => show(&spec.code, &task, READ_ONLY)?,
+    }
     layers(&spec.layers, staging)?;
     for mount_point in ["tmp", "proc"] {
         directory(&at(mount_point))?;

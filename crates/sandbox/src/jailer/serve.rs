@@ -11,8 +11,8 @@ use guest::jail::sys;
 use super::{
     During, Trouble,
     ids::{Ids, SLOTS_MAX},
-    keeper,
-    message::{MESSAGE_MAX, Notice, Request, Root},
+    inject, keeper,
+    message::{Injection, MESSAGE_MAX, Notice, Request, Root},
     mounts, slot, station,
 };
 use crate::cgroup::{Groups, Slot};
@@ -33,6 +33,8 @@ struct Jailer<'a> {
     ids: Ids,
     groups: &'a dyn Groups,
     home: slot::Home,
+    /// To come back to from another mount namespace.
+    own_mounts: OwnedFd,
     slots: HashMap<Slot, slot::Made>,
     /// Numbers of removed slots come back before new ones are used.
     free: Vec<Slot>,
@@ -72,6 +74,7 @@ fn prepare<'a>(setup: &Setup<'a>) -> Result<Jailer<'a>, Trouble> {
         ids: setup.ids,
         groups: setup.groups,
         home: slot::Home::new()?,
+        own_mounts: mounts::own_namespace("mnt").during(|| "open the mount namespace".into())?,
         slots: HashMap::new(),
         free: Vec::new(),
         next: 0,
@@ -124,6 +127,7 @@ impl Jailer<'_> {
             Some(Request::Make(count)) => (0..count).for_each(|_| self.make_slot()),
             Some(Request::Recycle(slot)) => self.recycle(slot),
             Some(Request::Remove(slot)) => self.remove(slot),
+            Some(Request::Inject(injection)) => self.inject(&injection, fds),
             Some(Request::Station(root)) => self.station(&root, fds),
             None => self.warn("a request that is none".into()),
         }
@@ -181,6 +185,19 @@ impl Jailer<'_> {
         if let Err(trouble) = station::start(root, socket, &self.staging, ordinary) {
             self.warn(trouble.0);
         }
+    }
+
+    fn inject(&self, injection: &Injection, mut fds: Vec<OwnedFd>) {
+        let Some(init) = fds.pop() else { return };
+        let outcome = inject::inject(injection, &init, &self.own_mounts);
+        let failed = outcome.err().map(|trouble| trouble.0);
+        keeper::tell(
+            self.socket,
+            &Notice::Injected {
+                id: injection.id,
+                failed,
+            },
+        );
     }
 
     fn warn(&self, what: String) {

@@ -16,6 +16,9 @@ crate::tests![
     python_with_libraries_is_executed,
     python_without_its_zygote,
     node_answers,
+    node_with_a_layer,
+    node_with_options_is_executed,
+    node_beyond_the_pool,
     node_environments_share_nothing,
 ];
 
@@ -92,6 +95,11 @@ exports.handler = async (event, context) => {
            POOL: process.env.LAMBENT_POOL_FD },
     random: Math.random(), uuid: require('crypto').randomUUID(),
     id: context.awsRequestId,
+    pooled: fs.readFileSync('/proc/self/environ', 'latin1').includes('LAMBENT_POOL_FD'),
+    written: (() => { try { fs.writeFileSync('/var/task/x', ''); } catch (e) { return e.code; } })(),
+    layer: fs.existsSync('/opt/layer') && fs.readFileSync('/opt/layer', 'utf8'),
+    open: fs.readdirSync('/proc/self/fd').map(fd => { try { return fs.readlinkSync('/proc/self/fd/' + fd); } catch (e) { return ''; } }),
+    old: require('v8').getHeapStatistics().heap_size_limit >> 20,
     tmp: (fs.writeFileSync('/tmp/x', 'x'), fs.readdirSync('/tmp')),
     task: fs.readdirSync('/var/task'),
   };
@@ -244,6 +252,17 @@ async fn python_environments_share_nothing() {
     world.end().await;
 }
 
+/// Starts until an environment comes from the pool, which fills in the background.
+async fn pooled(template: &Arc<dyn Template>) -> (String, String) {
+    for _ in 0..100 {
+        let (answer, log) = converse(start(template, "s").await).await;
+        if answer.contains("\"pooled\":true") {
+            return (answer, log);
+        }
+    }
+    panic!("the pool is never used");
+}
+
 async fn node_answers() {
     let world = World::new().await;
     let code = world.scratch.directory("code");
@@ -253,7 +272,7 @@ async fn node_answers() {
         .prepare(managed(&code, node()))
         .await
         .expect("prepare");
-    let (answer, log) = converse(start(&template, "s").await).await;
+    let (answer, log) = pooled(&template).await;
     assert_has(
         &answer,
         &[
@@ -268,8 +287,84 @@ async fn node_answers() {
             r#""id":"8476a536-e9f4-11e8-9739-2dfe598c3fcd""#,
         ],
     );
-    assert!(!answer.contains("POOL"), "{answer}");
+    assert_has(
+        &answer,
+        &[
+            r#""pooled":true"#,
+            r#""written":"EROFS""#,
+            r#""layer":false"#,
+        ],
+    );
+    // Neither the line nor anything of the station's is left open.
+    assert!(!answer.contains("\"POOL\""), "{answer}");
+    assert_eq!(
+        answer.matches("socket:").count(),
+        1,
+        "the Runtime API's: {answer}"
+    );
     assert!(log.ends_with("loaded\n"), "{log}");
+    world.end().await;
+}
+
+async fn node_with_a_layer() {
+    let world = World::new().await;
+    let code = world.scratch.directory("code");
+    fs::write(code.join("index.js"), NODE).expect("write");
+    let layer = world.scratch.directory("layer");
+    fs::write(layer.join("layer"), "of the layer").expect("write");
+    let mut spec = managed(&code, node());
+    spec.layers = vec![layer];
+    let template = world.jail.prepare(spec).await.expect("prepare");
+    let (answer, _) = pooled(&template).await;
+    assert_has(&answer, &[r#""pooled":true"#, r#""layer":"of the layer""#]);
+    world.end().await;
+}
+
+/// What has a say in how Node.js boots is honoured, by executing it.
+async fn node_with_options_is_executed() {
+    let world = World::new().await;
+    let code = world.scratch.directory("code");
+    fs::write(code.join("index.js"), NODE).expect("write");
+    for change in [
+        (|spec| {
+            spec.env
+                .push(("NODE_OPTIONS".into(), "--no-warnings".into()))
+        }) as fn(&mut TemplateSpec),
+        |spec| spec.tmp_mb = 1024,
+    ] {
+        let mut spec = managed(&code, node());
+        change(&mut spec);
+        let template = world.jail.prepare(spec).await.expect("prepare");
+        let (answer, _) = converse(start(&template, "s").await).await;
+        assert_has(&answer, &[r#""pooled":false"#, r#""FROM_START":"s""#]);
+    }
+    world.end().await;
+}
+
+/// More starts than the pool has processes: the rest is executed, and all answer.
+async fn node_beyond_the_pool() {
+    let world = World::new().await;
+    let code = world.scratch.directory("code");
+    fs::write(code.join("index.js"), NODE).expect("write");
+    let template = world
+        .jail
+        .prepare(managed(&code, node()))
+        .await
+        .expect("prepare");
+    let starts = (0..8).map(|number| {
+        let template = template.clone();
+        tokio::spawn(async move {
+            let number = number.to_string();
+            let (answer, _) = converse(start(&template, &number).await).await;
+            assert_has(
+                &answer,
+                &[&format!(r#""FROM_START":"{number}""#), r#""count":2"#],
+            );
+        })
+    });
+    for start in starts.collect::<Vec<_>>() {
+        start.await.expect("no panic");
+    }
     world.end().await;
 }
 
