@@ -99,7 +99,7 @@ impl Helper {
     }
 
     pub fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Acquire)
+        self.dead.load(Ordering::Acquire) || self.link.is_closed()
     }
 
     pub async fn take_slot(&self, size: Size) -> Result<Slot, Error> {

@@ -72,6 +72,19 @@ impl Link {
         }
     }
 
+    /// Whether the other side has gone: also before that was read.
+    pub fn is_closed(&self) -> bool {
+        let fd = self.fd.get_ref().as_raw_fd();
+        let mut one = libc::pollfd {
+            fd,
+            events: libc::POLLRDHUP,
+            revents: 0,
+        };
+        // SAFETY: one valid entry; no waiting.
+        unsafe { libc::poll(&raw mut one, 1, 0) };
+        one.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+    }
+
     /// Ends it for both sides, whoever still holds it.
     pub fn close(&self) {
         // SAFETY: takes numbers only.

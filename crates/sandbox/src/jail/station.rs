@@ -128,7 +128,7 @@ impl Station {
     }
 
     pub fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Acquire) || self.helper.is_dead()
+        self.dead.load(Ordering::Acquire) || self.link.is_closed() || self.helper.is_dead()
     }
 
     pub fn groups(&self) -> &dyn Groups {
