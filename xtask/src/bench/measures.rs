@@ -16,6 +16,7 @@ use super::{
     Args, floor,
     function::{self, Function},
     load::{Client, Expected, burst, closed_loop},
+    peers,
     platform::{self, Platform},
     request::Template,
     sandbox::{self, Yard},
@@ -33,7 +34,7 @@ const BURST: usize = 500;
 /// Long enough that all of a burst's environments are there before the first is free again.
 const HOLD: Duration = Duration::from_secs(4);
 /// The same for the environments of a closed loop, which are fewer.
-const WARM_HOLD: Duration = Duration::from_secs(1);
+pub(super) const WARM_HOLD: Duration = Duration::from_secs(1);
 /// Environments from which the memory of one is told.
 const RESTING: usize = 100;
 const RESTING_MEMORY_MB: f64 = 20.0 * 1024.0;
@@ -69,15 +70,18 @@ pub fn run(args: &Args) -> Result<()> {
         );
         rows.push(row);
     }
+    if !rows.is_empty() {
+        println!("\n{}", render(&rows));
+        println!(
+            "medians of {} runs; floor and figure in turns",
+            args.runs.max(1)
+        );
+    }
+    let with_peers = args.peers && peers::run(&bench, args)?;
     ensure!(
-        !rows.is_empty(),
+        with_peers || !rows.is_empty(),
         "no measure has {:?} in its name",
         args.filter
-    );
-    println!("\n{}", render(&rows));
-    println!(
-        "medians of {} runs; floor and figure in turns",
-        args.runs.max(1)
     );
     Ok(())
 }
@@ -215,8 +219,8 @@ fn each(goals: [f64; 3], aims: [f64; 3]) -> impl Iterator<Item = (Function, f64,
         .map(|((function, goal), aim)| (function, goal, aim))
 }
 
-struct Bench {
-    runtime: Runtime,
+pub(super) struct Bench {
+    pub(super) runtime: Runtime,
     binary: PathBuf,
     dir: tempfile::TempDir,
     names: AtomicU32,
@@ -333,19 +337,14 @@ impl Bench {
         }
     }
 
-    fn warm(&self, function: Function, clients: usize) -> Result<Samples> {
+    pub(super) fn warm(&self, function: Function, clients: usize) -> Result<Samples> {
         let platform = Platform::start(&self.binary)?;
         self.runtime.block_on(async {
             let name = self.fresh_name();
             platform.create(&name, function, 1769).await?;
-            // An environment for each client, all started before anything is measured.
             let event = function::holding_event(WARM_HOLD);
             let invoke = platform.invoke(&name, event.clone())?;
-            burst(
-                platform.address,
-                &vec![(invoke, Expected::ok(event)); clients],
-            )
-            .await?;
+            environments(platform.address, invoke, Expected::ok(event), clients).await?;
             let invoke = platform.invoke(&name, function::event())?;
             // Python's own JSON has blanks that ours has not: the answer is told by its status.
             let expected = Expected {
@@ -378,7 +377,7 @@ impl Bench {
         })
     }
 
-    async fn warmed(
+    pub(super) async fn warmed(
         &self,
         address: SocketAddr,
         template: &Template,
@@ -461,6 +460,18 @@ impl Bench {
         let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
         Ok(ticks as f64 / ticks_per_second / REST.as_secs_f64() * 100.0)
     }
+}
+
+/// An environment for each client, all started before anything is measured, by events that each
+/// hold their own.
+pub(super) async fn environments(
+    address: SocketAddr,
+    invoke: Template,
+    expected: Expected,
+    clients: usize,
+) -> Result<()> {
+    let sent = vec![(invoke, expected); clients];
+    burst(address, &sent).await.map(drop)
 }
 
 fn available_mb() -> Result<f64> {

@@ -21,6 +21,8 @@ mod load;
 #[cfg(feature = "bench")]
 mod measures;
 #[cfg(feature = "bench")]
+mod peers;
+#[cfg(feature = "bench")]
 mod platform;
 #[cfg(feature = "bench")]
 mod request;
@@ -40,6 +42,9 @@ pub struct Args {
     /// The `lambent` to measure, instead of building it in release.
     #[arg(long)]
     binary: Option<std::path::PathBuf>,
+    /// Also installs peers (`benches/peers.sh`) and measures their invokes beside ours.
+    #[arg(long)]
+    peers: bool,
 }
 
 /// Where this process is not the command but a part that the bench has started (the program packed
@@ -76,6 +81,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if let Some(binary) = &args.binary {
         command.arg("--binary").arg(binary);
+    }
+    if args.peers {
+        command.arg("--peers");
     }
     crate::exec::run(&mut command)
 }

@@ -82,45 +82,15 @@ impl Platform {
 
     /// Creates a function and waits until it is active.
     pub async fn create(&self, name: &str, function: Function, memory_mb: u32) -> Result<()> {
-        let (runtime, handler) = function.runtime()?;
-        let body = json!({
-            "FunctionName": name,
-            "Runtime": runtime,
-            "Handler": handler,
-            "Role": "arn:aws:iam::000000000000:role/bench",
-            "MemorySize": memory_mb,
-            "Timeout": 60,
-            "Code": {"ZipFile": BASE64_STANDARD.encode(package(function)?)},
-        });
-        self.call(
-            Method::POST,
-            "/2015-03-31/functions",
-            &body.to_string(),
-            StatusCode::CREATED,
-        )
-        .await?;
-        let path = format!("/2015-03-31/functions/{name}/configuration");
-        let deadline = Instant::now() + ACTIVE_TIMEOUT;
-        loop {
-            let found = self.call(Method::GET, &path, "", StatusCode::OK).await?;
-            if found["State"] == "Active" {
-                return Ok(());
-            }
-            ensure!(
-                found["State"] == "Pending" && Instant::now() < deadline,
-                "{name}: {found}"
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        create(self.address, name, function, memory_mb).await
     }
 
     /// Waits until no environment of any function is left.
     pub async fn until_at_zero(&self) -> Result<()> {
         let deadline = Instant::now() + ZERO_TIMEOUT;
         loop {
-            let found = self
-                .call(Method::GET, "/_lambent/environments", "", StatusCode::OK)
-                .await?;
+            let path = "/_lambent/environments";
+            let found = call(self.address, Method::GET, path, "", StatusCode::OK).await?;
             if found["environments"].as_array().is_some_and(Vec::is_empty) {
                 return Ok(());
             }
@@ -131,26 +101,7 @@ impl Platform {
 
     /// A signed Invoke of a function, to be sent many times.
     pub fn invoke(&self, name: &str, event: String) -> Result<Template> {
-        let path = format!("/2015-03-31/functions/{name}/invocations");
-        Template::signed(Method::POST, &self.address.to_string(), &path, event)
-    }
-
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: &str,
-        expected: StatusCode,
-    ) -> Result<Value> {
-        let shown = format!("{method} {path}");
-        let request = Template::signed(method, &self.address.to_string(), path, body.to_owned())?;
-        let (status, answer) = Client::connect(self.address).await?.send(&request).await?;
-        let text = String::from_utf8_lossy(&answer);
-        ensure!(status == expected, "{shown} answered {status}: {text}");
-        if text.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&text).with_context(|| format!("read the answer to {shown}"))
+        invoke(self.address, name, event)
     }
 }
 
@@ -161,6 +112,70 @@ impl Drop for Platform {
         }
         let _ = self.process.wait();
     }
+}
+
+/// Creates a function on whatever speaks Lambda's API there, and waits until it is active.
+pub async fn create(
+    address: SocketAddr,
+    name: &str,
+    function: Function,
+    memory_mb: u32,
+) -> Result<()> {
+    let (runtime, handler) = function.runtime()?;
+    let body = json!({
+        "FunctionName": name,
+        "Runtime": runtime,
+        "Handler": handler,
+        "Role": "arn:aws:iam::000000000000:role/bench",
+        "MemorySize": memory_mb,
+        "Timeout": 60,
+        "Code": {"ZipFile": BASE64_STANDARD.encode(package(function)?)},
+    });
+    call(
+        address,
+        Method::POST,
+        "/2015-03-31/functions",
+        &body.to_string(),
+        StatusCode::CREATED,
+    )
+    .await?;
+    let path = format!("/2015-03-31/functions/{name}/configuration");
+    let deadline = Instant::now() + ACTIVE_TIMEOUT;
+    loop {
+        let found = call(address, Method::GET, &path, "", StatusCode::OK).await?;
+        if found["State"] == "Active" {
+            return Ok(());
+        }
+        ensure!(
+            found["State"] == "Pending" && Instant::now() < deadline,
+            "{name}: {found}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A signed Invoke of a function, to be sent many times.
+pub fn invoke(address: SocketAddr, name: &str, event: String) -> Result<Template> {
+    let path = format!("/2015-03-31/functions/{name}/invocations");
+    Template::signed(Method::POST, &address.to_string(), &path, event)
+}
+
+async fn call(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    body: &str,
+    expected: StatusCode,
+) -> Result<Value> {
+    let shown = format!("{method} {path}");
+    let request = Template::signed(method, &address.to_string(), path, body.to_owned())?;
+    let (status, answer) = Client::connect(address).await?.send(&request).await?;
+    let text = String::from_utf8_lossy(&answer);
+    ensure!(status == expected, "{shown} answered {status}: {text}");
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&text).with_context(|| format!("read the answer to {shown}"))
 }
 
 fn package(function: Function) -> Result<Vec<u8>> {

@@ -119,14 +119,60 @@ fn verdict(unit: Unit, figure: f64, Goals { goal, aim }: Goals) -> String {
 
 pub fn render(rows: &[Row]) -> String {
     let header = ["measure", "figure", "floor", "ratio", "goal", "aim", "met?"].map(str::to_owned);
-    let lines: Vec<_> = std::iter::once(header)
-        .chain(rows.iter().map(Row::cells))
-        .collect();
+    grid(header, rows.iter().map(Row::cells), &[0, 6])
+}
+
+/// One measure of a peer, beside ours from the same run.
+#[derive(Debug, Clone)]
+pub struct PeerRow {
+    pub peer: &'static str,
+    pub measure: String,
+    pub unit: Unit,
+    /// An error where it could not be installed, answered wrongly or could not be measured.
+    pub figure: Result<f64, String>,
+    pub ours: Result<f64, String>,
+}
+
+impl PeerRow {
+    fn cells(&self) -> [String; 6] {
+        let show = |value: &f64| self.unit.show(*value);
+        let ratio = match (&self.figure, &self.ours) {
+            // How many times worse the peer is, whichever way is better; below 1 where we are.
+            (Ok(figure), Ok(ours)) => format!("{:.2}x", self.unit.distance(*figure, *ours)),
+            _ => String::new(),
+        };
+        let why = |whose: &str, figure: &Result<f64, String>| {
+            let why = figure.as_ref().err()?;
+            Some(format!("{whose} not measured: {why}"))
+        };
+        let notes = [why("it was", &self.figure), why("ours was", &self.ours)];
+        [
+            self.peer.to_owned(),
+            self.measure.clone(),
+            self.figure.as_ref().map(show).unwrap_or_default(),
+            self.ours.as_ref().map(show).unwrap_or_default(),
+            ratio,
+            notes.into_iter().flatten().collect::<Vec<_>>().join("; "),
+        ]
+    }
+}
+
+pub fn render_peers(rows: &[PeerRow]) -> String {
+    let header = ["peer", "measure", "figure", "ours", "ratio", ""].map(str::to_owned);
+    grid(header, rows.iter().map(PeerRow::cells), &[0, 1, 5])
+}
+
+fn grid<const N: usize>(
+    header: [String; N],
+    rows: impl Iterator<Item = [String; N]>,
+    to_the_left: &[usize],
+) -> String {
+    let lines: Vec<_> = std::iter::once(header).chain(rows).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: Vec<_> = (0..7).map(|column| width(column).unwrap_or(0)).collect();
+    let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
     let mut table = String::new();
     for (number, line) in lines.iter().enumerate() {
-        table.push_str(&aligned(line, &widths));
+        table.push_str(&aligned(line, &widths, to_the_left));
         if number == 0 {
             table.push_str(&"-".repeat(widths.iter().map(|width| width + 2).sum()));
             table.push('\n');
@@ -136,10 +182,10 @@ pub fn render(rows: &[Row]) -> String {
 }
 
 /// Names and verdicts to the left, numbers to the right.
-fn aligned(cells: &[String; 7], widths: &[usize]) -> String {
+fn aligned(cells: &[String], widths: &[usize], to_the_left: &[usize]) -> String {
     let mut line = String::new();
     for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        if matches!(column, 0 | 6) {
+        if to_the_left.contains(&column) {
             line.push_str(&format!("{cell:<width$}  "));
         } else {
             line.push_str(&format!("{cell:>width$}  "));
@@ -223,5 +269,35 @@ mod tests {
         assert_eq!(lines.len(), 4);
         assert!(lines[0].starts_with("measure"));
         assert!(lines[3].ends_with("not measured: no Node.js"), "{table}");
+    }
+
+    #[test]
+    fn a_peer_is_as_many_times_worse_as_its_ratio() {
+        let row = |unit, figure, ours| PeerRow {
+            peer: "Other",
+            measure: "warm invoke".to_owned(),
+            unit,
+            figure: Ok(figure),
+            ours: Ok(ours),
+        };
+        assert_eq!(row(Unit::Ms, 6.0, 0.5).cells()[4], "12.00x");
+        assert_eq!(row(Unit::PerSecond, 500.0, 1000.0).cells()[4], "2.00x");
+        assert_eq!(row(Unit::PerSecond, 1000.0, 500.0).cells()[4], "0.50x");
+    }
+
+    #[test]
+    fn a_peer_that_fails_is_shown_with_the_reason() {
+        let failed = PeerRow {
+            peer: "Other",
+            measure: "warm invoke".to_owned(),
+            unit: Unit::Ms,
+            figure: Err("no npm".to_owned()),
+            ours: Ok(0.25),
+        };
+        let table = render_peers(&[failed]);
+        let line = table.lines().last().expect("there is a row");
+        assert!(line.starts_with("Other  warm invoke"), "{table}");
+        assert!(line.contains("0.250 ms"), "{table}");
+        assert!(line.ends_with("it was not measured: no npm"), "{table}");
     }
 }
