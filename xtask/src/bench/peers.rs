@@ -268,6 +268,8 @@ impl Peer {
                     .args(["--lambdaPort", &port.to_string()])
                     .args(["--httpPort", &http_port.to_string()])
                     .args(["--websocketPort", &websocket_port.to_string()])
+                    // Else it keeps what it has compiled in the user's home.
+                    .env("SLS_SCHEMA_CACHE_BASE_DIR", &installed)
                     .env("SLS_TELEMETRY_DISABLED", "1")
                     .env("SLS_TRACKING_DISABLED", "1")
                     .env("SLS_NOTIFICATIONS_MODE", "off")
