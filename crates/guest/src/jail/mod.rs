@@ -11,5 +11,6 @@ pub mod helper;
 pub mod init;
 pub mod landlock;
 pub mod message;
+mod numbers;
 pub mod station;
 pub mod sys;
