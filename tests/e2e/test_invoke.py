@@ -86,6 +86,22 @@ class TestAnswers:
         assert payload_of(qualified) == arn + ":$LATEST"
         assert payload_of(invoke(client, arn)) == arn
 
+    def test_the_callers_trace_goes_on(self, client, make_function):
+        code = "import os\ndef handler(event, context):\n    return os.environ['_X_AMZN_TRACE_ID']\n"
+        function = make_function(code)
+        trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+        def traced(request, **_):
+            request.headers["X-Amzn-Trace-Id"] = trace
+
+        client.meta.events.register("before-sign.lambda.Invoke", traced)
+        try:
+            assert payload_of(invoke(client, function)) == trace
+        finally:
+            client.meta.events.unregister("before-sign.lambda.Invoke", traced)
+        fresh = payload_of(invoke(client, function))
+        assert fresh.startswith("Root=1-") and fresh != trace
+
     def test_the_client_context(self, client, make_function):
         code = """
             def handler(event, context):

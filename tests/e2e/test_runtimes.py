@@ -73,6 +73,7 @@ class TestSurroundings:
             "LAMBDA_RUNTIME_DIR": "/var/runtime",
             "LAMBDA_TASK_ROOT": "/var/task",
             "LANG": "en_US.UTF-8",
+            "PWD": "/var/task",
             "TZ": ":UTC",
             "TEST_KEY": "TEST_VAL",
             "_HANDLER": handler,
@@ -87,6 +88,8 @@ class TestSurroundings:
             assert variables[name]
         assert "/var/task" in variables["LD_LIBRARY_PATH"].split(":")
         assert "/opt/bin" in variables["PATH"].split(":")
+        # Lambda sets it for JSON only.
+        assert "AWS_LAMBDA_LOG_FORMAT" not in variables
         # Nothing of the platform's own surroundings.
         assert not [name for name in variables if name.startswith("LAMBENT")]
         assert "HOME" not in variables or not variables["HOME"].startswith("/root")
