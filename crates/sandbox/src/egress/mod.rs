@@ -31,8 +31,8 @@
 //! hide nothing. IPv4 only: a connection to an IPv6 address fails at once with `ENETUNREACH`, as in
 //! a function outside a dual-stack VPC.
 //!
-//! What is refused by policy fails at once, with `EHOSTUNREACH` (`ENETUNREACH` when the policy is
-//! `Off`). What the world refuses comes through as it is. Denied under every policy: loopback,
+//! What is refused by policy fails at once: TCP with `ECONNREFUSED`, UDP with `EHOSTUNREACH`
+//! (`ENETUNREACH` when the policy is `Off`). What the world refuses comes through as it is. Denied under every policy: loopback,
 //! link-local with the metadata services in it, some clouds' metadata addresses elsewhere,
 //! multicast, broadcast, reserved ranges, every address that the host's kernel takes for its own,
 //! and what the operator adds. Private networks are open under `World`. ICMP is not forwarded and

@@ -15,7 +15,7 @@ use super::{
     host::{self, Event},
     limits::TCP_FLOWS_MAX,
     packet::{self, Flags, Ipv4, Outgoing, Segment, Unreachable},
-    policy::{Decision, Reason},
+    policy::Decision,
     shared::{EgressShared, Permit},
     stack::{Flow, Io, Key, Stack},
     tcp::{After, Connection, Host, Pumped, Step, Syn, Wire},
@@ -116,14 +116,14 @@ impl Stack {
         let syn = Syn::of(segment);
         let mut servers = match self.tcp_targets(key.1, io.now) {
             Ok(servers) => servers,
-            Err(refusal) => return refuse(key, &syn, refusal, io.device),
+            Err(Denied) => return refuse(key, &syn, io.device),
         };
         let permit = (self.tcp.len() < TCP_FLOWS_MAX)
             .then(|| self.shared.permit())
             .flatten();
         let Some(permit) = permit else {
             add(&self.shared.counters().flows_over_limit, 1);
-            return refuse(key, &syn, None, io.device);
+            return refuse(key, &syn, io.device);
         };
         add(&self.shared.counters().tcp_flows, 1);
         servers.reverse();
@@ -140,21 +140,16 @@ impl Stack {
 
     /// Where a connection to `to` really goes: there, or for the gateway's name server to one of
     /// the host's.
-    fn tcp_targets(
-        &self,
-        to: SocketAddrV4,
-        now: Instant,
-    ) -> Result<Vec<SocketAddr>, Option<Unreachable>> {
+    fn tcp_targets(&self, to: SocketAddrV4, now: Instant) -> Result<Vec<SocketAddr>, Denied> {
         if *to.ip() == GATEWAY_ADDRESS {
             return match to.port() {
                 53 => Ok(self.shared.resolvers.current(now).to_vec()),
-                _ => Err(None),
+                _ => Err(Denied),
             };
         }
         match self.shared.decide(&self.names, to, now) {
             Decision::Allow => Ok(vec![to.into()]),
-            Decision::Deny(Reason::Off) => Err(Some(Unreachable::NetProhibited)),
-            Decision::Deny(_) => Err(Some(Unreachable::Prohibited)),
+            Decision::Deny(_) => Err(Denied),
         }
     }
 
@@ -288,12 +283,12 @@ impl Stack {
         let code = match error.raw_os_error() {
             // Silence, as from the world: the environment's own kernel will time out.
             Some(libc::ETIMEDOUT) => return,
-            Some(libc::ENETUNREACH) => Some(Unreachable::Net),
-            Some(libc::EHOSTUNREACH) => Some(Unreachable::Host),
-            Some(libc::EACCES | libc::EPERM) => Some(Unreachable::Prohibited),
-            _ => None,
+            Some(libc::ENETUNREACH) => Unreachable::Net,
+            Some(libc::EHOSTUNREACH) => Unreachable::Host,
+            _ => return refuse(key, syn, io.device),
         };
-        refuse(key, syn, code, io.device);
+        let quote = packet::quote(packet::TCP, key.1, key.0, syn.sequence());
+        packet::send_unreachable_quoting(io.device, code, &quote);
     }
 
     pub(super) fn tcp_timed_out(&mut self, index: u32, mut flow: Box<TcpFlow>, io: &mut Io<'_>) {
@@ -339,20 +334,14 @@ struct Attempt {
     servers: Vec<SocketAddr>,
 }
 
-/// Ends the environment's attempt: with an ICMP message where there is a reason to give, else with a
-/// reset. Never both: taking one in while the other arrives, the kernel there can lose the error and
-/// let the program believe that it is connected. An ICMP message that comes while the program is
-/// still inside `connect` is lost, and repeated a second later when the kernel tries again.
-fn refuse((port, from): Key, syn: &Syn, reason: Option<Unreachable>, device: &Device) {
-    match reason {
-        Some(code) => {
-            let quote = packet::quote(packet::TCP, from, port, syn.sequence());
-            packet::send_unreachable_quoting(device, code, &quote);
-        }
-        None => {
-            packet::send_tcp(device, from, port, syn.refusal(), [&[], &[]]);
-        }
-    }
+/// The policy, or the gateway, has nothing for the environment there.
+struct Denied;
+
+/// Refuses the environment's attempt. With a reset rather than an ICMP message that says more:
+/// kernels report the latter to a waiting program a moment before they know the error, so that one
+/// in some thousand programs finds no error and believes that it is connected.
+fn refuse((port, from): Key, syn: &Syn, device: &Device) {
+    packet::send_tcp(device, from, port, syn.refusal(), [&[], &[]]);
 }
 
 fn refuse_stray((port, from): Key, segment: &Segment<'_>, device: &Device) {

@@ -83,6 +83,22 @@ impl Setup {
     }
 }
 
+/// All three ends of a connection are in this process.
+fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: limit is valid for reads and writes.
+    unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit)).expect("the limit");
+        limit.rlim_cur = limit.rlim_max;
+        check(libc::setrlimit(libc::RLIMIT_NOFILE, &limit)).expect("the hard limit");
+    }
+    let enough = limit.rlim_cur >= 8192;
+    assert!(enough, "the tests need 8,192 file descriptors");
+}
+
 fn is_root() -> bool {
     // SAFETY: geteuid cannot fail and takes nothing.
     unsafe { libc::geteuid() == 0 }
@@ -117,6 +133,7 @@ pub struct Lab {
 
 impl Lab {
     pub fn new(setup: Setup) -> Lab {
+        raise_descriptor_limit();
         let netlink = Netlink::open().expect("netlink");
         up(&netlink, "lo");
         let world = spawn_world();

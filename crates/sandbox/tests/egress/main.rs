@@ -7,6 +7,11 @@
 //! A harness of its own, because namespaces are entered by threads and a user namespace only by a
 //! process with one thread. Arguments are parts of test names; `--measure` prints figures instead.
 
+/// A list of cases by their functions' names.
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name)),*] };
+}
+
 mod cases;
 mod hostile;
 mod lab;
