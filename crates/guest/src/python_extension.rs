@@ -19,6 +19,7 @@ use core::{
 use jail::{
     fork::{Fork, Interpreter},
     message::Report,
+    process::ThreadId,
     station::{Role, Station},
     sys,
 };
@@ -154,6 +155,7 @@ fn run(socket: i32) -> Result<Role, sys::Errno> {
     let own = sys::pidfd_open(std::process::id(), 0)?;
     let maker = Fork {
         socket,
+        thread_id: ThreadId::find(),
         interpreter: CPython,
     };
     let mut station = Station::new(socket, own as i32, maker)?;

@@ -14,13 +14,15 @@ use std::{
 };
 
 use lambent_sandbox::{
-    Backend, Launch, NetworkPolicy, Sandbox, Template, TemplateSpec,
+    Backend, Interpreter, Launch, NetworkPolicy, Sandbox, Template, TemplateSpec,
     jail::{Jail, JailConfig},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ROUNDS: usize = 500;
 const CALLERS: usize = 4;
+const COLD_ROUNDS: usize = 30;
+const COLD_PAUSE: Duration = Duration::from_millis(150);
 const SPELL: Duration = Duration::from_secs(3);
 
 fn main() {
@@ -68,6 +70,27 @@ async fn measure(dir: &Path) {
     let echo = function(dir, "echo", ECHO.as_bytes());
     let template = jail.prepare(spec(echo)).await.expect("prepare");
     thaw(template.start(Vec::new()).await.expect("start")).await;
+    for (name, launch, file, text) in managed() {
+        let code = function(dir, name, b"");
+        fs::write(code.join(file), text).expect("write");
+        let mut spec = spec(code);
+        spec.launch = launch;
+        spec.env = vec![("_HANDLER".into(), "index.handler".into())];
+        let template = jail.prepare(spec).await.expect("prepare");
+        let mut times = Vec::new();
+        for _ in 0..COLD_ROUNDS {
+            // Time for what is made ahead to be made.
+            tokio::time::sleep(COLD_PAUSE).await;
+            let begun = Instant::now();
+            let sandbox = template.start(Vec::new()).await.expect("start");
+            let (mut connection, _) = sandbox.runtime_api.accept().await.expect("a connection");
+            let mut first = [0; 512];
+            connection.read(&mut first).await.expect("a question");
+            times.push(begun.elapsed());
+            end(sandbox).await;
+        }
+        println!("{name:<24}{}", percentiles(times));
+    }
     jail.shutdown().await;
 }
 
@@ -169,6 +192,41 @@ fn spec(code: PathBuf) -> TemplateSpec {
         memory_mb: 128,
         tmp_mb: 512,
         network: NetworkPolicy::World,
+    }
+}
+
+/// Functions of managed runtimes, timed from the order to their first question for an event.
+fn managed() -> Vec<(&'static str, Launch, &'static str, &'static str)> {
+    let interpreter = |path: &str| Interpreter {
+        path: path.into(),
+        version: "any".into(),
+        roots: Vec::new(),
+    };
+    let python = "def handler(event, context):\n    return event\n";
+    let node = "exports.handler = async event => event;\n";
+    let all = [
+        (
+            "python init done",
+            Launch::Python(interpreter("/usr/bin/python3")),
+            "index.py",
+            python,
+        ),
+        (
+            "node init done",
+            Launch::Node(interpreter("/usr/bin/node")),
+            "index.js",
+            node,
+        ),
+    ];
+    all.into_iter()
+        .filter(|(_, launch, ..)| is_there(launch))
+        .collect()
+}
+
+fn is_there(launch: &Launch) -> bool {
+    match launch {
+        Launch::Bootstrap => true,
+        Launch::Python(interpreter) | Launch::Node(interpreter) => interpreter.path.exists(),
     }
 }
 

@@ -23,7 +23,11 @@ pub const CGROUPS_MAX: usize = 4;
 pub struct Entry<'a> {
     /// A pidfd of the init, whose namespaces these are to be.
     pub init: i32,
-    /// Open `cgroup.procs` files.
+    /// The version 2 group to be born in.
+    pub group: Option<i32>,
+    /// It was not born there, and has to move.
+    pub moves: bool,
+    /// Open `tasks` files of version 1 groups.
     pub cgroups: &'a [i32],
     pub net: i32,
     pub user: i32,
@@ -43,8 +47,12 @@ type Failed = (Step, Errno);
 /// Turns the calling process, fresh from `clone`, into an environment's first process.
 pub fn enter(entry: &Entry<'_>) -> Result<(), Failed> {
     sys::set_signal_mask(0);
+    if entry.moves {
+        at(Step::Cgroup, move_into(entry.group))?;
+    }
     for cgroup in entry.cgroups {
-        // "0" is the writer itself: far cheaper than naming another process.
+        // "0" is the writer itself. For a single thread, as `tasks` takes it, the kernel need not
+        // wait for all processes to hold still.
         at(Step::Cgroup, sys::write(*cgroup, b"0"))?;
     }
     at(Step::Net, sys::setns(entry.net, sys::CLONE_NEWNET))?;
@@ -54,6 +62,15 @@ pub fn enter(entry: &Entry<'_>) -> Result<(), Failed> {
     streams(entry)?;
     identity(entry)?;
     lock(entry)
+}
+
+fn move_into(group: Option<i32>) -> Result<usize, Errno> {
+    let Some(group) = group else { return Ok(0) };
+    let flags = sys::O_WRONLY | sys::O_CLOEXEC;
+    let processes = sys::open_at(group, c"cgroup.procs", flags)?;
+    let moved = sys::write(processes, b"0");
+    let _ = sys::close(processes);
+    moved
 }
 
 fn streams(entry: &Entry<'_>) -> Result<(), Failed> {

@@ -7,8 +7,9 @@ use std::ffi::CString;
 use super::{
     entry::{self, Entry},
     message::{Configuration, Failure, Program, Start, Step},
+    process,
     station::{Born, Maker},
-    sys::{self, Errno, SIGCHLD},
+    sys::{self, Errno},
 };
 
 const STACK_SIZE: usize = 64 * 1024;
@@ -56,15 +57,17 @@ impl Maker for Exec {
             environment: &environment,
             failure: None,
         };
-        let flags = sys::CLONE_VM | sys::CLONE_VFORK | SIGCHLD;
+        let flags = sys::CLONE_VM | sys::CLONE_VFORK;
+        let group = birth.entry.group.filter(|_| !birth.entry.moves);
         // SAFETY: CLONE_VFORK suspends this thread until the child has executed or ended, so the
         // child alone uses `birth` and the stack meanwhile.
         let made = unsafe {
-            sys::clone_on(
+            process::clone_on(
                 child,
-                self.stack.as_mut_ptr_range().end.cast(),
+                &raw mut self.stack[..],
                 flags,
                 (&raw mut birth).cast(),
+                group,
             )
         };
         let (pid, _) = made.map_err(|errno| Failure {

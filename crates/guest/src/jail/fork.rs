@@ -6,14 +6,10 @@
 use super::{
     entry::{self, Entry},
     message::{Configuration, Failure, Report, Start, Step},
+    process::{self, ThreadId},
     station::{Born, Maker},
     sys,
 };
-
-unsafe extern "C" {
-    /// The C library's, which makes its own state good in the child.
-    fn fork() -> i32;
-}
 
 /// What an interpreter wants done around a fork.
 pub trait Interpreter {
@@ -25,6 +21,8 @@ pub trait Interpreter {
 /// Makes environments by forking.
 pub struct Fork<I> {
     pub socket: i32,
+    /// Without it, forks are made with the C library's knowledge, which takes longer.
+    pub thread_id: Option<ThreadId>,
     pub interpreter: I,
 }
 
@@ -33,27 +31,38 @@ impl<I: Interpreter> Maker for Fork<I> {
         &mut self,
         _: &Configuration,
         start: &Start,
-        entry: Entry<'_>,
+        mut entry: Entry<'_>,
     ) -> Result<Born, Failure> {
         self.interpreter.before_fork();
-        // SAFETY: a station has one thread, so the child is whole.
-        match unsafe { fork() } {
-            -1 => {
-                self.interpreter.after_fork_in_parent();
-                Err(Failure {
-                    step: Step::Clone,
-                    errno: sys::EAGAIN.0,
-                    program: 0,
-                })
+        let made = match self.thread_id {
+            // SAFETY: a station has one thread, whose number the child renews.
+            Some(_) => unsafe { process::fork_into(entry.group.filter(|_| !entry.moves)) },
+            None => {
+                entry.moves = true;
+                // SAFETY: a station has one thread.
+                unsafe { process::fork_plainly() }
             }
-            0 => {
+        };
+        match made {
+            Ok(None) => {
+                if let Some(thread_id) = self.thread_id {
+                    thread_id.renew();
+                }
                 self.enter(start.id, &entry);
                 self.interpreter.after_fork_in_child();
                 Ok(Born::Child)
             }
-            pid => {
+            Ok(Some(pid)) => {
                 self.interpreter.after_fork_in_parent();
                 Ok(Born::Reporting { pid })
+            }
+            Err(errno) => {
+                self.interpreter.after_fork_in_parent();
+                Err(Failure {
+                    step: Step::Clone,
+                    errno: errno.0,
+                    program: 0,
+                })
             }
         }
     }

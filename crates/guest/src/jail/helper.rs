@@ -6,7 +6,8 @@ use std::ffi::CString;
 
 use super::{
     message::Program,
-    sys::{self, Errno, SIGCHLD},
+    process,
+    sys::{self, Errno},
 };
 
 const STACK_SIZE: usize = 16 * 1024;
@@ -30,15 +31,16 @@ pub fn launch(program: &Program, environment: &[CString], socket: i32) -> Result
         socket,
     };
     let mut stack = vec![0u128; STACK_SIZE / size_of::<u128>()];
-    let flags = sys::CLONE_VM | sys::CLONE_VFORK | SIGCHLD;
+    let flags = sys::CLONE_VM | sys::CLONE_VFORK;
     // SAFETY: CLONE_VFORK suspends this thread until the child has executed or ended, so the child
     // alone uses `launch` and the stack meanwhile.
     let made = unsafe {
-        sys::clone_on(
+        process::clone_on(
             child,
-            stack.as_mut_ptr_range().end.cast(),
+            &raw mut stack[..],
             flags,
             (&raw mut launch).cast(),
+            None,
         )
     };
     made.map(|(pid, _)| pid)

@@ -17,6 +17,7 @@ use core::{
 
 use super::{
     message::Step,
+    process,
     sys::{self, Errno, SIGCHLD, SIGUSR1, SIGUSR2},
 };
 
@@ -51,13 +52,13 @@ impl Init {
         let mut ground = ground.unwrap_or_else(Ground::new);
         ground.tmp_options = tmp_options;
         ground.state = AtomicU32::new(MAKING);
-        let flags = sys::CLONE_VM | sys::CLONE_NEWPID | sys::CLONE_PIDFD | NAMESPACES | SIGCHLD;
+        let flags = sys::CLONE_VM | sys::CLONE_NEWPID | sys::CLONE_PIDFD | NAMESPACES;
         let ground_pointer: *mut Ground = &mut *ground;
         // SAFETY: the ground is on the heap and stays there until the init has been reaped.
-        let top = unsafe { (&raw mut (*ground_pointer).stack).add(1) };
+        let stack: *mut [u128] = unsafe { &raw mut (*ground_pointer).stack };
         // SAFETY: `main` makes system calls through registers, on a stack of its own, and touches
         // no memory but its ground.
-        let made = unsafe { sys::clone_on(main, top.cast(), flags, ground_pointer.cast()) };
+        let made = unsafe { process::clone_on(main, stack, flags, ground_pointer.cast(), None) };
         let (pid, pidfd) = made.map_err(|errno| (Step::Init, errno))?;
         Ok(Init { pid, pidfd, ground })
     }

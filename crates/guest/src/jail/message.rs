@@ -17,8 +17,9 @@ pub const MESSAGE_MAX: usize = 128 * 1024;
 pub enum Order {
     /// The first message: everything that is the same for all environments.
     Configure(Box<Configuration>),
-    /// Start an environment. Descriptors: log, net namespace, user namespace, its line if it gets
-    /// one, then the `cgroup.procs` files to enter.
+    /// Start an environment. Descriptors: log, net namespace, user namespace; its line if it gets
+    /// one; the directory of its version 2 group if it has one; then the `tasks` files of its
+    /// version 1 groups.
     Start(Start),
     /// Execute a helper that will be a station too. Descriptor: its socket.
     Help(Help),
@@ -66,7 +67,20 @@ pub struct Start {
     /// It gets a descriptor to read from, as number [`LINE`], and its init's pidfd is reported: for
     /// a process that is to be told later whose it is.
     pub waits: bool,
+    pub group: Group,
     pub environment: Vec<CString>,
+}
+
+/// How an environment gets into its version 2 group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Group {
+    /// It has none.
+    None,
+    /// By birth.
+    Birth,
+    /// By moving there, where birth does not work.
+    Move,
 }
 
 /// The descriptor of an environment's line.
@@ -152,6 +166,7 @@ impl Order {
                 .u32(start.id)
                 .u32(start.owner)
                 .u8(start.waits.into())
+                .u8(start.group as u8)
                 .strings(&start.environment),
             Order::Kill(id) => out.u8(2).u32(*id),
             Order::Stop(id) => out.u8(3).u32(*id),
@@ -169,6 +184,7 @@ impl Order {
                 id: from.u32()?,
                 owner: from.u32()?,
                 waits: from.u8()? != 0,
+                group: from.group()?,
                 environment: from.strings()?,
             }),
             2 => Order::Kill(from.u32()?),
@@ -342,6 +358,15 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    pub fn group(&mut self) -> Option<Group> {
+        match self.u8()? {
+            0 => Some(Group::None),
+            1 => Some(Group::Birth),
+            2 => Some(Group::Move),
+            _ => None,
+        }
+    }
+
     fn program(&mut self) -> Option<Program> {
         Some(Program {
             path: self.string()?,
@@ -376,6 +401,7 @@ mod tests {
             id: 7,
             owner: 993,
             waits: true,
+            group: Group::Birth,
             environment: vec![c"A=b".into(), c"".into()],
         })
     }

@@ -12,5 +12,6 @@ pub mod init;
 pub mod landlock;
 pub mod message;
 mod numbers;
+pub mod process;
 pub mod station;
 pub mod sys;

@@ -15,6 +15,7 @@ pub mod nr {
     pub const CHDIR: usize = 80;
     pub const UMASK: usize = 95;
     pub const FUTEX: usize = 202;
+    pub const GETTID: usize = 186;
     pub const FCHOWNAT: usize = 260;
     pub const SETSID: usize = 112;
     pub const SETGROUPS: usize = 116;
@@ -50,6 +51,7 @@ pub mod nr {
     pub const CHDIR: usize = 49;
     pub const UMASK: usize = 166;
     pub const FUTEX: usize = 98;
+    pub const GETTID: usize = 178;
     pub const FCHOWNAT: usize = 54;
     pub const SETSID: usize = 157;
     pub const SETGROUPS: usize = 159;

@@ -16,7 +16,7 @@ use super::{
     entry::{CGROUPS_MAX, Entry},
     helper,
     init::{Ground, Init},
-    message::{Configuration, Failure, Help, MESSAGE_MAX, Order, Report, Start, Step},
+    message::{Configuration, Failure, Group, Help, MESSAGE_MAX, Order, Report, Start, Step},
     sys::{self, Errno, SIGCHLD, SIGKILL, SIGUSR1, SIGUSR2},
 };
 
@@ -212,6 +212,11 @@ impl<M: Maker> Station<M> {
             _ if start.waits => return Err(failed(Step::Receive, sys::EINVAL)),
             _ => (None, cgroups),
         };
+        let (group, cgroups) = match (start.group, cgroups) {
+            (Group::None, cgroups) => (None, cgroups),
+            (_, [group, cgroups @ ..]) => (Some(*group), cgroups),
+            (_, []) => return Err(failed(Step::Receive, sys::EINVAL)),
+        };
         if cgroups.len() > CGROUPS_MAX {
             return Err(failed(Step::Receive, sys::EINVAL));
         }
@@ -227,6 +232,8 @@ impl<M: Maker> Station<M> {
         }
         let entry = Entry {
             init: init.pidfd,
+            group,
+            moves: start.group == Group::Move,
             cgroups,
             net: *net,
             user: *user,

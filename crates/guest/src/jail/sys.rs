@@ -56,6 +56,7 @@ pub const POLLIN: i16 = 1;
 pub const POLLHUP: i16 = 0x10;
 pub const O_CLOEXEC: i32 = 0o2000000;
 pub const O_RDONLY: i32 = 0;
+pub const O_WRONLY: i32 = 1;
 pub const O_RDWR: i32 = 2;
 pub const O_PATH: i32 = 0o10000000;
 pub const MSG_DONTWAIT: i32 = 0x40;
@@ -74,18 +75,6 @@ pub type Signals = u64;
 
 pub const fn signal_bit(signal: i32) -> Signals {
     1 << (signal - 1)
-}
-
-unsafe extern "C" {
-    /// The C library's own: it places the child on its stack and never returns in it.
-    fn clone(
-        main: extern "C" fn(*mut c_void) -> c_int,
-        stack_top: *mut c_void,
-        flags: c_int,
-        argument: *mut c_void,
-        ...
-    ) -> c_int;
-    fn __errno_location() -> *mut c_int;
 }
 
 /// One system call.
@@ -124,7 +113,7 @@ pub unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno>
     outcome(result)
 }
 
-fn outcome(result: isize) -> Result<usize, Errno> {
+pub(super) fn outcome(result: isize) -> Result<usize, Errno> {
     if (-4095..0).contains(&result) {
         Err(Errno(-result as i32))
     } else {
@@ -189,6 +178,12 @@ pub fn write(fd: i32, bytes: &[u8]) -> Result<usize, Errno> {
     }
 }
 
+/// The calling thread's number, as its process namespace has it.
+pub fn gettid() -> i32 {
+    // SAFETY: takes nothing.
+    unsafe { call(nr::GETTID, [0; 6]) }.map_or(0, |tid| tid as i32)
+}
+
 pub fn read(fd: i32, into: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: a live slice.
     unsafe {
@@ -200,12 +195,17 @@ pub fn read(fd: i32, into: &mut [u8]) -> Result<usize, Errno> {
 }
 
 pub fn open(path: &core::ffi::CStr, flags: i32) -> Result<i32, Errno> {
-    let here = -100isize as usize; // AT_FDCWD
+    const HERE: i32 = -100;
+    open_at(HERE, path, flags)
+}
+
+pub fn open_at(directory: i32, path: &core::ffi::CStr, flags: i32) -> Result<i32, Errno> {
+    let directory = directory as isize as usize;
     // SAFETY: a terminated string.
     unsafe {
         call(
             nr::OPENAT,
-            [here, path.as_ptr() as usize, flags as usize, 0, 0, 0],
+            [directory, path.as_ptr() as usize, flags as usize, 0, 0, 0],
         )
     }
     .map(|fd| fd as i32)
@@ -465,27 +465,6 @@ pub unsafe fn execve(
         Err(errno) => errno,
         Ok(_) => EINVAL,
     }
-}
-
-/// `clone` with a stack of its own. Returns the child's pid and, with `CLONE_PIDFD`, a pidfd.
-///
-/// # Safety
-/// With `CLONE_VM` the child shares memory: `main` must not use what the parent uses at the same
-/// time, and `stack_top` must be the end of memory that stays the child's until it is gone.
-pub unsafe fn clone_on(
-    main: extern "C" fn(*mut c_void) -> c_int,
-    stack_top: *mut c_void,
-    flags: c_int,
-    argument: *mut c_void,
-) -> Result<(i32, i32), Errno> {
-    let mut pidfd: c_int = -1;
-    // SAFETY: as the caller promises; the first variadic argument takes the pidfd.
-    let pid = unsafe { clone(main, stack_top, flags, argument, &raw mut pidfd) };
-    if pid < 0 {
-        // SAFETY: always a valid pointer of this thread.
-        return Err(Errno(unsafe { *__errno_location() }));
-    }
-    Ok((pid, pidfd))
 }
 
 #[repr(C)]

@@ -47,6 +47,11 @@ pub fn open_write(dir: &Path, file: &str) -> io::Result<OwnedFd> {
         .map_err(|error| io::Error::new(error.kind(), format!("open {}: {error}", path.display())))
 }
 
+/// A descriptor of the group itself.
+pub fn directory(dir: &Path) -> Option<OwnedFd> {
+    fs::File::open(dir).ok().map(OwnedFd::from)
+}
+
 pub fn open_read_write(dir: &Path, file: &str) -> Option<OwnedFd> {
     let path = dir.join(file);
     let writable = fs::OpenOptions::new().read(true).write(true).open(&path);

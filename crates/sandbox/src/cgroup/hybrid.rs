@@ -1,4 +1,4 @@
-//! Version 1 controllers for limits, version 2 beside them for freezing and killing.
+//! Version 1 controllers for limits, version 2 beside them for freezing.
 //!
 //! The pids controller is not among them: the limit of processes per user namespace says the same,
 //! and entering a group of every hierarchy is a good part of what a start costs.
@@ -79,9 +79,14 @@ impl Groups for Hybrid {
         Ok(())
     }
 
+    fn group(&self, slot: Slot) -> Option<OwnedFd> {
+        files::directory(&child(self.unified.as_ref()?, slot))
+    }
+
     fn entrances(&self, slot: Slot) -> io::Result<Vec<OwnedFd>> {
         self.dirs()
-            .map(|dir| files::open_write(&child(dir, slot), "cgroup.procs"))
+            .filter(|dir| Some(*dir) != self.unified.as_ref())
+            .map(|dir| files::open_write(&child(dir, slot), "tasks"))
             .collect()
     }
 
@@ -120,13 +125,6 @@ impl Groups for Hybrid {
             "cpu.cfs_quota_us",
             cpu.quota_us().to_string(),
         )
-    }
-
-    fn kill(&self, slot: Slot) -> bool {
-        let Some(dir) = &self.unified else {
-            return false;
-        };
-        files::write(&child(dir, slot), "cgroup.kill", "1").is_ok()
     }
 
     fn memory_peak(&self, slot: Slot) -> Option<OwnedFd> {

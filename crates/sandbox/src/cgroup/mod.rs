@@ -2,7 +2,7 @@
 //!
 //! One trait, three layouts:
 //! - [`hybrid::Hybrid`]: version 1 controllers for the limits, with a version 2 mount beside them
-//!   for `cgroup.freeze` and `cgroup.kill` (or the version 1 freezer where there is none);
+//!   for `cgroup.freeze` (or the version 1 freezer where there is none);
 //! - [`unified::Unified`]: version 2 for everything;
 //! - [`nothing::Nothing`]: an ordinary user without delegation.
 //!
@@ -124,14 +124,14 @@ pub trait Groups: Send + Sync + std::fmt::Debug {
     fn open(&self) -> io::Result<()>;
     /// Makes a slot's groups, limited to [`TASKS_MAX`] and otherwise open.
     fn make(&self, slot: Slot) -> io::Result<()>;
-    /// The files a process writes "0" to in order to enter: at most
+    /// The version 2 group that a process is born into, if there is one.
+    fn group(&self, slot: Slot) -> Option<OwnedFd>;
+    /// The files of version 1 groups that its one thread writes "0" to in order to enter: at most
     /// [`CGROUPS_MAX`](guest::jail::entry::CGROUPS_MAX).
     fn entrances(&self, slot: Slot) -> io::Result<Vec<OwnedFd>>;
     fn freezer(&self, slot: Slot) -> Option<Freezer>;
     fn limit_memory(&self, slot: Slot, bytes: u64) -> io::Result<()>;
     fn limit_cpu(&self, slot: Slot, cpu: Cpu) -> io::Result<()>;
-    /// Kills every process in the group; false where the kernel cannot.
-    fn kill(&self, slot: Slot) -> bool;
     /// The file to read the memory peak from, and to write to in order to begin anew.
     fn memory_peak(&self, slot: Slot) -> Option<OwnedFd>;
     /// An alarm for the group's memory, not yet set; `None` where there is no such thing.

@@ -22,6 +22,10 @@ impl Groups for Nothing {
         Ok(())
     }
 
+    fn group(&self, _: Slot) -> Option<OwnedFd> {
+        None
+    }
+
     fn entrances(&self, _: Slot) -> io::Result<Vec<OwnedFd>> {
         Ok(Vec::new())
     }
@@ -36,10 +40,6 @@ impl Groups for Nothing {
 
     fn limit_cpu(&self, _: Slot, _: Cpu) -> io::Result<()> {
         Ok(())
-    }
-
-    fn kill(&self, _: Slot) -> bool {
-        false
     }
 
     fn memory_peak(&self, _: Slot) -> Option<OwnedFd> {

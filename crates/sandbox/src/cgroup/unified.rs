@@ -72,8 +72,12 @@ impl Groups for Unified {
         Ok(())
     }
 
-    fn entrances(&self, slot: Slot) -> io::Result<Vec<OwnedFd>> {
-        Ok(vec![files::open_write(&self.slot(slot), "cgroup.procs")?])
+    fn group(&self, slot: Slot) -> Option<OwnedFd> {
+        files::directory(&self.slot(slot))
+    }
+
+    fn entrances(&self, _: Slot) -> io::Result<Vec<OwnedFd>> {
+        Ok(Vec::new())
     }
 
     fn freezer(&self, slot: Slot) -> Option<Freezer> {
@@ -100,10 +104,6 @@ impl Groups for Unified {
             "cpu.max",
             format!("{} {CPU_PERIOD_US}", cpu.quota_us()),
         )
-    }
-
-    fn kill(&self, slot: Slot) -> bool {
-        files::write(&self.slot(slot), "cgroup.kill", "1").is_ok()
     }
 
     fn memory_peak(&self, slot: Slot) -> Option<OwnedFd> {

@@ -99,9 +99,9 @@ impl Environment {
         let Some(live) = &*self.live() else { return };
         // Version 1 does not let the frozen die.
         live.set_frozen(false);
-        if !self.station.groups().kill(live.slot) {
-            self.station.order(Order::Kill(self.id));
-        }
+        // By its process namespace, not its group: a group that has been killed once is unlucky for
+        // who is born there later.
+        self.station.order(Order::Kill(self.id));
     }
 }
 

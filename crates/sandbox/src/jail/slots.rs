@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use guest::jail::message::Group;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -32,6 +33,7 @@ pub struct Slot {
     pub net: OwnedFd,
     pub user: OwnedFd,
     pub freezer: Option<Freezer>,
+    pub group: Option<(Group, OwnedFd)>,
     pub entrances: Vec<OwnedFd>,
     pub settings: Settings,
 }
@@ -240,7 +242,12 @@ impl Slot {
             true => Device::from_fd(fds.next()?).ok(),
             false => None,
         };
+        let group = match notice.group {
+            Group::None => None,
+            kind => Some((kind, fds.next()?)),
+        };
         Some(Slot {
+            group,
             number: notice.slot,
             owner: notice.owner,
             listener,
@@ -276,6 +283,7 @@ mod tests {
             net: null(),
             user: null(),
             freezer: None,
+            group: None,
             entrances: Vec::new(),
             settings: Settings {
                 size: memory_mb.map(size),

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use guest::jail::message::{MESSAGE_MAX, Order, Start};
+use guest::jail::message::{Group, MESSAGE_MAX, Order, Start};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use super::{
@@ -38,7 +38,8 @@ struct Doors {
     net: OwnedFd,
     user: OwnedFd,
     line: Option<OwnedFd>,
-    groups: Vec<OwnedFd>,
+    group: Option<(Group, OwnedFd)>,
+    old_groups: Vec<OwnedFd>,
 }
 
 impl Doors {
@@ -48,7 +49,8 @@ impl Doors {
         doors
             .into_iter()
             .chain(&self.line)
-            .chain(&self.groups)
+            .chain(self.group.as_ref().map(|(_, directory)| directory))
+            .chain(&self.old_groups)
             .map(AsRawFd::as_raw_fd)
             .collect()
     }
@@ -102,6 +104,7 @@ impl Version {
             id,
             owner,
             waits,
+            group: doors.group.as_ref().map_or(Group::None, |(kind, _)| *kind),
             environment: wish.environment,
         });
         let message = message.encode();
@@ -177,13 +180,13 @@ impl Version {
             attachment,
             peak: helper.groups.memory_peak(slot.number).map(Into::into),
         };
-        let (net, user, groups) = (slot.net, slot.user, slot.entrances);
         let doors = Doors {
             log: log_inside,
-            net,
-            user,
+            net: slot.net,
+            user: slot.user,
             line: None,
-            groups,
+            group: slot.group,
+            old_groups: slot.entrances,
         };
         Ok(Furnished {
             live,

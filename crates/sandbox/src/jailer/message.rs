@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
-use guest::jail::message::{Reader, Writer};
+use guest::jail::message::{Group, Reader, Writer};
 
 use crate::cgroup::{FreezerKind, Slot};
 
@@ -69,8 +69,8 @@ pub enum Notice {
     },
     /// It cannot be: why, and what to do.
     Refused(String),
-    /// Descriptors: listener, net namespace, user namespace, the freezer and the egress device if
-    /// there are such, then the groups' entrances.
+    /// Descriptors: listener, net namespace, user namespace; the freezer, the egress device and
+    /// the version 2 group if there are such; then the version 1 groups' entrances.
     Slot(SlotNotice),
     SlotFailed(String),
     /// An injection is done, or why not.
@@ -88,6 +88,8 @@ pub struct SlotNotice {
     pub freezer: Option<FreezerKind>,
     /// An egress device comes along; after a recycling the server still has it.
     pub egress: bool,
+    /// Its version 2 group, if it has one.
+    pub group: Group,
 }
 
 impl Request {
@@ -171,7 +173,8 @@ impl Notice {
                     Some(FreezerKind::V1) => 1,
                     Some(FreezerKind::V2) => 2,
                 })
-                .u8(slot.egress.into()),
+                .u8(slot.egress.into())
+                .u8(slot.group as u8),
             Notice::SlotFailed(why) => out.u8(3).bytes(why.as_bytes()),
             Notice::Warning(what) => out.u8(4).bytes(what.as_bytes()),
             Notice::Injected { id, failed } => {
@@ -206,6 +209,7 @@ impl Notice {
                     _ => return None,
                 },
                 egress: from.u8()? != 0,
+                group: from.group()?,
             }),
             3 => Notice::SlotFailed(text(&mut from)?),
             4 => Notice::Warning(text(&mut from)?),
@@ -276,6 +280,7 @@ mod tests {
             owner: 2,
             freezer: Some(FreezerKind::V2),
             egress: true,
+            group: Group::Birth,
         };
         let open = Notice::Open {
             groups: vec![1, 2],

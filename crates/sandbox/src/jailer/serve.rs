@@ -73,7 +73,7 @@ fn prepare<'a>(setup: &Setup<'a>) -> Result<Jailer<'a>, Trouble> {
         staging: setup.state_dir.join("root"),
         ids: setup.ids,
         groups: setup.groups,
-        home: slot::Home::new()?,
+        home: slot::Home::new(setup.groups)?,
         own_mounts: mounts::own_namespace("mnt").during(|| "open the mount namespace".into())?,
         slots: HashMap::new(),
         free: Vec::new(),

@@ -14,7 +14,8 @@ use std::{
 
 use guest::jail::{
     entry::{GUEST_GID, GUEST_UID},
-    sys,
+    message::Group,
+    process, sys,
 };
 
 use super::{
@@ -29,19 +30,45 @@ use crate::{
     egress,
 };
 
+/// A slot number that no slot has.
+const PROBE: Slot = Slot::MAX;
+
 /// The jailer's own network namespace, to come back to, and a stack for a short-lived child.
 pub struct Home {
     net: OwnedFd,
     stack: Box<[u128]>,
+    /// Processes can be born into groups.
+    births: bool,
 }
 
 impl Home {
-    pub fn new() -> Result<Self, Trouble> {
+    pub fn new(groups: &dyn Groups) -> Result<Self, Trouble> {
         let net = own_namespace("net").during(|| "open the own network namespace".into())?;
-        Ok(Home {
+        let mut home = Home {
             net,
             stack: vec![0; 1024].into_boxed_slice(),
-        })
+            births: false,
+        };
+        home.births = home.is_born_alive(groups);
+        Ok(home)
+    }
+
+    /// Whether a process that is born into a group lives. Where one of the groups involved has
+    /// ever been killed as a whole, some kernels take its later children for members then.
+    fn is_born_alive(&mut self, groups: &dyn Groups) -> bool {
+        if groups.make(PROBE).is_err() {
+            return false;
+        }
+        let status = groups.group(PROBE).and_then(|group| {
+            let group = Some(group.as_raw_fd());
+            let (stack, flags) = (&raw mut self.stack[..], sys::CLONE_VM | sys::CLONE_VFORK);
+            // SAFETY: the child only ends, on a stack that is not used meanwhile.
+            let made = unsafe { process::clone_on(end, stack, flags, std::ptr::null_mut(), group) };
+            let (pid, _) = made.ok()?;
+            sys::wait4(pid, 0).ok()?
+        });
+        let _ = groups.remove(PROBE);
+        matches!(status, Some((_, 0)))
     }
 
     /// Runs `work` in the network namespace `net`.
@@ -130,7 +157,13 @@ fn offer(
     let copy = |fd: &OwnedFd| fd.try_clone().during(|| "copy a descriptor".into());
     let mut fds = vec![listener.into(), copy(&made.net)?, copy(&made.user)?];
     let freezer = groups.freezer(slot);
+    let group = groups.group(slot);
     let notice = SlotNotice {
+        group: match group {
+            None => Group::None,
+            Some(_) if home.births => Group::Birth,
+            Some(_) => Group::Move,
+        },
         slot,
         owner: made.owner,
         freezer: freezer.as_ref().map(|freezer| freezer.kind),
@@ -138,6 +171,7 @@ fn offer(
     };
     fds.extend(freezer.map(|freezer| freezer.file));
     fds.extend(device);
+    fds.extend(group);
     fds.extend(
         groups
             .entrances(slot)
@@ -178,10 +212,10 @@ fn egress_device() -> Result<Option<OwnedFd>, Trouble> {
 
 /// A user namespace whose one user is `owner` outside and Lambda's sandbox user inside.
 fn user_namespace(home: &mut Home, owner: u32) -> Result<OwnedFd, Trouble> {
-    let top = home.stack.as_mut_ptr_range().end.cast();
-    let flags = sys::CLONE_VM | sys::CLONE_NEWUSER | sys::SIGCHLD;
+    let stack = &raw mut home.stack[..];
+    let flags = sys::CLONE_VM | sys::CLONE_NEWUSER;
     // SAFETY: the child only sleeps, on a stack that is not used again before it has been reaped.
-    let (pid, _) = unsafe { sys::clone_on(sleep, top, flags, std::ptr::null_mut()) }
+    let (pid, _) = unsafe { process::clone_on(sleep, stack, flags, std::ptr::null_mut(), None) }
         .during(|| "make a user namespace".into())?;
     let file = |name: &str| format!("/proc/{pid}/{name}");
     let mapped = fs::write(file("uid_map"), format!("{GUEST_UID} {owner} 1"))
@@ -191,6 +225,10 @@ fn user_namespace(home: &mut Home, owner: u32) -> Result<OwnedFd, Trouble> {
     let _ = sys::kill(pid, sys::SIGKILL);
     let _ = sys::wait4(pid, 0);
     mapped.map(Into::into)
+}
+
+extern "C" fn end(_: *mut c_void) -> c_int {
+    0
 }
 
 extern "C" fn sleep(_: *mut c_void) -> c_int {
