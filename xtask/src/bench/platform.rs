@@ -1,8 +1,10 @@
 //! The platform under measurement: the released binary as a child process, in a fresh folder.
 
 use std::{
+    fs::Permissions,
     io::{BufRead, BufReader, Cursor, Write},
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -15,7 +17,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-use super::{function::Function, load::Client, request::Template};
+use super::{
+    function::Function,
+    load::Client,
+    request::{KEY, Template},
+};
 use crate::{exec, repo};
 
 const READY: &str = "lambent is ready on http://";
@@ -48,9 +54,18 @@ impl Platform {
 
     pub fn start_with(binary: &Path, options: &[&str]) -> Result<Self> {
         let data = tempfile::tempdir().context("make a folder")?;
+        // With credentials every signature is verified, as it would be where it matters.
+        let credentials = data.path().join("credentials");
+        let profile =
+            format!("[bench]\naws_access_key_id = {KEY}\naws_secret_access_key = {KEY}\n");
+        std::fs::write(&credentials, profile).context("write the credentials")?;
+        std::fs::set_permissions(&credentials, Permissions::from_mode(0o600))
+            .context("guard the credentials")?;
         let mut process = Command::new(binary)
             .args(["up", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data.path())
+            .arg(data.path().join("data"))
+            .arg("--credentials")
+            .arg(&credentials)
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, Request, Uri, header::HOST};
 use http_body_util::Full;
 
 pub const REGION: &str = "us-east-1";
-const KEY: &str = "test";
+pub const KEY: &str = "test";
 
 pub type Body = Full<Bytes>;
 
