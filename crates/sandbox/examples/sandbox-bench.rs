@@ -1,7 +1,7 @@
 //! How fast sandboxes are: ready, made per second, thawed. Build with `--release`.
 //!
 //! The floor beside each figure is measured in the same run: the bare start of the same process,
-//! and a call to a function that is not frozen.
+//! and a call to a function that is not frozen. With the argument `burst` only that.
 
 use std::{
     fs,
@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ROUNDS: usize = 500;
 const CALLERS: usize = 4;
+const BURST: usize = 500;
 const COLD_ROUNDS: usize = 30;
 const COLD_PAUSE: Duration = Duration::from_millis(150);
 const SPELL: Duration = Duration::from_secs(3);
@@ -46,6 +47,10 @@ async fn measure(dir: &Path) {
     let still = function(dir, "still", &pausing_program());
     let template = jail.prepare(spec(still.clone())).await.expect("prepare");
 
+    if std::env::args().any(|one| one == "burst") {
+        burst(&template).await;
+        return jail.shutdown().await;
+    }
     let floor = (0..ROUNDS)
         .map(|_| bare_start(&still.join("bootstrap")))
         .collect();
@@ -67,6 +72,7 @@ async fn measure(dir: &Path) {
         rate(&template, CALLERS).await
     );
 
+    burst(&template).await;
     let echo = function(dir, "echo", ECHO.as_bytes());
     let template = jail.prepare(spec(echo)).await.expect("prepare");
     thaw(template.start(Vec::new()).await.expect("start")).await;
@@ -117,6 +123,33 @@ async fn rate(template: &Arc<dyn Template>, callers: usize) -> f64 {
         made += caller.await.expect("no panic");
     }
     f64::from(made) / begun.elapsed().as_secs_f64()
+}
+
+/// Many at once, all alive together.
+async fn burst(template: &Arc<dyn Template>) {
+    let begun = Instant::now();
+    let starts = (0..BURST).map(|_| {
+        let template = template.clone();
+        tokio::spawn(async move {
+            let sandbox = template.start(Vec::new()).await.expect("start");
+            (begun.elapsed(), sandbox)
+        })
+    });
+    let (mut times, mut alive) = (Vec::new(), Vec::new());
+    for start in starts.collect::<Vec<_>>() {
+        let (took, sandbox) = start.await.expect("no panic");
+        times.push(took);
+        alive.push(sandbox);
+    }
+    println!("{BURST} in one burst         {}", percentiles(times));
+    let begun = Instant::now();
+    for sandbox in alive {
+        end(sandbox).await;
+    }
+    println!(
+        "and ended               after {:.1} ms",
+        begun.elapsed().as_secs_f64() * 1e3
+    );
 }
 
 async fn thaw(sandbox: Sandbox) {

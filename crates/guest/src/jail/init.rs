@@ -12,6 +12,7 @@
 
 use core::{
     ffi::{CStr, c_int, c_void},
+    mem::MaybeUninit,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -36,7 +37,7 @@ pub struct Init {
 
 /// What the init needs while it lives; its owner keeps it until the init has been reaped.
 pub struct Ground {
-    stack: [u128; STACK_SIZE / size_of::<u128>()],
+    stack: [MaybeUninit<u128>; STACK_SIZE / size_of::<u128>()],
     tmp_options: *const CStr,
     state: AtomicU32,
     failed: (Step, Errno),
@@ -55,10 +56,18 @@ impl Init {
         let flags = sys::CLONE_VM | sys::CLONE_NEWPID | sys::CLONE_PIDFD | NAMESPACES;
         let ground_pointer: *mut Ground = &mut *ground;
         // SAFETY: the ground is on the heap and stays there until the init has been reaped.
-        let stack: *mut [u128] = unsafe { &raw mut (*ground_pointer).stack };
+        let stack: *mut [MaybeUninit<u128>] = unsafe { &raw mut (*ground_pointer).stack };
         // SAFETY: `main` makes system calls through registers, on a stack of its own, and touches
         // no memory but its ground.
-        let made = unsafe { process::clone_on(main, stack, flags, ground_pointer.cast(), None) };
+        let made = unsafe {
+            process::clone_on(
+                main,
+                stack as *mut [u128],
+                flags,
+                ground_pointer.cast(),
+                None,
+            )
+        };
         let (pid, pidfd) = made.map_err(|errno| (Step::Init, errno))?;
         Ok(Init { pid, pidfd, ground })
     }
@@ -82,8 +91,8 @@ impl Ground {
     fn new() -> Box<Self> {
         let mut ground = Box::<Self>::new_uninit();
         let pointer = ground.as_mut_ptr();
-        // SAFETY: all fields but the stack are written; a stack has no invalid contents, and is
-        // left as it is so that only what is used of it takes memory.
+        // SAFETY: all fields but the stack are written, and that may hold anything: it is left as
+        // it is so that only what is used of it takes memory.
         unsafe {
             (&raw mut (*pointer).tmp_options).write(c"");
             (&raw mut (*pointer).state).write(AtomicU32::new(FAILED));

@@ -125,7 +125,7 @@ impl<M: Maker> Station<M> {
             }
             if fds[1].happened != 0 {
                 self.drain_signals();
-                self.reap(sys::WNOHANG);
+                self.reap();
             }
             if fds[0].happened != 0 {
                 let mut passed = Vec::new();
@@ -260,7 +260,9 @@ impl<M: Maker> Station<M> {
             }
         }
     }
+}
 
+impl<M> Station<M> {
     /// An init that no environment moved into: ended and waited for, which is quick, as nothing
     /// else is in its namespace.
     fn discard(&mut self, init: Init) {
@@ -295,13 +297,21 @@ impl<M: Maker> Station<M> {
         let _ = sys::read(self.signals, &mut info);
     }
 
-    fn reap(&mut self, options: i32) {
-        while let Ok(Some((pid, wait_status))) = sys::wait4(-1, options) {
+    fn reap(&mut self) {
+        while let Ok(Some((pid, wait_status))) = sys::wait4(-1, sys::WNOHANG) {
             self.bury(pid, wait_status);
         }
     }
 
     fn bury(&mut self, pid: i32, wait_status: i32) {
+        if self.spare.as_ref().is_some_and(|spare| spare.pid == pid) {
+            // Nobody of ours: the machine ran out of memory, perhaps.
+            if let Some(spare) = self.spare.take() {
+                let _ = sys::close(spare.pidfd);
+                self.keep(spare);
+            }
+            return;
+        }
         let Some(at) = self
             .environments
             .iter()
@@ -335,17 +345,31 @@ impl<M: Maker> Station<M> {
         let _ = sys::send(self.socket, &report.encode(), &[], 0);
     }
 
+    /// Ends everything that was made here, and waits for it: what an init uses of our memory must
+    /// outlive it.
     fn end(&mut self) -> Role {
         for environment in &self.environments {
             if !environment.init_gone {
                 let _ = sys::kill(environment.init.pid, SIGKILL);
             }
         }
-        if let Some(spare) = &self.spare {
-            let _ = sys::kill(spare.pid, SIGKILL);
+        if let Some(spare) = self.spare.take() {
+            self.discard(spare);
         }
-        self.reap(0);
+        while !self.environments.is_empty() {
+            match sys::wait4(-1, 0) {
+                Ok(Some((pid, wait_status))) => self.bury(pid, wait_status),
+                Ok(None) | Err(sys::EINTR) => {}
+                Err(_) => break,
+            }
+        }
         Role::Ended
+    }
+}
+
+impl<M> Drop for Station<M> {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -126,7 +126,7 @@ impl EgressShared {
 
     /// Closes a device. The kernel takes many milliseconds for it, in the caller's thread, so it
     /// is done in one of its own.
-    pub(super) fn close(&self, device: Device) {
+    pub(crate) fn close(&self, device: Device) {
         let _ = self.closer.send(device);
     }
 }

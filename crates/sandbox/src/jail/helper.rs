@@ -26,6 +26,7 @@ use super::{
 use crate::{
     Error,
     cgroup::{self, Groups},
+    egress::EgressShared,
     jailer::{
         ARGUMENT,
         message::{Injection, MESSAGE_MAX, Notice, Request},
@@ -47,6 +48,7 @@ pub struct Helper {
     pub groups: Arc<dyn Groups>,
     pub ordinary: bool,
     pub missing: Vec<String>,
+    pub egress: Arc<EgressShared>,
     dead: AtomicBool,
     injections: std::sync::Mutex<HashMap<u32, oneshot::Sender<Option<String>>>>,
     next_injection: AtomicU32,
@@ -54,7 +56,11 @@ pub struct Helper {
 }
 
 impl Helper {
-    pub async fn start(state_dir: &Path, wanted: Wanted) -> Result<Arc<Self>, Error> {
+    pub async fn start(
+        state_dir: &Path,
+        wanted: Wanted,
+        egress: Arc<EgressShared>,
+    ) -> Result<Arc<Self>, Error> {
         let (link, theirs) = link::pair().map_err(|error| system("make a socket pair", error))?;
         let keeper = tokio::process::Command::new("/proc/self/exe")
             .arg(ARGUMENT)
@@ -88,6 +94,7 @@ impl Helper {
             groups: groups.into(),
             ordinary,
             missing,
+            egress,
             dead: AtomicBool::new(false),
             injections: std::sync::Mutex::default(),
             next_injection: AtomicU32::new(0),

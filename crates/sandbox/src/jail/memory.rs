@@ -67,9 +67,24 @@ impl MemoryWatch {
         Ok(MemoryWatch { shared })
     }
 
-    /// Listens for a slot's alarm from now on.
-    pub fn add(&self, slot: Number, alarm: &Alarm) -> io::Result<()> {
-        self.shared.add(alarm.fd(), u64::from(slot))
+    /// Listens for a slot's new alarm from now on, and sets it. That is done in the background:
+    /// in version 1 the kernel waits until all readers of the old marks are gone, which takes
+    /// milliseconds, and a start need not. What happens until then is looked at afterwards.
+    pub fn add(
+        &self,
+        slot: Number,
+        alarm: &Arc<Alarm>,
+        groups: &Arc<dyn Groups>,
+        bytes: u64,
+    ) -> io::Result<()> {
+        self.shared.add(alarm.fd(), u64::from(slot))?;
+        let (shared, groups, alarm) = (self.shared.clone(), groups.clone(), alarm.clone());
+        tokio::task::spawn_blocking(move || match groups.set_alarm(slot, &alarm, bytes) {
+            Ok(()) => shared.look(slot, &alarm),
+            // The slot may be gone already.
+            Err(error) => tracing::debug!("set a memory alarm: {error}"),
+        });
+        Ok(())
     }
 
     /// The environment that moves into `slot`.
@@ -148,6 +163,26 @@ impl Shared {
                     slot => self.ring(slot as Number),
                 }
             }
+        }
+    }
+
+    /// What may have happened before the alarm was set.
+    fn look(&self, slot: Number, alarm: &Arc<Alarm>) {
+        let table = self.lock();
+        let Some(watched) = table
+            .get(&slot)
+            .filter(|one| Arc::ptr_eq(&one.alarm, alarm))
+        else {
+            return;
+        };
+        let limit_bytes = watched.limit_bytes;
+        let used = watched
+            .groups
+            .upgrade()
+            .and_then(|groups| groups.memory_use(slot));
+        drop(table);
+        if used.is_some_and(|used| used.total_bytes > limit_bytes) {
+            self.ring(slot);
         }
     }
 

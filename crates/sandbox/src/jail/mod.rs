@@ -128,7 +128,7 @@ impl Inner {
             ahead: self.config.slots_ahead,
             max: self.config.slots_max,
         };
-        let started = Helper::start(&self.config.state_dir, wanted).await?;
+        let started = Helper::start(&self.config.state_dir, wanted, self.egress.clone()).await?;
         *helper = Some(started.clone());
         Ok(started)
     }

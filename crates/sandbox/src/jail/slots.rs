@@ -162,17 +162,18 @@ impl Slots {
         None
     }
 
-    /// An environment is gone from its slot, and nothing of it is left.
-    pub fn give_back(&self, number: Number, settings: Settings) -> Request {
+    /// An environment is gone from its slot, and nothing of it is left. A device that is not needed
+    /// any more comes back.
+    pub fn give_back(&self, number: Number, settings: Settings) -> (Request, Option<Device>) {
         let mut state = self.lock();
         state.in_use -= 1;
         let spare = (self.wanted.ahead * SPARE_FACTOR).max(SPARE_MIN);
         if state.ready.len() + state.coming >= spare + state.waiting.len() {
-            return Request::Remove(number);
+            return (Request::Remove(number), settings.device);
         }
         state.coming += 1;
         state.settings.insert(number, settings);
-        Request::Recycle(number)
+        (Request::Recycle(number), None)
     }
 
     /// A slot in an unknown state.
@@ -339,7 +340,10 @@ mod tests {
         let slots = filled(1, 1, &[None]);
         assert!(slots.take(size(128)).is_ok());
         assert!(matches!(slots.take(size(128)), Err(Error::Exhausted(_))));
-        assert_eq!(slots.give_back(0, Settings::default()), Request::Recycle(0));
+        assert_eq!(
+            slots.give_back(0, Settings::default()).0,
+            Request::Recycle(0)
+        );
         assert!(matches!(slots.take(size(128)), Ok((Taken::Later(_), None))));
     }
 
@@ -355,7 +359,10 @@ mod tests {
             ..slots
         };
         assert!(slots.take(size(128)).is_ok());
-        assert_eq!(slots.give_back(0, Settings::default()), Request::Remove(0));
+        assert_eq!(
+            slots.give_back(0, Settings::default()).0,
+            Request::Remove(0)
+        );
     }
 
     #[test]

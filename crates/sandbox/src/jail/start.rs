@@ -209,9 +209,9 @@ impl Version {
         if slot.settings.alarm.is_none()
             && let Some(alarm) = groups.memory_alarm(slot.number)
         {
-            groups.set_alarm(slot.number, &alarm, u64::from(size.memory_mb) * MIB)?;
-            memory.add(slot.number, &alarm)?;
-            slot.settings.alarm = Some(Arc::new(alarm));
+            let alarm = Arc::new(alarm);
+            memory.add(slot.number, &alarm, groups, u64::from(size.memory_mb) * MIB)?;
+            slot.settings.alarm = Some(alarm);
         }
         let boost = Cpu::Boost {
             memory_mb: size.memory_mb,

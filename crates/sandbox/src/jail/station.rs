@@ -269,7 +269,11 @@ impl Station {
                     .is_ok()
                     .then_some(boost);
             }
-            helper.ask(Some(helper.slots().give_back(slot, settings)));
+            let (request, device) = helper.slots().give_back(slot, settings);
+            if let Some(device) = device {
+                helper.egress.close(device);
+            }
+            helper.ask(Some(request));
         });
     }
 
