@@ -91,7 +91,8 @@ async fn measure(dir: &Path) {
             let sandbox = template.start(Vec::new()).await.expect("start");
             let (mut connection, _) = sandbox.runtime_api.accept().await.expect("a connection");
             let mut first = [0; 512];
-            connection.read(&mut first).await.expect("a question");
+            let read = connection.read(&mut first).await.expect("a question");
+            assert!(read > 0, "it hung up");
             times.push(begun.elapsed());
             end(sandbox).await;
         }
