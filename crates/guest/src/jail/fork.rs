@@ -71,24 +71,25 @@ impl<I: Interpreter> Maker for Fork<I> {
 impl<I> Fork<I> {
     /// Into the jail, or out of the world.
     fn enter(&self, id: u32, entry: &Entry<'_>) {
-        let report = match entry::enter(entry) {
-            Ok(()) => Report::Started { id },
+        match entry::enter(entry) {
+            Ok(()) => self.report(&Report::Started { id }, &[entry.init]),
             Err((step, errno)) => {
                 let failure = Failure {
                     step,
                     errno: errno.0,
                     program: 0,
                 };
-                Report::NotStarted { id, failure }
+                self.report(&Report::NotStarted { id, failure }, &[]);
+                sys::exit_group(127);
             }
-        };
-        let _ = sys::send(self.socket, &report.encode(), &[], 0);
-        if matches!(report, Report::NotStarted { .. }) {
-            sys::exit_group(127);
         }
         // An executed program would lose them by itself.
         let _ = sys::close_range(3, u32::MAX, 0);
         // A change of identity made the process a secret to itself, /proc/self included.
         let _ = sys::prctl(sys::PR_SET_DUMPABLE, 1);
+    }
+
+    fn report(&self, report: &Report, fds: &[i32]) {
+        let _ = sys::send(self.socket, &report.encode(), fds, 0);
     }
 }

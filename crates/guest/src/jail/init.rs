@@ -24,6 +24,11 @@ use super::{
 
 const STACK_SIZE: usize = 16 * 1024;
 
+/// Stops all other processes of the environment.
+pub const STOP: i32 = SIGUSR1;
+/// Undoes that.
+pub const CONTINUE: i32 = SIGUSR2;
+
 /// Everything that an environment's first process enters from its init.
 pub const NAMESPACES: c_int =
     sys::CLONE_NEWNS | sys::CLONE_NEWIPC | sys::CLONE_NEWUTS | sys::CLONE_NEWCGROUP;
@@ -133,15 +138,15 @@ fn mount(tmp_options: &CStr) -> Result<(), (Step, Errno)> {
 
 /// Reaps orphans; stops and continues everybody where there is no freezer.
 fn watch() -> ! {
-    let wanted = sys::signal_bit(SIGCHLD) | sys::signal_bit(SIGUSR1) | sys::signal_bit(SIGUSR2);
+    let wanted = sys::signal_bit(SIGCHLD) | sys::signal_bit(STOP) | sys::signal_bit(CONTINUE);
     loop {
         match sys::wait_signal(wanted) {
             Ok(SIGCHLD) => while let Ok(Some(_)) = sys::wait4(-1, sys::WNOHANG) {},
             // To all processes of this namespace but this one.
-            Ok(SIGUSR1) => {
+            Ok(STOP) => {
                 let _ = sys::kill(-1, sys::SIGSTOP);
             }
-            Ok(SIGUSR2) => {
+            Ok(CONTINUE) => {
                 let _ = sys::kill(-1, sys::SIGCONT);
             }
             _ => {}

@@ -23,12 +23,6 @@ pub enum Order {
     Start(Start),
     /// Execute a helper that will be a station too. Descriptor: its socket.
     Help(Help),
-    /// End an environment and all its processes.
-    Kill(u32),
-    /// Stop all processes of an environment by signal, where there is no cgroup freezer.
-    Stop(u32),
-    /// Undo `Stop`.
-    Continue(u32),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,8 +58,8 @@ pub struct Start {
     pub id: u32,
     /// The user that owns the environment, as the station's user namespace numbers it.
     pub owner: u32,
-    /// It gets a descriptor to read from, as number [`LINE`], and its init's pidfd is reported: for
-    /// a process that is to be told later whose it is.
+    /// It gets a descriptor to read from, as number [`LINE`]: for a process that is to be told
+    /// later whose it is.
     pub waits: bool,
     pub group: Group,
     pub environment: Vec<CString>,
@@ -93,7 +87,9 @@ pub enum Report {
     Ready,
     /// The station could not be made and has ended.
     Broken(String),
-    /// It runs. Descriptor, if it waits: a pidfd of its init.
+    /// It runs. Descriptor: a pidfd of its init. To kill that is to kill the environment;
+    /// [`STOP`](super::init::STOP) and [`CONTINUE`](super::init::CONTINUE) sent to it stop and
+    /// continue all other processes, where there is no freezer.
     Started {
         id: u32,
     },
@@ -168,10 +164,7 @@ impl Order {
                 .u8(start.waits.into())
                 .u8(start.group as u8)
                 .strings(&start.environment),
-            Order::Kill(id) => out.u8(2).u32(*id),
-            Order::Stop(id) => out.u8(3).u32(*id),
-            Order::Continue(id) => out.u8(4).u32(*id),
-            Order::Help(help) => out.u8(5).program(&help.program).strings(&help.environment),
+            Order::Help(help) => out.u8(2).program(&help.program).strings(&help.environment),
         };
         out.0
     }
@@ -187,10 +180,7 @@ impl Order {
                 group: from.group()?,
                 environment: from.strings()?,
             }),
-            2 => Order::Kill(from.u32()?),
-            3 => Order::Stop(from.u32()?),
-            4 => Order::Continue(from.u32()?),
-            5 => Order::Help(Help {
+            2 => Order::Help(Help {
                 program: from.program()?,
                 environment: from.strings()?,
             }),
@@ -426,14 +416,7 @@ mod tests {
             },
             environment: vec![c"L=1".into()],
         });
-        for order in [
-            help,
-            configure,
-            start(),
-            Order::Kill(1),
-            Order::Stop(2),
-            Order::Continue(3),
-        ] {
+        for order in [help, configure, start()] {
             assert_eq!(Order::decode(&order.encode()), Some(order));
         }
     }

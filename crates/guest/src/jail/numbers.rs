@@ -75,6 +75,7 @@ pub mod nr {
 // The same on every architecture.
 pub mod shared_nr {
     pub const CLOSE_RANGE: usize = 436;
+    pub const PIDFD_SEND_SIGNAL: usize = 424;
     pub const PIDFD_OPEN: usize = 434;
     pub const LANDLOCK_CREATE_RULESET: usize = 444;
     pub const LANDLOCK_ADD_RULE: usize = 445;

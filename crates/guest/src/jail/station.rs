@@ -17,7 +17,7 @@ use super::{
     helper,
     init::{Ground, Init},
     message::{Configuration, Failure, Group, Help, MESSAGE_MAX, Order, Report, Start, Step},
-    sys::{self, Errno, SIGCHLD, SIGKILL, SIGUSR1, SIGUSR2},
+    sys::{self, Errno, SIGCHLD, SIGKILL},
 };
 
 /// How much memory of gone inits is kept.
@@ -155,9 +155,6 @@ impl<M: Maker> Station<M> {
             Order::Configure(_) => None,
             Order::Help(helper) => self.help(&helper, fds),
             Order::Start(start) => self.start(start, fds),
-            Order::Kill(id) => self.signal(id, SIGKILL),
-            Order::Stop(id) => self.signal(id, SIGUSR1),
-            Order::Continue(id) => self.signal(id, SIGUSR2),
         }
     }
 
@@ -180,9 +177,8 @@ impl<M: Maker> Station<M> {
             Ok((Born::Child, _)) => return Some(Role::Environment(start)),
             Ok((born @ (Born::Parent { pid } | Born::Reporting { pid }), init)) => {
                 if matches!(born, Born::Parent { .. }) {
-                    let pidfd: &[i32] = if start.waits { &[init.pidfd] } else { &[] };
                     let report = Report::Started { id };
-                    let _ = sys::send(self.socket, &report.encode(), pidfd, 0);
+                    let _ = sys::send(self.socket, &report.encode(), &[init.pidfd], 0);
                 }
                 let _ = sys::close(init.pidfd);
                 self.environments.push(Environment {
@@ -280,15 +276,6 @@ impl<M> Station<M> {
 
     fn make_init(&mut self) -> Result<Init, (Step, Errno)> {
         Init::make(&self.tmp_options, self.grounds.pop())
-    }
-
-    fn signal(&self, id: u32, signal: i32) -> Option<Role> {
-        if let Some(environment) = self.environments.iter().find(|one| one.id == id)
-            && !environment.init_gone
-        {
-            let _ = sys::kill(environment.init.pid, signal);
-        }
-        None
     }
 
     fn drain_signals(&self) {

@@ -138,6 +138,7 @@ plain! {
     fn dup3(from: i32, to: i32, flags: i32) = nr::DUP3;
     fn setns(fd: i32, kinds: c_int) = nr::SETNS;
     fn unshare(kinds: c_int) = nr::UNSHARE;
+    fn pidfd_send_signal(pidfd: i32, signal: i32) = shared_nr::PIDFD_SEND_SIGNAL;
     /// A descriptor of process `pid`, close-on-exec.
     fn pidfd_open(pid: u32, flags: u32) = shared_nr::PIDFD_OPEN;
     fn setsid() = nr::SETSID;

@@ -3,14 +3,20 @@
 use std::{
     fs::File,
     io,
-    os::{fd::AsRawFd, unix::fs::FileExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use guest::jail::{message::Order, sys};
+use guest::jail::{
+    init::{CONTINUE, STOP},
+    sys::{self, SIGKILL},
+};
 use tokio::net::TcpListener;
 
 use super::{slots::Settings, station::Station};
@@ -22,8 +28,9 @@ use crate::{
 
 /// Shared by the platform's [`Control`] and the station's record of it.
 pub struct Environment {
-    id: u32,
     memory_mb: u32,
+    /// To be killed as soon as it is there.
+    doomed: AtomicBool,
     /// Killed for using more memory than it may.
     over_limit: AtomicBool,
     station: Arc<Station>,
@@ -39,14 +46,16 @@ pub struct Live {
     pub freezer: Option<Freezer>,
     pub listener: Arc<TcpListener>,
     pub attachment: Option<Attachment>,
+    /// A pidfd of its init, once it runs.
+    pub init: Option<OwnedFd>,
     pub peak: Option<File>,
 }
 
 impl Environment {
-    pub fn new(id: u32, memory_mb: u32, station: Arc<Station>, live: Live) -> Arc<Self> {
+    pub fn new(memory_mb: u32, station: Arc<Station>, live: Live) -> Arc<Self> {
         Arc::new(Environment {
-            id,
             memory_mb,
+            doomed: AtomicBool::new(false),
             over_limit: AtomicBool::new(false),
             station,
             live: Mutex::new(Some(live)),
@@ -95,13 +104,32 @@ impl Environment {
         self.kill();
     }
 
+    /// It runs; this is a pidfd of its init.
+    pub fn started(&self, init: Option<OwnedFd>) {
+        if let Some(live) = &mut *self.live() {
+            live.init = init;
+        }
+        if self.doomed.load(Ordering::Acquire) {
+            self.kill();
+        }
+    }
+
     pub fn kill(&self) {
-        let Some(live) = &*self.live() else { return };
-        // Version 1 does not let the frozen die.
-        live.set_frozen(false);
-        // By its process namespace, not its group: a group that has been killed once is unlucky for
-        // who is born there later.
-        self.station.order(Order::Kill(self.id));
+        self.doomed.store(true, Ordering::Release);
+        if let Some(live) = &*self.live() {
+            // Version 1 does not let the frozen die.
+            live.set_frozen(false);
+            live.signal(SIGKILL);
+        }
+    }
+
+    /// Gives a copy of the init's pidfd.
+    pub fn init(&self) -> io::Result<Option<OwnedFd>> {
+        let live = self.live();
+        live.as_ref()
+            .and_then(|live| live.init.as_ref())
+            .map(OwnedFd::try_clone)
+            .transpose()
     }
 }
 
@@ -113,6 +141,13 @@ impl Environment {
 }
 
 impl Live {
+    /// To its init, whose end is that of all.
+    fn signal(&self, signal: i32) {
+        if let Some(init) = &self.init {
+            let _ = sys::pidfd_send_signal(init.as_raw_fd(), signal);
+        }
+    }
+
     fn set_frozen(&self, frozen: bool) -> bool {
         let Some(Freezer { file, kind }) = &self.freezer else {
             return false;
@@ -151,7 +186,7 @@ impl Control for Reins {
         if let Some(live) = &*self.0.live()
             && !live.set_frozen(true)
         {
-            self.0.station.order(Order::Stop(self.0.id));
+            live.signal(STOP);
         }
     }
 
@@ -159,7 +194,7 @@ impl Control for Reins {
         if let Some(live) = &*self.0.live()
             && !live.set_frozen(false)
         {
-            self.0.station.order(Order::Continue(self.0.id));
+            live.signal(CONTINUE);
         }
     }
 

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Error,
-    cgroup::{self, Groups},
+    cgroup::{self, Groups, Slot as Number},
     egress::EgressShared,
     jailer::{
         ARGUMENT,
@@ -126,6 +126,14 @@ impl Helper {
                 }
             }
         }
+    }
+
+    /// A slot that was left in an unknown state.
+    pub fn condemn(&self, number: Number) {
+        self.slots
+            .condemn(number)
+            .into_iter()
+            .for_each(|ask| self.ask(ask));
     }
 
     pub fn slots(&self) -> &Slots {

@@ -114,6 +114,12 @@ impl Drop for Jail {
 }
 
 impl Inner {
+    /// Whether there is no living jailer.
+    async fn has_lost_helper(&self) -> bool {
+        let helper = self.helper.lock().await;
+        helper.as_ref().is_none_or(|helper| helper.is_dead())
+    }
+
     /// The jailer; a new one if the last has died.
     async fn helper(&self) -> Result<Arc<Helper>, Error> {
         let mut helper = self.helper.lock().await;

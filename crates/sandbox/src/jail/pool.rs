@@ -269,12 +269,13 @@ impl Waiting {
 
     /// Makes it a function's environment.
     pub async fn become_of(
-        mut self,
+        self,
         version: &Version,
         environment: &[CString],
     ) -> Result<Running, Error> {
         let broken = || std::io::ErrorKind::BrokenPipe.into();
-        let init = self.running.init.take();
+        let init = self.running.reins.0.init();
+        let init = init.map_err(|error| system("find a process of the pool", error))?;
         let init = init.ok_or_else(|| system("find a process of the pool", broken()))?;
         let line = line(environment);
         if line.len() > LINE_BYTES_MAX {

@@ -162,31 +162,37 @@ impl Slots {
         None
     }
 
-    /// An environment is gone from its slot, and nothing of it is left. A device that is not needed
-    /// any more comes back.
-    pub fn give_back(&self, number: Number, settings: Settings) -> (Request, Option<Device>) {
+    /// An environment has ended. Its slot no longer counts as in use, and comes back once it is
+    /// tidied, or not at all.
+    pub fn leave(&self) {
         let mut state = self.lock();
         state.in_use -= 1;
+        state.coming += 1;
+    }
+
+    /// A slot that was left is tidy. A device that is not needed any more comes back.
+    pub fn give_back(&self, number: Number, settings: Settings) -> (Request, Option<Device>) {
+        let mut state = self.lock();
         let spare = (self.wanted.ahead * SPARE_FACTOR).max(SPARE_MIN);
-        if state.ready.len() + state.coming >= spare + state.waiting.len() {
+        if state.ready.len() + state.coming > spare + state.waiting.len() {
+            state.coming -= 1;
             return (Request::Remove(number), settings.device);
         }
-        state.coming += 1;
         state.settings.insert(number, settings);
         (Request::Recycle(number), None)
     }
 
-    /// A slot in an unknown state.
-    pub fn condemn(&self, number: Number) -> Request {
-        self.lock().in_use -= 1;
-        Request::Remove(number)
+    /// A slot that was left is in an unknown state: what to ask for in its place, beside its end.
+    pub fn condemn(&self, number: Number) -> [Ask; 2] {
+        let mut state = self.lock();
+        state.coming = state.coming.saturating_sub(1);
+        [Some(Request::Remove(number)), state.refill(self.wanted)]
     }
 
     /// A slot that was taken and not used.
     pub fn put_back(&self, slot: Slot) {
-        let mut state = self.lock();
-        state.in_use -= 1;
-        state.ready.push_front(slot);
+        self.leave();
+        self.arrived(slot);
     }
 
     /// What to ask for at the beginning.
@@ -340,6 +346,7 @@ mod tests {
         let slots = filled(1, 1, &[None]);
         assert!(slots.take(size(128)).is_ok());
         assert!(matches!(slots.take(size(128)), Err(Error::Exhausted(_))));
+        slots.leave();
         assert_eq!(
             slots.give_back(0, Settings::default()).0,
             Request::Recycle(0)
@@ -359,6 +366,7 @@ mod tests {
             ..slots
         };
         assert!(slots.take(size(128)).is_ok());
+        slots.leave();
         assert_eq!(
             slots.give_back(0, Settings::default()).0,
             Request::Remove(0)

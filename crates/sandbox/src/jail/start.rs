@@ -69,8 +69,6 @@ pub struct Running {
     pub runtime_api: Arc<TcpListener>,
     pub log: OwnedFd,
     pub exit: oneshot::Receiver<Exit>,
-    /// A pidfd of its init, if it waits.
-    pub init: Option<OwnedFd>,
 }
 
 impl Running {
@@ -109,7 +107,7 @@ impl Version {
         });
         let message = message.encode();
         let runtime_api = live.listener.clone();
-        let environment = self.watch(id, station, live);
+        let environment = self.watch(station, live);
         let Expected { started, exit } = station.expect(id, environment.clone());
         if message.len() > MESSAGE_MAX {
             station.forget(id);
@@ -122,12 +120,11 @@ impl Version {
             .map_err(|error| system("order an environment", error))?;
         drop(doors);
         match timeout(STARTED_MAX, started).await {
-            Ok(Ok(Ok(init))) => Ok(Running {
+            Ok(Ok(Ok(()))) => Ok(Running {
                 reins: Reins(environment),
                 runtime_api,
                 log,
                 exit,
-                init,
             }),
             Ok(Ok(Err(failure))) => Err(self.explain(failure)),
             Ok(Err(_)) => Err(system(
@@ -142,10 +139,10 @@ impl Version {
     }
 
     /// The environment as the server knows it from now on, its memory under watch.
-    fn watch(&self, id: u32, station: &Arc<Station>, live: Live) -> Arc<Environment> {
+    fn watch(&self, station: &Arc<Station>, live: Live) -> Arc<Environment> {
         let (slot, alarm) = (live.slot, live.settings.alarm.clone());
         let memory_mb = self.spec.memory_mb;
-        let environment = Environment::new(id, memory_mb, station.clone(), live);
+        let environment = Environment::new(memory_mb, station.clone(), live);
         if let Some(alarm) = alarm {
             let (groups, limit_bytes) = (&station.helper().groups, u64::from(memory_mb) * MIB);
             self.jail
@@ -159,7 +156,8 @@ impl Version {
     fn furnish(&self, helper: &Helper, slot: Slot, waits: bool) -> Result<Furnished, Error> {
         let number = slot.number;
         self.try_furnish(helper, slot, waits).map_err(|error| {
-            helper.ask(Some(helper.slots().condemn(number)));
+            helper.slots().leave();
+            helper.condemn(number);
             system("make an environment ready", error)
         })
     }
@@ -178,6 +176,7 @@ impl Version {
             freezer: slot.freezer,
             listener: Arc::new(TcpListener::from_std(slot.listener)?),
             attachment,
+            init: None,
             peak: helper.groups.memory_peak(slot.number).map(Into::into),
         };
         let doors = Doors {

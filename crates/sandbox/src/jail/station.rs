@@ -47,8 +47,8 @@ struct Entry {
     environment: Arc<Environment>,
 }
 
-/// Of an order to start. A pidfd comes from a process that waits.
-pub type Outcome = Result<Option<OwnedFd>, Failure>;
+/// Of an order to start.
+pub type Outcome = Result<(), Failure>;
 
 /// What who started an environment waits for.
 pub struct Expected {
@@ -180,22 +180,12 @@ impl Station {
         outcome
     }
 
-    /// Sends without waiting; if the socket is full, in the background.
-    pub fn order(&self, order: Order) {
-        let message = order.encode();
-        if let Err(error) = self.link.try_send(&message, &[])
-            && error.kind() == io::ErrorKind::WouldBlock
-        {
-            let link = self.link.clone();
-            tokio::spawn(async move { link.send(&message, &[]).await });
-        }
-    }
-
     /// Takes an environment out that never came to be; its slot is as good as new.
     pub fn forget(&self, id: u32) {
         if let Some(entry) = self.table().remove(&id)
             && let Some((_, live)) = entry.environment.ended(0)
         {
+            self.helper.slots().leave();
             self.recycle(live);
         }
     }
@@ -207,12 +197,10 @@ impl Station {
                 let Some(entry) = table.get_mut(&id) else {
                     return;
                 };
-                let told = entry
-                    .started
-                    .take()
-                    .is_some_and(|started| started.send(Ok(fds.pop())).is_ok());
-                let environment = entry.environment.clone();
+                let (started, environment) = (entry.started.take(), entry.environment.clone());
                 drop(table);
+                environment.started(fds.pop());
+                let told = started.is_some_and(|started| started.send(Ok(())).is_ok());
                 if !told {
                     // Who ordered it went away meanwhile.
                     environment.kill();
@@ -235,6 +223,8 @@ impl Station {
                 let Some((exit, live)) = entry.environment.ended(wait_status) else {
                     return;
                 };
+                // First, so that who hears of the end finds room for another.
+                self.helper.slots().leave();
                 let _ = entry.exit.send(exit);
                 self.recycle(live);
             }
@@ -257,7 +247,7 @@ impl Station {
             if let Some(attachment) = attachment {
                 settings.device = attachment.detach().await;
                 if settings.device.is_none() {
-                    helper.ask(Some(helper.slots().condemn(slot)));
+                    helper.condemn(slot);
                     return;
                 }
             }
@@ -286,9 +276,9 @@ impl Station {
                 continue;
             };
             debug_assert_eq!(exit.status, ExitStatus::Signal(libc::SIGKILL));
+            self.helper.slots().leave();
             let _ = entry.exit.send(exit);
-            self.helper
-                .ask(Some(self.helper.slots().condemn(live.slot)));
+            self.helper.condemn(live.slot);
         }
     }
 }

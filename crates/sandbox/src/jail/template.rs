@@ -77,20 +77,25 @@ impl Version {
         if let Some(station) = station.as_ref().filter(|station| !station.is_dead()) {
             return Ok(station.clone());
         }
-        let helper = self.jail.helper().await?;
-        let made = Station::make(
-            helper.clone(),
-            self.jail.memory.clone(),
-            self.root(),
-            self.configuration(&helper),
-        )
-        .await?;
+        let (made, helper) = match self.make_station().await {
+            // The jailer died meanwhile: once more, with another.
+            Err(_) if self.jail.has_lost_helper().await => self.make_station().await?,
+            outcome => outcome?,
+        };
         if let Some(help) = runtimes::zygote(&self.spec) {
             let zygote = || Zygote::new(help, self.configuration(&helper));
             self.zygote.get_or_init(zygote).start(&made);
         }
         *station = Some(made.clone());
         Ok(made)
+    }
+
+    async fn make_station(&self) -> Result<(Arc<Station>, Arc<Helper>), Error> {
+        let helper = self.jail.helper().await?;
+        let (memory, root) = (self.jail.memory.clone(), self.root());
+        let configuration = self.configuration(&helper);
+        let made = Station::make(helper.clone(), memory, root, configuration).await?;
+        Ok((made, helper))
     }
 
     fn root(&self) -> Root {
