@@ -1,21 +1,18 @@
 //! The three functions that are measured, each an echo: what one is charged is the platform.
 //!
-//! The Rust function is this very program under the name `bootstrap`; the Python and Node.js ones
-//! are a handler, and beside it, for the floor, the thinnest client of the Runtime API that can be
+//! The Rust function is `benches/echo`; the Python and Node.js ones are a handler, and beside it, for the floor, the thinnest client of the Runtime API that can be
 //! written: the least that any platform must spend on them.
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::TcpStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 
-use crate::exec;
+use crate::{exec, repo};
 
 /// What is sent to each function, and sent back: 1 KB of JSON.
 pub fn event() -> String {
@@ -77,12 +74,8 @@ impl Function {
     pub fn files(self) -> Result<Vec<(&'static str, Vec<u8>, u32)>> {
         Ok(match self {
             Function::Rust => {
-                let program = std::env::current_exe().context("find this program")?;
-                vec![(
-                    "bootstrap",
-                    fs::read(program).context("read this program")?,
-                    0o755,
-                )]
+                let program = fs::read(rust_program()).context("read the Rust function")?;
+                vec![("bootstrap", program, 0o755)]
             }
             Function::Python => vec![("index.py", PYTHON_HANDLER.into(), 0o644)],
             Function::Node => vec![("index.js", NODE_HANDLER.into(), 0o644)],
@@ -90,9 +83,9 @@ impl Function {
     }
 
     /// Starts the function's process with nothing around it, against a Runtime API.
-    pub fn start_bare(self, runtime_api: &str, dir: &Path) -> Result<Bare> {
+    pub fn start_bare(self, runtime_api: &str) -> Result<Bare> {
         let mut command = match self {
-            Function::Rust => Command::new(link_to_this_program(dir)?),
+            Function::Rust => Command::new(rust_program()),
             Function::Python => with_script("python3", "-c", PYTHON_CLIENT),
             Function::Node => with_script("node", "-e", NODE_CLIENT),
         };
@@ -122,87 +115,23 @@ fn with_script(program: &str, flag: &str, script: &str) -> Command {
     command
 }
 
-/// This program under a bootstrap's name.
-pub fn link_to_this_program(dir: &Path) -> Result<PathBuf> {
-    let link = dir.join("bootstrap");
-    if !link.exists() {
-        let program = std::env::current_exe().context("find this program")?;
-        std::os::unix::fs::symlink(program, &link).context("link this program")?;
-    }
-    Ok(link)
+/// Builds the Rust function, statically linked, and says where it is.
+pub fn build_rust() -> Result<PathBuf> {
+    exec::run(exec::cargo().args([
+        "rustc",
+        "--quiet",
+        "--release",
+        "--package",
+        "bench-echo",
+        "--",
+        "-C",
+        "target-feature=+crt-static",
+    ]))?;
+    Ok(rust_program())
 }
 
-/// Runs the Rust function where this program was started under a bootstrap's name.
-pub fn run_if_bootstrap() {
-    let name = std::env::args_os().next().map(PathBuf::from);
-    let is_bootstrap = name.is_some_and(|name| name.file_name() == Some("bootstrap".as_ref()));
-    if let (true, Ok(runtime_api)) = (is_bootstrap, std::env::var("AWS_LAMBDA_RUNTIME_API")) {
-        // The Runtime API being gone is how this process learns that it is no longer wanted.
-        let _ = echo(&runtime_api);
-        std::process::exit(0);
-    }
-}
-
-/// Next, response, next, response, on one connection.
-fn echo(runtime_api: &str) -> std::io::Result<()> {
-    let stream = TcpStream::connect(runtime_api)?;
-    stream.set_nodelay(true)?;
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut writer = stream;
-    let next =
-        format!("GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: {runtime_api}\r\n\r\n");
-    loop {
-        writer.write_all(next.as_bytes())?;
-        let (id, event) = read_message(&mut reader)?;
-        if let Some(time) = held(&event) {
-            std::thread::sleep(time);
-        }
-        let mut response = format!(
-            "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\nHost: {runtime_api}\r\n\
-             Content-Length: {}\r\n\r\n",
-            event.len()
-        )
-        .into_bytes();
-        response.extend_from_slice(&event);
-        writer.write_all(&response)?;
-        read_message(&mut reader)?;
-    }
-}
-
-/// How long an event asks to be kept.
-fn held(event: &[u8]) -> Option<Duration> {
-    let event = event.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let time = std::str::from_utf8(event.strip_prefix(HOLD.as_bytes())?).ok()?;
-    time.parse().ok().map(Duration::from_millis)
-}
-
-/// A message's request id, where it has one, and its body.
-fn read_message(reader: &mut impl BufRead) -> std::io::Result<(String, Vec<u8>)> {
-    let (mut id, mut length) = (String::new(), 0);
-    let mut line = String::new();
-    loop {
-        line.clear();
-        if reader.read_line(&mut line)? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        let Some((name, value)) = line.trim_end().split_once(':') else {
-            if line.trim_end().is_empty() {
-                break;
-            }
-            continue;
-        };
-        if name.eq_ignore_ascii_case("lambda-runtime-aws-request-id") {
-            id = value.trim().to_owned();
-        } else if name.eq_ignore_ascii_case("content-length") {
-            length = value
-                .trim()
-                .parse()
-                .map_err(|_| std::io::ErrorKind::InvalidData)?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok((id, body))
+fn rust_program() -> PathBuf {
+    repo::target().join("release/bench-echo")
 }
 
 const PYTHON_HANDLER: &str = r#"
@@ -289,18 +218,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_a_message() {
-        let bytes = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: a-1\r\nContent-Length: 2\r\n\r\n{}x";
-        let (id, body) = read_message(&mut &bytes[..]).expect("it is whole");
-        assert_eq!((id.as_str(), body.as_slice()), ("a-1", &b"{}"[..]));
-        assert!(read_message(&mut &b"HTTP/1.1 200 OK\r\n"[..]).is_err());
-    }
-
-    #[test]
     fn the_event_is_compact() {
         assert!(event().len() > 1000 && !event().contains(' '));
-        assert_eq!(held(event().as_bytes()), None);
         let hold = Duration::from_millis(300);
-        assert_eq!(held(holding_event(hold).as_bytes()), Some(hold));
+        assert_eq!(holding_event(hold), "\"hold:300\"");
     }
 }

@@ -222,7 +222,8 @@ fn each(goals: [f64; 3], aims: [f64; 3]) -> impl Iterator<Item = (Function, f64,
 pub(super) struct Bench {
     pub(super) runtime: Runtime,
     binary: PathBuf,
-    dir: tempfile::TempDir,
+    /// The Rust function.
+    echo: PathBuf,
     names: AtomicU32,
 }
 
@@ -235,7 +236,7 @@ impl Bench {
         Ok(Bench {
             runtime: Runtime::new().context("start tokio")?,
             binary,
-            dir: tempfile::tempdir().context("make a folder")?,
+            echo: function::build_rust()?,
             names: AtomicU32::new(0),
         })
     }
@@ -276,8 +277,7 @@ impl Bench {
     }
 
     fn bare_ready(&self) -> Result<Samples> {
-        let bootstrap = function::link_to_this_program(self.dir.path())?;
-        self.runtime.block_on(sandbox::bare_ready(&bootstrap))
+        sandbox::bare_ready(&self.echo)
     }
 
     fn fresh_name(&self) -> String {
@@ -316,7 +316,7 @@ impl Bench {
                 let mut client = Client::connect(address).await?;
                 let begun = Instant::now();
                 let api = runtime.runtime_api.address.to_string();
-                let process = function.start_bare(&api, self.dir.path())?;
+                let process = function.start_bare(&api)?;
                 client.timed(&invoke, &Expected::ok("1")).await?;
                 samples.latencies.push(begun.elapsed());
                 drop(process);
@@ -361,7 +361,7 @@ impl Bench {
         self.runtime.block_on(async {
             let mut runtime = floor::runtime().await?;
             let api = runtime.runtime_api.address.to_string();
-            let start = |_| function.start_bare(&api, self.dir.path());
+            let start = |_| function.start_bare(&api);
             let processes = (0..clients).map(start).collect::<Result<Vec<_>>>()?;
             runtime.until_asked(clients).await?;
             let address = runtime.invoke.address;

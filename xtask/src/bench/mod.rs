@@ -47,14 +47,11 @@ pub struct Args {
     peers: bool,
 }
 
-/// Where this process is not the command but a part that the bench has started (the program packed
-/// as a function's bootstrap, or the sandbox's privileged half), does its work and does not return.
+/// Where this process is not the command but the sandbox's privileged half, which the bench has
+/// started, does its work and does not return.
 pub fn run_part_if_asked() {
     #[cfg(feature = "bench")]
-    {
-        function::run_if_bootstrap();
-        ::sandbox::run_helper_if_asked();
-    }
+    ::sandbox::run_helper_if_asked();
 }
 
 #[cfg(feature = "bench")]

@@ -1,7 +1,8 @@
 //! Measures of the sandbox by itself, with no platform around it: how soon an environment is ready,
-//! how many are made per second, and what a thaw costs on the way of a request.
+//! which is when its program has been executed, how many are made and removed per second, and what
+//! a thaw costs on the way of a request.
 //!
-//! The floor is the same process started with nothing around it.
+//! The floor is the same process executed, and ended, with nothing around it.
 
 use std::{
     fs,
@@ -79,19 +80,19 @@ impl Yard {
         self.jail.shutdown().await;
     }
 
-    /// From the order to the environment's first word, one at a time.
+    /// From the order to the program executed, one at a time.
     pub async fn ready(&self) -> Result<Samples> {
         let mut samples = Samples::default();
         for _ in 0..STARTS {
             let begun = Instant::now();
-            let environment = Environment::start(&*self.template).await?;
+            let sandbox = self.template.start(Vec::new()).await?;
             samples.latencies.push(begun.elapsed());
-            environment.end().await?;
+            end(sandbox).await?;
         }
         Ok(samples)
     }
 
-    /// Environments started, heard of and ended, by a few starters at once.
+    /// Environments started and ended, by a few starters at once.
     pub async fn made(&self) -> Result<Samples> {
         let begun = Instant::now();
         let starters = (0..STARTERS).map(|_| {
@@ -100,7 +101,7 @@ impl Yard {
                 let mut samples = Samples::default();
                 while begun.elapsed() < RATE_TIME {
                     let started = Instant::now();
-                    Environment::start(&*template).await?.end().await?;
+                    end(template.start(Vec::new()).await?).await?;
                     samples.latencies.push(started.elapsed());
                 }
                 samples.elapsed = begun.elapsed();
@@ -129,7 +130,7 @@ impl Yard {
             environment.round_trip().await?;
             thawed.latencies.push(begun.elapsed());
         }
-        environment.end().await?;
+        end(environment.sandbox).await?;
         Ok((thawed.percentile_ms(50.0) - warm.percentile_ms(50.0)).max(0.0))
     }
 }
@@ -175,15 +176,12 @@ impl Environment {
             .context("take an answer")?;
         read_until(&mut self.runtime_api, b"\r\n\r\n").await
     }
+}
 
-    async fn end(self) -> Result<()> {
-        self.sandbox.control.kill();
-        self.sandbox
-            .exit
-            .await
-            .map(drop)
-            .context("wait for an environment's end")
-    }
+async fn end(sandbox: Sandbox) -> Result<()> {
+    sandbox.control.kill();
+    let exit = sandbox.exit.await;
+    exit.map(drop).context("wait for an environment's end")
 }
 
 /// The connection on which a function asks for its first event.
@@ -217,30 +215,23 @@ async fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The floor: the same process with nothing around it, from its start to its first word.
-pub async fn bare_ready(bootstrap: &Path) -> Result<Samples> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("listen")?;
+/// The same process with nothing around it, from its start to its program executed; the time of
+/// all of it includes the ends.
+pub fn bare_ready(program: &Path) -> Result<Samples> {
     let mut samples = Samples::default();
+    let all = Instant::now();
     for _ in 0..STARTS {
-        samples
-            .latencies
-            .push(bare_start(bootstrap, &listener).await?);
+        let begun = Instant::now();
+        let mut process = Command::new(program)
+            .env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("start the function")?;
+        samples.latencies.push(begun.elapsed());
+        process.kill().context("end the function")?;
+        process.wait().context("wait for the function")?;
     }
-    samples.elapsed = samples.latencies.iter().sum();
+    samples.elapsed = all.elapsed();
     Ok(samples)
-}
-
-async fn bare_start(bootstrap: &Path, listener: &TcpListener) -> Result<Duration> {
-    let address = listener.local_addr().context("ask for the address")?;
-    let begun = Instant::now();
-    let mut process = Command::new(bootstrap)
-        .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
-        .stdin(Stdio::null())
-        .spawn()
-        .context("start the function")?;
-    let word = first_word(listener).await;
-    let took = begun.elapsed();
-    process.kill().context("end the function")?;
-    process.wait().context("wait for the function")?;
-    word.map(|_| took)
 }

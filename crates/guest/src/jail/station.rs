@@ -10,7 +10,7 @@
 //! [`Maker`]'s: by `clone` and `exec` in a spawner, by `fork` in a Python zygote. When the server
 //! goes away, so does everything here.
 
-use std::ffi::CString;
+use std::{ffi::CString, time::Duration};
 
 use super::{
     entry::{CGROUPS_MAX, Entry},
@@ -19,6 +19,10 @@ use super::{
     message::{Configuration, Failure, Group, Help, MESSAGE_MAX, Order, Report, Start, Step},
     sys::{self, Errno, SIGCHLD, SIGKILL},
 };
+
+/// An init is made for the next environment once no order has come for this long: the one that has
+/// just started is somebody's wait, and may have the processor first.
+const SPARE_AFTER: Duration = Duration::from_millis(2);
 
 /// How much memory of gone inits is kept.
 const GROUNDS_MAX: usize = 64;
@@ -65,6 +69,7 @@ pub struct Station<M> {
     maker: M,
     environments: Vec<Environment>,
     spare: Option<Init>,
+    spare_due: bool,
     /// Memory of inits that are gone, for those to come.
     grounds: Vec<Box<Ground>>,
     tmp_options: CString,
@@ -103,6 +108,7 @@ impl<M: Maker> Station<M> {
             environments: Vec::new(),
             // If it fails now, it is said when it is needed.
             spare: Init::make(&tmp_options, None).ok(),
+            spare_due: false,
             grounds: Vec::new(),
             tmp_options,
             configuration: *configuration,
@@ -118,10 +124,14 @@ impl<M: Maker> Station<M> {
                 events: sys::POLLIN,
                 happened: 0,
             });
-            if let Err(errno) = sys::poll(&mut fds)
-                && errno != sys::EINTR
-            {
-                return self.end();
+            match sys::poll(&mut fds, self.spare_due.then_some(SPARE_AFTER)) {
+                Ok(0) => {
+                    // If it fails, it is said when it is needed.
+                    self.spare = self.make_init().ok();
+                    self.spare_due = false;
+                }
+                Ok(_) | Err(sys::EINTR) => {}
+                Err(_) => return self.end(),
             }
             if fds[1].happened != 0 {
                 self.drain_signals();
@@ -139,9 +149,7 @@ impl<M: Maker> Station<M> {
                         if let Some(role) = role {
                             return role;
                         }
-                        if self.spare.is_none() {
-                            self.spare = self.make_init().ok();
-                        }
+                        self.spare_due = self.spare.is_none();
                     }
                     Err(sys::EAGAIN | sys::EINTR) => {}
                     Err(_) => return self.end(),

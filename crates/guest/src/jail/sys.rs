@@ -8,6 +8,7 @@ use core::{
     arch::asm,
     ffi::{c_char, c_int, c_void},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use super::numbers::{nr, shared_nr};
@@ -390,13 +391,17 @@ pub struct PollFd {
     pub happened: i16,
 }
 
-/// Waits without a limit until one of the descriptors is ready.
-pub fn poll(fds: &mut [PollFd]) -> Result<usize, Errno> {
-    // SAFETY: `fds` is a live slice of the kernel's layout.
+/// Waits until one of the descriptors is ready, without a limit or for less than a second; 0 when
+/// the time is over.
+pub fn poll(fds: &mut [PollFd], within: Option<Duration>) -> Result<usize, Errno> {
+    // The kernel writes the time that is left into it.
+    let mut time = within.map(|within| [0, i64::from(within.subsec_nanos())]);
+    let time = time.as_mut().map_or(0, |time| time.as_mut_ptr() as usize);
+    // SAFETY: `fds` and `time` are live and of the kernel's layout.
     unsafe {
         call(
             nr::PPOLL,
-            [fds.as_mut_ptr() as usize, fds.len(), 0, 0, 0, 0],
+            [fds.as_mut_ptr() as usize, fds.len(), time, 0, 0, 0],
         )
     }
 }

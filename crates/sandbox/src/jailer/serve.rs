@@ -94,7 +94,7 @@ impl Jailer<'_> {
                 events: sys::POLLIN,
                 happened: 0,
             });
-            match sys::poll(&mut fds) {
+            match sys::poll(&mut fds, None) {
                 Ok(_) | Err(sys::EINTR) => {}
                 Err(_) => return,
             }
