@@ -7,7 +7,7 @@ import time
 import pytest
 
 from support import traces
-from support.package import PYTHON, package, python_package
+from support.package import PYTHON, other_nodes, package, python_package
 from support.server import ACCOUNT, Server
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/lambda"
@@ -41,7 +41,7 @@ def pytest_runtest_setup(item):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The server that most tests share."""
-    server = Server(tmp_path_factory.mktemp("shared") / "data")
+    server = Server(tmp_path_factory.mktemp("shared") / "data", *other_nodes())
     _servers.append(server)
     server.start()
     yield server

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -40,6 +41,28 @@ class TestEveryRuntime:
     def test_node_is_there_or_refused_clearly(self, client, invoke, make_function, runtime):
         code = "exports.handler = async () => `nodejs${process.versions.node.split('.')[0]}.x`;"
         self.there_or_refused(make_function, invoke, runtime, {"index.js": code})
+
+    @pytest.mark.skipif(platform.machine() != "x86_64", reason="packages are for x86-64")
+    @pytest.mark.parametrize("runtime", ALL_NODE)
+    def test_every_node_in_full(self, client, invoke, make_function, runtime):
+        module = """
+            import { setTimeout } from "node:timers/promises";
+            export const handler = async (event, context) => {
+              console.log("got", event.kind);
+              await setTimeout(1);
+              if (event.kind === "error") throw new RangeError("too far");
+              return [context.getRemainingTimeInMillis() > 0, fetch !== undefined];
+            };
+        """
+        function = make_function(files={"index.mjs": module}, Runtime=runtime)
+        answer = invoke(function, {"kind": "answer"}, LogType="Tail")
+        assert payload_of(answer) == [True, True]
+        assert "\tINFO\tgot answer\n" in logs.tail(answer)
+        failure = invoke(function, {"kind": "error"})
+        assert failure["FunctionError"] == "Unhandled"
+        error = payload_of(failure)
+        assert (error["errorType"], error["errorMessage"]) == ("RangeError", "too far")
+        assert "index.mjs:5:" in error["trace"][1]
 
     def there_or_refused(self, make_function, invoke, runtime, files):
         try:

@@ -91,8 +91,9 @@ pub struct Interpreter {
     pub path: PathBuf,
     /// Its version as it says it, e.g. `3.11.7`.
     pub version: String,
-    /// The directories it needs at run time beyond the host's base system (`/usr/lib` and so on),
-    /// e.g. a pyenv prefix. Mounted read-only at the same place.
+    /// The files and directories it needs at run time beyond the host's base system (`/usr/lib` and
+    /// so on), e.g. a pyenv prefix. Mounted read-only at the same place, or below `/var/lang` where
+    /// that place is taken by something else, such as `/tmp`.
     pub roots: Vec<PathBuf>,
 }
 

@@ -1,7 +1,7 @@
 //! How each kind of launch becomes a program and its files, and which functions may take the
 //! faster way than executing it.
 
-use std::{ffi::CString, fs, os::unix::ffi::OsStrExt, path::Path};
+use std::{borrow::Cow, ffi::CString, fs, os::unix::ffi::OsStrExt, path::Path};
 
 use guest::jail::message::{Help, Program};
 
@@ -62,13 +62,25 @@ fn node_flags(memory_mb: u32) -> [String; 3] {
     ]
 }
 
+/// Where something of an interpreter's is to be found inside a sandbox. What a function's own
+/// directories would hide moves to where Lambda has its interpreters.
+pub fn inside(path: &Path) -> Cow<'_, Path> {
+    const TAKEN: [&str; 6] = ["/tmp", "/opt", "/dev", "/proc", "/var/task", RUNTIME_DIR];
+    let taken = TAKEN.iter().any(|taken| path.starts_with(taken));
+    match path.strip_prefix("/") {
+        Ok(relative) if taken => Cow::Owned(Path::new("/var/lang").join(relative)),
+        _ => Cow::Borrowed(path),
+    }
+}
+
 /// An interpreter with our client; behind the function's wrapper, if it names one.
 fn wrapped(spec: &TemplateSpec, with: &Interpreter, flags: &[&str], client: &str) -> Program {
     let client = format!("{RUNTIME_DIR}/{client}");
+    let path = inside(&with.path);
     let wrapper = variable(spec, EXEC_WRAPPER).map(str::as_bytes);
     let words = wrapper
         .into_iter()
-        .chain([with.path.as_os_str().as_bytes()])
+        .chain([path.as_os_str().as_bytes()])
         .chain(flags.iter().map(|flag| flag.as_bytes()))
         .chain([client.as_bytes()]);
     program(&words.collect::<Vec<_>>())
@@ -98,7 +110,8 @@ pub fn zygote(spec: &TemplateSpec) -> Option<Help> {
     }
     let script = format!("{RUNTIME_DIR}/{}", guest::python::ZYGOTE);
     let socket = guest::ZYGOTE_SOCKET.to_string();
-    let words = [python.path.as_os_str().as_bytes()]
+    let path = inside(&python.path);
+    let words = [path.as_os_str().as_bytes()]
         .into_iter()
         .chain(PYTHON_FLAGS.iter().map(|flag| flag.as_bytes()))
         .chain([script.as_bytes(), socket.as_bytes()]);
@@ -171,6 +184,20 @@ fn string(text: &[u8]) -> CString {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_be_hidden_moves() {
+        let pairs = [
+            ("/home/u/node", "/home/u/node"),
+            ("/tmp/n/bin/node", "/var/lang/tmp/n/bin/node"),
+            ("/opt/node", "/var/lang/opt/node"),
+            ("/optional/node", "/optional/node"),
+        ];
+        for (host, shown) in pairs {
+            assert_eq!(inside(Path::new(host)), Path::new(shown));
+        }
+    }
+
     use crate::NetworkPolicy;
 
     fn spec(env: &[(&str, &str)]) -> TemplateSpec {

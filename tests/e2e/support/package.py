@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,18 @@ def node_runtime() -> str:
 
 
 NODE = node_runtime()
+
+
+def other_nodes() -> list[str]:
+    """Arguments that name the Node.js versions installed beside the tests' SDK, all but our own;
+    they come as packages for x86-64 only."""
+    found = []
+    for major in (18, 20, 22, 24):
+        modules = pathlib.Path(os.environ["LAMBENT_TEST_NODE"]) / "node_modules"
+        program = modules / f"node{major}" / "bin" / "node"
+        if program.exists() and f"nodejs{major}.x" != NODE:
+            found += ["--runtime", f"nodejs{major}.x={program}"]
+    return found
 
 
 def package(files: dict[str, str | bytes], mode: int = 0o644) -> bytes:

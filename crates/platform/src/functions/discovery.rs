@@ -234,15 +234,13 @@ fn understood(kind: Kind, text: &str) -> Option<Interpreter> {
         Kind::Python => lines
             .filter_map(|line| Path::new(line.trim()).canonicalize().ok())
             .collect(),
-        // <prefix>/bin/node
-        Kind::Node => path
-            .parent()?
-            .parent()
-            .map(Path::to_owned)
-            .into_iter()
-            .collect(),
+        // <prefix>/bin/node needs nothing else of a prefix that may be somebody's home.
+        Kind::Node => BTreeSet::from([path.clone()]),
     };
-    let elsewhere = |root: &PathBuf| !root.starts_with("/usr") && root.parent().is_some();
+    let elsewhere = |root: &PathBuf| {
+        let in_the_system = root.starts_with("/usr") && !root.starts_with("/usr/local");
+        !in_the_system && root.parent().is_some()
+    };
     Some(Interpreter {
         version,
         roots: roots.into_iter().filter(elsewhere).collect(),
@@ -314,7 +312,12 @@ mod tests {
         ]);
         let found = interpreters(&Host::default(), RUNTIMES, &configured).await;
         let path = node.canonicalize().unwrap();
-        assert_eq!(found["nodejs777.x"].as_ref().unwrap().path, path);
+        let expect = Interpreter {
+            path: path.clone(),
+            version: "777.1.0".into(),
+            roots: vec![path],
+        };
+        assert_eq!(found["nodejs777.x"], Ok(expect));
         let told = found["python3.77"].clone().unwrap_err();
         assert!(told.contains("is version 3.11.0"), "{told}");
     }

@@ -12,7 +12,7 @@ use super::{
     message::{Root, Runtime},
     mounts::{self, NO_DEVICES, NO_EXECUTION, NO_SUID, READ_ONLY, bind, check},
 };
-use crate::egress::RESOLV_CONF;
+use crate::{egress::RESOLV_CONF, runtimes::inside};
 
 /// Directories of the host's base system. A symbolic link among them (a merged /usr) is made
 /// again as it is; what is not there is left out.
@@ -87,7 +87,7 @@ pub fn build(spec: &Root, staging: &Path, ordinary: bool) -> Result<(), Trouble>
         system(path, staging)?;
     }
     for path in &spec.roots {
-        show(path, &staging.join(relative(path)), READ_ONLY)?;
+        show(path, &staging.join(relative(&inside(path))), READ_ONLY)?;
     }
     files(staging)?;
     devices(&at("dev"), ordinary)?;
@@ -121,9 +121,15 @@ fn directory(path: &Path) -> Result<(), Trouble> {
     fs::create_dir_all(path).during(|| format!("make {}", path.display()))
 }
 
-/// Binds a directory of the host.
+/// Binds a directory or a file of the host.
 fn show(source: &Path, target: &Path, attributes: u64) -> Result<(), Trouble> {
-    directory(target)?;
+    match (source.is_file(), target.parent()) {
+        (true, Some(parent)) => {
+            directory(parent)?;
+            fs::write(target, "").during(|| format!("make {}", target.display()))?;
+        }
+        _ => directory(target)?,
+    }
     bind(source, target, attributes | NO_SUID | NO_DEVICES)
         .during(|| format!("show {} in the sandbox", source.display()))
 }

@@ -35,11 +35,7 @@ pub fn run(given: DemoArguments) -> Result<()> {
     let config = config(&given, data.path())?;
     up::start_log("warn", LogFormat::Text)?;
     up::raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    runtime.block_on(demo(config, &given))
+    up::runtime()?.block_on(demo(config, &given))
 }
 
 fn config(given: &DemoArguments, data: &std::path::Path) -> Result<Config> {
