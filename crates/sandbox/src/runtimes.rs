@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn what_would_be_hidden_moves() {
         let pairs = [
-            ("/home/u/node", "/home/u/node"),
+            ("/srv/node", "/srv/node"),
             ("/tmp/n/bin/node", "/var/lang/tmp/n/bin/node"),
             ("/opt/node", "/var/lang/opt/node"),
             ("/optional/node", "/optional/node"),
