@@ -35,8 +35,14 @@ const BURST: usize = 500;
 const HOLD: Duration = Duration::from_secs(4);
 /// The same for the environments of a closed loop, which are fewer.
 pub(super) const WARM_HOLD: Duration = Duration::from_secs(1);
-/// Environments from which the memory of one is told.
-const RESTING: usize = 100;
+/// Environments from which the memory of one is told: as many as make it stand out from what else
+/// moves on a machine.
+fn resting_count(function: Function) -> usize {
+    match function {
+        Function::Rust => 500,
+        Function::Python | Function::Node => 100,
+    }
+}
 const RESTING_MEMORY_MB: f64 = 20.0 * 1024.0;
 
 /// Takes one figure once.
@@ -422,10 +428,11 @@ impl Bench {
     fn resting(&self, function: Function) -> Result<f64> {
         let platform = Platform::start(&self.binary)?;
         let before = available_mb()?;
-        self.hold_environments(&platform, function, RESTING)?;
+        let count = resting_count(function);
+        self.hold_environments(&platform, function, count)?;
         let taken = before - available_mb()?;
         ensure!(taken > 0.0, "the machine's memory moved too much to tell");
-        Ok(RESTING_MEMORY_MB / (taken / RESTING as f64))
+        Ok(RESTING_MEMORY_MB / (taken / count as f64))
     }
 
     fn health(&self, clients: usize) -> Result<Samples> {
