@@ -125,17 +125,17 @@ impl<M: Maker> Station<M> {
                 happened: 0,
             });
             match sys::poll(&mut fds, self.spare_due.then_some(SPARE_AFTER)) {
-                Ok(0) => {
-                    // If it fails, it is said when it is needed.
-                    self.spare = self.make_init().ok();
-                    self.spare_due = false;
-                }
+                Ok(0) => self.make_spare(),
                 Ok(_) | Err(sys::EINTR) => {}
                 Err(_) => return self.end(),
             }
             if fds[1].happened != 0 {
                 self.drain_signals();
                 self.reap();
+                // Whoever has ended does not need the processor.
+                if self.spare_due {
+                    self.make_spare();
+                }
             }
             if fds[0].happened != 0 {
                 let mut passed = Vec::new();
@@ -280,6 +280,12 @@ impl<M> Station<M> {
         if self.grounds.len() < GROUNDS_MAX {
             self.grounds.push(init.into_ground());
         }
+    }
+
+    /// If it fails, it is said when an init is needed.
+    fn make_spare(&mut self) {
+        self.spare = self.make_init().ok();
+        self.spare_due = false;
     }
 
     fn make_init(&mut self) -> Result<Init, (Step, Errno)> {
