@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use wire::Timestamp;
 
 use super::{
@@ -17,10 +17,6 @@ use super::{
     version::{InitFailure, InitPayload},
 };
 use crate::metering::{Metering, Usage, UsageEvent};
-
-/// How long an answer may wait for the runtime to ask for more: so that a client that calls again
-/// at once finds the environment free. Our own clients ask in the same breath.
-const SETTLE_MAX: Duration = Duration::from_millis(2);
 
 /// What became of the environment.
 pub enum After {
@@ -93,7 +89,7 @@ impl Run<'_> {
         };
         let after = match answer.fault {
             Some(_) => After::Over,
-            None => settle(delivery.idle).await,
+            None => settle(delivery.idle),
         };
         (outcome, after)
     }
@@ -282,12 +278,13 @@ fn event(invocation: Invocation, trace_id: &str, now: Timestamp, timeout_s: u32)
     }
 }
 
-async fn settle(mut idle: oneshot::Receiver<()>) -> After {
-    match tokio::time::timeout(SETTLE_MAX, &mut idle).await {
-        Ok(Ok(())) => After::Idle,
+fn settle(mut idle: oneshot::Receiver<()>) -> After {
+    match idle.try_recv() {
+        // Our own clients ask in the same breath.
+        Ok(()) => After::Idle,
+        Err(TryRecvError::Empty) => After::Settling(idle),
         // It ended right after its answer.
-        Ok(Err(_)) => After::Over,
-        Err(_) => After::Settling(idle),
+        Err(TryRecvError::Closed) => After::Over,
     }
 }
 

@@ -8,6 +8,7 @@ mod concurrency;
 mod definition;
 mod environment;
 mod fault;
+mod handover;
 mod invocation;
 mod invoke;
 mod link;
@@ -257,7 +258,7 @@ impl Inner {
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError> {
         let run = self.run(version);
-        let (environment, init) = match version.pool.check_out() {
+        let (environment, init) = match version.pool.check_out().await {
             Some(environment) => (environment, None),
             None => match self.start(version).await {
                 Ok(Ready { environment, init }) => (environment, Some(init)),
@@ -378,9 +379,12 @@ fn release(version: &Arc<Version>, environment: Arc<Environment>, after: After) 
     match after {
         After::Idle => version.pool.check_in(environment, Instant::now()),
         After::Settling(idle) => {
+            version.pool.settles();
             let version = version.clone();
             tokio::spawn(async move {
-                if idle.await.is_ok() {
+                let asked = idle.await.is_ok();
+                version.pool.settled();
+                if asked {
                     version.pool.check_in(environment, Instant::now());
                 }
             });

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::{
     environment::Environment,
+    handover::{Handover, Place},
     scheduler::{Idle, IdlePolicy, plan},
 };
 
@@ -25,6 +26,8 @@ pub struct Pool {
 struct State {
     /// The latest at the end: it is taken first, so that the others can go.
     idle: Vec<(Arc<Environment>, Instant)>,
+    /// Between those that have answered and not asked for more yet, and requests.
+    handover: Handover<Arc<Environment>>,
     all: HashMap<u64, Arc<Environment>>,
     /// Since when there is no environment at all, if there ever was one.
     empty_since: Option<Instant>,
@@ -54,18 +57,26 @@ impl Pool {
         pool
     }
 
-    /// An idle environment, thawed, for the caller alone.
-    pub fn check_out(&self) -> Option<Arc<Environment>> {
-        let mut state = self.lock();
-        let environment = loop {
-            let (environment, _) = state.idle.pop()?;
-            if !environment.is_gone() {
-                break environment;
-            }
+    /// An environment that is idle, or about to be, thawed, for the caller alone.
+    pub async fn check_out(&self) -> Option<Arc<Environment>> {
+        let taken = self.lock().take();
+        let environment = match taken {
+            Taken::Now(environment) => environment,
+            Taken::Soon(place) => place.wait().await?,
+            Taken::None => return None,
         };
-        drop(state);
         environment.thaw();
         Some(environment)
+    }
+
+    /// An environment has answered and not asked for more yet.
+    pub fn settles(&self) {
+        self.lock().handover.expect();
+    }
+
+    /// It has asked, or ended.
+    pub fn settled(&self) {
+        self.lock().handover.arrived();
     }
 
     /// Takes a new environment in; it is the caller's until it is checked in.
@@ -89,6 +100,9 @@ impl Pool {
             drop(state);
             return environment.kill();
         }
+        let Some(environment) = state.handover.give(environment) else {
+            return;
+        };
         state.idle.push((environment, now));
         let wanted = now + self.policy.freeze_after.min(self.policy.keep_alive);
         if state.keeper_wakes_at.is_none_or(|at| at > wanted) {
@@ -112,6 +126,7 @@ impl Pool {
     pub fn retire(&self) {
         let mut state = self.lock();
         state.retired = true;
+        state.handover.dismiss();
         let idle = std::mem::take(&mut state.idle);
         drop(state);
         for (environment, _) in idle {
@@ -195,6 +210,26 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Taken {
+    Now(Arc<Environment>),
+    Soon(Place<Arc<Environment>>),
+    None,
+}
+
+impl State {
+    fn take(&mut self) -> Taken {
+        while let Some((environment, _)) = self.idle.pop() {
+            if !environment.is_gone() {
+                return Taken::Now(environment);
+            }
+        }
+        match self.handover.ask() {
+            Some(place) => Taken::Soon(place),
+            None => Taken::None,
+        }
     }
 }
 
