@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -43,6 +43,7 @@ type Behaviour = dyn Fn(Start) -> Result<Running, Error> + Send + Sync;
 pub struct Fake {
     behaviour: Arc<Behaviour>,
     started: Arc<AtomicU64>,
+    alive: Arc<AtomicUsize>,
     guarantees: Guarantees,
 }
 
@@ -65,6 +66,7 @@ impl Fake {
         Fake {
             behaviour: Arc::new(behaviour),
             started: Arc::default(),
+            alive: Arc::default(),
             guarantees: Guarantees {
                 summary: "fake, for tests".into(),
                 missing: vec!["everything: functions run inside this process".into()],
@@ -76,6 +78,11 @@ impl Fake {
     pub fn started(&self) -> u64 {
         self.started.load(Ordering::Acquire)
     }
+
+    /// How many of them have not ended yet.
+    pub fn alive(&self) -> usize {
+        self.alive.load(Ordering::Acquire)
+    }
 }
 
 #[async_trait]
@@ -84,6 +91,7 @@ impl Backend for Fake {
         Ok(Arc::new(Version {
             behaviour: self.behaviour.clone(),
             started: self.started.clone(),
+            alive: self.alive.clone(),
             spec: Arc::new(spec),
         }))
     }
@@ -96,6 +104,7 @@ impl Backend for Fake {
 struct Version {
     behaviour: Arc<Behaviour>,
     started: Arc<AtomicU64>,
+    alive: Arc<AtomicUsize>,
     spec: Arc<TemplateSpec>,
 }
 
@@ -123,6 +132,8 @@ impl Template for Version {
         })?;
         let (exit_sender, exit) = oneshot::channel();
         let (killer, mut killed) = watch::channel(false);
+        let alive = self.alive.clone();
+        alive.fetch_add(1, Ordering::AcqRel);
         tokio::spawn(async move {
             let end = tokio::select! {
                 end = running => end,
@@ -131,6 +142,7 @@ impl Template for Version {
                     Exit { status: ExitStatus::Signal(9), out_of_memory: false }
                 }
             };
+            alive.fetch_sub(1, Ordering::AcqRel);
             let _ = exit_sender.send(end);
         });
         let control = Box::new(Strings { freezer, killer });

@@ -62,8 +62,6 @@ pub enum InvokeError {
     /// The platform could not make an environment; the text is for the operator.
     #[error("no environment: {0}")]
     NoEnvironment(String),
-    /// The function's own package cannot start, e.g. a bootstrap that is not executable; reported
-    /// to the caller as a function error by whoever maps this.
     #[error("the platform is shutting down")]
     ShuttingDown,
 }

@@ -18,6 +18,8 @@ mod pool;
 mod report;
 mod runtime_api;
 mod scheduler;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod variables;
 mod version;
