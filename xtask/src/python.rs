@@ -1,5 +1,5 @@
-//! The Python side of the tests: a virtual environment with pinned packages below cargo's build
-//! directory, made from the host's Python and kept until the pins or the Python change.
+//! Virtual environments with pinned packages below cargo's build directory, made from the host's
+//! Python and kept until the pins or the Python change.
 
 use std::{
     fs,
@@ -14,18 +14,23 @@ use crate::{exec, packages, repo};
 /// boto3 at its pinned version asks for this.
 const MINOR_MIN: u32 = 10;
 
-/// A virtual environment that has what `tests/requirements.txt` names.
+/// A virtual environment that has what its requirements file names.
 pub struct Venv {
     bin: PathBuf,
 }
 
 impl Venv {
-    /// The environment, made anew where it is missing or stale.
+    /// What the tests use.
     pub fn ready() -> Result<Self> {
+        Venv::with("venv", "tests/requirements.txt")
+    }
+
+    /// The environment of a name, made anew where it is missing or stale.
+    pub fn with(name: &str, requirements: &str) -> Result<Self> {
         let python = Host::find()?;
-        let pins = fs::read_to_string(repo::root().join("tests/requirements.txt"))
-            .context("read tests/requirements.txt")?;
-        let dir = repo::target().join("venv");
+        let pins = fs::read_to_string(repo::root().join(requirements))
+            .with_context(|| format!("read {requirements}"))?;
+        let dir = repo::target().join(name);
         let venv = Venv {
             bin: dir.join("bin"),
         };
@@ -35,12 +40,12 @@ impl Venv {
             return Ok(venv);
         }
         let python = python.that_makes_environments()?;
-        venv.make(&python, &dir)?;
+        venv.make(&python, &dir, requirements)?;
         fs::write(&stamp, made_from).with_context(|| format!("write {}", stamp.display()))?;
         Ok(venv)
     }
 
-    fn make(&self, python: &Path, dir: &Path) -> Result<()> {
+    fn make(&self, python: &Path, dir: &Path, requirements: &str) -> Result<()> {
         println!("making a Python environment in {}", dir.display());
         exec::run(
             exec::command(python)
@@ -56,9 +61,9 @@ impl Venv {
                     "--quiet",
                     "--disable-pip-version-check",
                 ])
-                .args(["--no-input", "--requirement", "tests/requirements.txt"]),
+                .args(["--no-input", "--requirement", requirements]),
         )
-        .context("install tests/requirements.txt")
+        .with_context(|| format!("install {requirements}"))
     }
 
     pub fn bin(&self) -> &Path {
