@@ -43,6 +43,8 @@ pub struct Suite {
 #[derive(Debug, Default)]
 pub struct CargoOutput {
     current: Option<String>,
+    /// A program with a harness of its own may give several results: as root, and as somebody else.
+    last: String,
     pub suites: Vec<Suite>,
 }
 
@@ -50,9 +52,10 @@ impl CargoOutput {
     pub fn line(&mut self, line: &str) {
         if let Some(name) = cargo_program(line) {
             self.close_unfinished();
+            self.last = format!("{name}, again");
             self.current = Some(name);
         } else if let Some(counts) = cargo_result(line) {
-            let name = self.current.take().unwrap_or_else(|| "tests".to_owned());
+            let name = self.current.take().unwrap_or_else(|| self.last.clone());
             self.suites.push(Suite { name, counts });
         }
     }
