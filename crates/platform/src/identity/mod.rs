@@ -129,15 +129,7 @@ fn anybody(parts: &Parts) -> Result<Caller, AuthError> {
     if browser::is_foreign(parts) {
         return Err(foreign_page());
     }
-    let claimed = sigv4::parse(parts).ok_or_else(|| incomplete(parts))?;
-    if !has_signature(parts) {
-        return Err(AuthError::Mismatch);
-    }
-    if !is_region(&claimed.region) {
-        return Err(AuthError::Invalid(
-            "Credential should be scoped to a valid region. ".to_owned(),
-        ));
-    }
+    let claimed = sigv4::claim(parts)?;
     Ok(Caller {
         account_id: claimed.account_id().unwrap_or(DEFAULT_ACCOUNT).to_owned(),
         access_key_id: claimed.access_key_id.into_owned(),
@@ -146,44 +138,12 @@ fn anybody(parts: &Parts) -> Result<Caller, AuthError> {
     })
 }
 
-/// Whether a signature could be one; that it is the right one, nobody here can say.
-fn has_signature(parts: &Parts) -> bool {
-    let header = parts.headers.get(http::header::AUTHORIZATION);
-    let text = match header.and_then(|value| value.to_str().ok()) {
-        Some(header) => header.split_once("Signature=").map(|(_, rest)| rest),
-        None => parts.uri.query().and_then(|query| {
-            let (_, rest) = query.split_once("X-Amz-Signature=")?;
-            rest.split('&').next()
-        }),
-    };
-    let signature = text.map(|text| text.split(',').next().unwrap_or_default().trim());
-    signature.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
-/// What is wrong with a signature that cannot be read, in AWS's words: the verification that
-/// nothing passes says it.
-fn incomplete(parts: &Parts) -> AuthError {
-    let nobody = |_: &str| None;
-    match sigv4::verify(parts, b"", &nobody, Timestamp::UNIX_EPOCH, &KeyCache::new()) {
-        Err(error) => error,
-        Ok(_) => AuthError::Missing,
-    }
-}
-
 fn foreign_page() -> AuthError {
     AuthError::Invalid(
         "Without credentials a request from a web page is refused, as any page could send it. \
          Start lambent with --credentials."
             .to_owned(),
     )
-}
-
-/// Regions become parts of ARNs, host names and keys.
-fn is_region(text: &str) -> bool {
-    (1..=32).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod json;
 mod rest;
 mod text;
 
-pub(crate) use text::print_float;
+pub(crate) use text::{base64_encode, print_float};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, request};

@@ -98,7 +98,8 @@ fn canonical(raw: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// All values of a header in their order, each without outer spaces and with inner runs as one.
+/// All values of a header in their order, each without outer white space and with inner runs as one
+/// space.
 fn header(parts: &Parts, name: &str, out: &mut String) {
     let mut values = parts.headers.get_all(name).iter().peekable();
     if values.peek().is_none() && name == "host" {
@@ -109,18 +110,26 @@ fn header(parts: &Parts, name: &str, out: &mut String) {
         if n > 0 {
             out.push(',');
         }
-        let text = String::from_utf8_lossy(value.as_bytes());
-        let text = text.trim();
-        if !text.contains("  ") {
+        let text = text(value.as_bytes());
+        let text = text.trim_ascii();
+        if !text.contains("  ") && !text.contains('\t') {
             out.push_str(text);
             continue;
         }
-        for (n, word) in text.split(' ').filter(|word| !word.is_empty()).enumerate() {
+        for (n, word) in text.split_ascii_whitespace().enumerate() {
             if n > 0 {
                 out.push(' ');
             }
             out.push_str(word);
         }
+    }
+}
+
+/// A header is signed as text. What is no UTF-8 is the Latin-1 that HTTP's libraries send.
+fn text(value: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(value) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(value.iter().copied().map(char::from).collect()),
     }
 }
 
@@ -141,6 +150,24 @@ mod tests {
         check("/f/arn%3Aaws", "lambda", "/f/arn%253Aaws");
         check("/f/arn:aws", "lambda", "/f/arn%3Aaws");
         check("/b//k/../x%20y", "s3", "/b//k/../x%20y");
+    }
+
+    #[test]
+    fn white_space_and_letters_of_headers_are_what_signers_make_of_them() {
+        let check = |given: &[&[u8]], expect: &str| {
+            let mut request = http::Request::get("/");
+            for value in given {
+                request = request.header("x-amz-a", *value);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let mut out = String::new();
+            header(&parts, "x-amz-a", &mut out);
+            assert_eq!(out, expect);
+        };
+        check(&[b"  a   b \t c\t"], "a b c");
+        check(&[b"a\tb", b" c "], "a b,c");
+        check(&["\u{e4}\u{a0}".as_bytes()], "\u{e4}\u{a0}");
+        check(&[b"\xe4"], "\u{e4}");
     }
 
     #[test]

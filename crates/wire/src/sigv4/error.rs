@@ -1,9 +1,14 @@
 //! Why a signature is refused, and how each kind of service says so.
 
+use aws_lc_rs::digest;
 use http::StatusCode;
 use jiff::Timestamp;
 
-use crate::{error::Error, protocol::Protocol, time::iso8601_basic};
+use crate::{
+    error::Error,
+    protocol::{Protocol, base64_encode},
+    time::iso8601_basic,
+};
 
 /// Why a request's signature is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,12 +169,25 @@ impl AuthError {
 
     pub(super) fn algorithm(found: &str) -> Self {
         Self::Incomplete(format!(
-            "Unsupported AWS 'algorithm': '{}'. ",
+            "Unsupported AWS 'algorithm': '{}' (only AWS4-HMAC-SHA256 for now). ",
             shortened(found)
         ))
     }
 
-    pub(super) fn incomplete_header(missing: [(&str, bool); 3], no_date: bool) -> Self {
+    /// An `Authorization` of some other scheme. It may hold a secret, so AWS repeats its hash only.
+    pub(super) fn no_pair(header: &str) -> Self {
+        Self::Incomplete(format!(
+            "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with \
+             SHA-256 and encoded with Base64): '{}'.",
+            hashed(header)
+        ))
+    }
+
+    pub(super) fn incomplete_header(
+        missing: [(&str, bool); 3],
+        no_date: bool,
+        header: &str,
+    ) -> Self {
         let mut text = String::new();
         for (name, _) in missing.iter().filter(|(_, missing)| *missing) {
             text.push_str(&format!(
@@ -182,13 +200,22 @@ impl AuthError {
                  header. ",
             );
         }
+        text.push_str(&format!(
+            "(Hashed with SHA-256 and encoded with Base64) Authorization={}",
+            hashed(header)
+        ));
         Self::Incomplete(text)
     }
 
-    pub(super) fn incomplete_query(name: &str) -> Self {
-        Self::Incomplete(format!(
-            "AWS query-string parameters must include '{name}'. "
-        ))
+    pub(super) fn incomplete_query(missing: impl Iterator<Item = &'static str>) -> Self {
+        let mut text = String::new();
+        for name in missing {
+            text.push_str(&format!(
+                "AWS query-string parameters must include '{name}'. "
+            ));
+        }
+        text.push_str("Re-examine the query-string parameters.");
+        Self::Incomplete(text)
     }
 
     pub(super) fn expires_out_of_range() -> Self {
@@ -226,11 +253,22 @@ impl AuthError {
         ))
     }
 
+    pub(super) fn region(found: &str) -> Self {
+        Self::Invalid(format!(
+            "Credential should be scoped to a valid region, not '{}'. ",
+            shortened(found)
+        ))
+    }
+
     pub(super) fn host_not_signed() -> Self {
         Self::Invalid(
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
         )
     }
+}
+
+fn hashed(text: &str) -> String {
+    base64_encode(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
 /// What a stranger sent, cut to what a message can bear.

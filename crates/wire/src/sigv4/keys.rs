@@ -9,6 +9,8 @@ use super::Secret;
 
 /// Keys that are kept: enough for thousands of callers, well under a megabyte.
 const KEYS_MAX: usize = 2048;
+/// A key of a longer scope and secret is made anew each time.
+const NAME_BYTES_MAX: usize = 256;
 
 /// A bounded cache of signing keys; when it is full it starts over.
 #[derive(Default)]
@@ -33,27 +35,38 @@ impl KeyCache {
         date: &str,
         region: &str,
         service: &str,
-    ) -> hmac::Key {
+    ) -> SigningKey {
         let secret = &*secret.secret_access_key;
         // None of date, region and service holds a slash, so no two scopes read the same.
         let name = format!("{date}/{region}/{service}/{secret}");
         // A thread that panicked while it held the lock left whole keys behind, if any.
-        if let Some(key) = self
-            .keys
-            .read()
-            .unwrap_or_else(|e| e.into_inner())
-            .get(&name)
-        {
-            return key.clone();
+        let keys = self.keys.read().unwrap_or_else(|e| e.into_inner());
+        if let Some(key) = keys.get(&name) {
+            let key = key.clone();
+            return SigningKey { key, new: None };
         }
+        drop(keys);
         let key = derive(secret, date, region, service);
+        let new = (name.len() <= NAME_BYTES_MAX).then_some(name);
+        SigningKey { key, new }
+    }
+
+    /// Keeps a key, now that a signature made with it has come. Strangers, who know an access key
+    /// id and no secret, would otherwise fill the cache with scopes that nobody uses.
+    pub(super) fn keep(&self, key: SigningKey) {
+        let Some(name) = key.new else { return };
         let mut keys = self.keys.write().unwrap_or_else(|e| e.into_inner());
         if keys.len() >= KEYS_MAX {
             keys.clear();
         }
-        keys.insert(name, key.clone());
-        key
+        keys.insert(name, key.key);
     }
+}
+
+/// A signing key, with its name in the cache if it is not there yet and may be.
+pub(super) struct SigningKey {
+    pub key: hmac::Key,
+    new: Option<String>,
 }
 
 fn derive(secret: &str, date: &str, region: &str, service: &str) -> hmac::Key {
@@ -72,22 +85,40 @@ fn hmac_key(bytes: &[u8]) -> hmac::Key {
 mod tests {
     use super::*;
 
+    fn secret() -> Secret {
+        Secret {
+            secret_access_key: "secret".into(),
+            session_token: None,
+        }
+    }
+
     #[test]
     fn the_cache_stays_bounded_and_right() {
         let cache = KeyCache::new();
-        let secret = Secret {
-            secret_access_key: "secret".into(),
-            session_token: None,
-        };
+        let get = |day: &str, region: &str| cache.get(&secret(), day, region, "lambda");
         for n in 0..KEYS_MAX + 10 {
-            cache.get(&secret, "20240501", &format!("region-{n}"), "lambda");
+            cache.keep(get("20240501", &format!("region-{n}")));
         }
         assert!(cache.keys.read().unwrap().len() <= KEYS_MAX);
-        let sign = |key: &hmac::Key| hmac::sign(key, b"x").as_ref().to_vec();
-        let kept = cache.get(&secret, "20240501", "region-1", "lambda");
-        let again = cache.get(&secret, "20240501", "region-1", "lambda");
-        let other = cache.get(&secret, "20240501", "region-2", "lambda");
-        assert_eq!(sign(&kept), sign(&again));
-        assert_ne!(sign(&kept), sign(&other));
+        let sign = |key: SigningKey| hmac::sign(&key.key, b"x").as_ref().to_vec();
+        cache.keep(get("20240501", "region-1"));
+        let kept = get("20240501", "region-1");
+        assert!(kept.new.is_none());
+        let fresh = SigningKey {
+            key: derive("secret", "20240501", "region-1", "lambda"),
+            new: None,
+        };
+        let kept = sign(kept);
+        assert_eq!(kept, sign(fresh));
+        assert_ne!(kept, sign(get("20240501", "region-2")));
+        assert_ne!(kept, sign(get("20240502", "region-1")));
+    }
+
+    #[test]
+    fn nothing_is_kept_before_it_is_asked_for_or_that_is_long() {
+        let cache = KeyCache::new();
+        drop(cache.get(&secret(), "20240501", "us-east-1", "lambda"));
+        cache.keep(cache.get(&secret(), "20240501", "us-east-1", &"x".repeat(300)));
+        assert!(cache.keys.read().unwrap().is_empty());
     }
 }

@@ -61,10 +61,18 @@ pub enum Payload {
     Chunked,
 }
 
-/// Who a request claims to come from, without any check: for development, where all credentials
-/// pass and only name the account and the region.
+/// Who a request claims to come from, without any check.
 pub fn parse(parts: &Parts) -> Option<Claimed<'_>> {
     Claim::read(parts).ok().map(|claim| claim.claimed)
+}
+
+/// Who a request claims to come from, if what it says could be a signature: for development, where
+/// all credentials pass and only name the account and the region.
+pub fn claim(parts: &Parts) -> Result<Claimed<'_>, AuthError> {
+    let claim = Claim::read(parts)?;
+    claim.check_region()?;
+    claim.signature_bytes().ok_or(AuthError::Mismatch)?;
+    Ok(claim.claimed)
 }
 
 /// Checks a request's signature. `credentials` gives the secrets of an access key id, if there are
@@ -92,10 +100,11 @@ pub fn verify(
         &claim.claimed.region,
         &claim.claimed.service,
     );
-    let expected = hmac::sign(&key, to_sign.as_bytes());
+    let expected = hmac::sign(&key.key, to_sign.as_bytes());
     let given = claim.signature_bytes().ok_or(AuthError::Mismatch)?;
     constant_time::verify_slices_are_equal(expected.as_ref(), &given)
         .map_err(|_| AuthError::Mismatch)?;
+    keys.keep(key);
 
     let Claimed {
         access_key_id,
@@ -161,7 +170,8 @@ fn payload<'a>(
         .get("x-amz-content-sha256")
         .and_then(|v| v.to_str().ok());
     match given {
-        Some(UNSIGNED) => Ok((Payload::Unsigned, Cow::Borrowed(UNSIGNED))),
+        // Of all other services some take it for an operation or two, and Lambda for none.
+        Some(UNSIGNED) if s3 => Ok((Payload::Unsigned, Cow::Borrowed(UNSIGNED))),
         Some(chunked) if s3 && chunked.starts_with("STREAMING-") => {
             Ok((Payload::Chunked, Cow::Borrowed(chunked)))
         }

@@ -11,6 +11,8 @@ use crate::{query, schema::TimestampFormat, time};
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// The longest life of a presigned address: a week.
 const EXPIRES_MAX_S: u32 = 604_800;
+/// The longest of AWS's own has fourteen.
+const REGION_BYTES_MAX: usize = 32;
 
 /// The access key id and the scope that a request names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,10 +66,16 @@ impl<'a> Claim<'a> {
 
     fn from_header(parts: &'a Parts, value: &'a str) -> Result<Self, AuthError> {
         let (algorithm, rest) = value.split_once(' ').unwrap_or((value, ""));
-        check_algorithm(algorithm)?;
+        let pieces = || {
+            rest.split([',', ' ', '\t'])
+                .filter(|piece| !piece.is_empty())
+        };
+        if algorithm.is_empty() || rest.is_empty() || pieces().any(|piece| !piece.contains('=')) {
+            return Err(AuthError::no_pair(value));
+        }
         let field = |name: &str| {
-            rest.split(',')
-                .filter_map(|part| part.trim().split_once('='))
+            pieces()
+                .filter_map(|piece| piece.split_once('='))
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| value)
         };
@@ -75,7 +83,7 @@ impl<'a> Claim<'a> {
             field("Credential"),
             field("Signature"),
             field("SignedHeaders"),
-            header_time(parts),
+            header_time(parts)?,
         );
         let (Some(credential), Some(signature), Some(signed_headers), Some(at)) = fields else {
             return Err(AuthError::incomplete_header(
@@ -85,8 +93,10 @@ impl<'a> Claim<'a> {
                     ("SignedHeaders", fields.2.is_none()),
                 ],
                 fields.3.is_none(),
+                value,
             ));
         };
+        check_algorithm(algorithm)?;
         let [access_key_id, date, region, service, terminator] = elements(credential)
             .map_err(AuthError::credential)?
             .map(Cow::Borrowed);
@@ -111,16 +121,30 @@ impl<'a> Claim<'a> {
     }
 
     fn from_query(query: &'a str) -> Result<Self, AuthError> {
-        check_algorithm(&parameter(query, "X-Amz-Algorithm").unwrap_or_default())?;
-        let required = |name: &'static str| {
-            parameter(query, name).ok_or_else(|| AuthError::incomplete_query(name))
+        const NAMES: [&str; 6] = [
+            "X-Amz-Algorithm",
+            "X-Amz-Credential",
+            "X-Amz-Signature",
+            "X-Amz-SignedHeaders",
+            "X-Amz-Date",
+            "X-Amz-Expires",
+        ];
+        let given = NAMES.map(|name| parameter(query, name));
+        let [
+            Some(algorithm),
+            Some(credential),
+            Some(signature),
+            Some(signed_headers),
+            Some(date),
+            Some(expires),
+        ] = given
+        else {
+            let missing = NAMES.into_iter().zip(&given);
+            let missing = missing.filter_map(|(name, value)| value.is_none().then_some(name));
+            return Err(AuthError::incomplete_query(missing));
         };
-        let credential = required("X-Amz-Credential")?;
-        let signature = required("X-Amz-Signature")?;
-        let signed_headers = required("X-Amz-SignedHeaders")?;
-        let date = required("X-Amz-Date")?;
+        check_algorithm(&algorithm)?;
         let at = basic_time(&date).ok_or_else(|| AuthError::bad_date(&date))?;
-        let expires = required("X-Amz-Expires")?;
         let expires = expires
             .parse()
             .ok()
@@ -149,7 +173,7 @@ impl<'a> Claim<'a> {
         matches!(self.form, Form::Query { .. })
     }
 
-    /// What has to hold of the scope whatever the signature is.
+    /// What has to hold of the scope and the signed headers whatever the signature is.
     pub fn check_scope(&self) -> Result<(), AuthError> {
         if self.terminator != "aws4_request" {
             return Err(AuthError::terminator(&self.terminator));
@@ -158,8 +182,31 @@ impl<'a> Claim<'a> {
         if !at.starts_with(self.date.as_ref()) || self.date.len() != 8 {
             return Err(AuthError::scope_date(&self.date, &at));
         }
+        self.check_region()?;
         if !self.signed_headers.split(';').any(|name| name == "host") {
             return Err(AuthError::host_not_signed());
+        }
+        self.check_signed_headers()
+    }
+
+    /// Regions become parts of ARNs, of host names and of what is stored.
+    pub fn check_region(&self) -> Result<(), AuthError> {
+        let region = self.claimed.region.as_ref();
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if region.len() <= REGION_BYTES_MAX && region.bytes().all(plain) {
+            Ok(())
+        } else {
+            Err(AuthError::region(region))
+        }
+    }
+
+    /// No signer names a header twice. Whoever did could have a long one copied thousands of times
+    /// over into the text that is hashed.
+    fn check_signed_headers(&self) -> Result<(), AuthError> {
+        let mut names: Vec<&str> = self.signed_headers.split(';').collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(AuthError::Mismatch);
         }
         Ok(())
     }
@@ -202,14 +249,26 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
         .map(|(_, value)| query::decode(value))
 }
 
-fn header_time(parts: &Parts) -> Option<Timestamp> {
-    let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
-    match text("x-amz-date") {
-        Some(text) => basic_time(text),
-        None => text("date").and_then(|text| {
-            basic_time(text).or_else(|| time::parse(TimestampFormat::Rfc822, text))
-        }),
+/// When a request says that it was signed, if it does.
+fn header_time(parts: &Parts) -> Result<Option<Timestamp>, AuthError> {
+    let header = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .map(|v| v.to_str().unwrap_or_default())
+    };
+    if let Some(text) = header("x-amz-date") {
+        return basic_time(text)
+            .map(Some)
+            .ok_or_else(|| AuthError::bad_date(text));
     }
+    let Some(text) = header("date") else {
+        return Ok(None);
+    };
+    basic_time(text)
+        .or_else(|| time::parse(TimestampFormat::Rfc822, text))
+        .map(Some)
+        .ok_or_else(|| AuthError::bad_date(text))
 }
 
 /// `20240501T093000Z`

@@ -200,12 +200,18 @@ fn what_the_signer_signs_is_verified_in_both_forms() {
 fn what_the_body_counts_for_is_told() {
     let hashed = check(Case::new("POST", "http://localhost/p").signed()).unwrap();
     assert_eq!(hashed.payload, Payload::Hashed);
-    let unsigned = Case {
-        unsigned_payload: true,
-        checksum_header: true,
-        ..Case::new("POST", "http://localhost/p")
+    let unsigned = |service| {
+        let case = Case {
+            unsigned_payload: true,
+            checksum_header: true,
+            service,
+            ..Case::new("POST", "http://localhost/p")
+        };
+        check(case.signed()).map(|signed| signed.payload)
     };
-    assert_eq!(check(unsigned.signed()).unwrap().payload, Payload::Unsigned);
+    assert_eq!(unsigned("s3"), Ok(Payload::Unsigned));
+    // "Lambda doesn't support unsigned payloads."
+    assert_eq!(unsigned("lambda"), Err(AuthError::PayloadMismatch));
     let presigned_s3 = Case {
         unsigned_payload: true,
         presigned: true,
@@ -434,17 +440,30 @@ fn what_is_no_signature_is_named() {
             "Missing Authentication Token".to_owned()
         )
     );
-    let (code, _, text) = with("AWS4-HMAC-SHA256 Credential=x");
-    assert_eq!(code, "IncompleteSignatureException");
-    assert!(text.contains("requires 'Signature' parameter"), "{text}");
-    assert!(
-        with("Basic eHg6eXk=")
-            .2
-            .contains("Unsupported AWS 'algorithm': 'Basic'")
-    );
     let full = |credential: &str| {
         format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=00")
     };
+    let (code, _, text) = with("AWS4-HMAC-SHA256 Credential=x");
+    assert_eq!(code, "IncompleteSignatureException");
+    assert!(text.contains("requires 'Signature' parameter"), "{text}");
+    // `openssl dgst -sha256 -binary | base64` of the header.
+    assert_eq!(
+        with("Bearer abc").2,
+        "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 \
+         and encoded with Base64): 'w1Xc6WwWEogNEZQP/dkBTThsJT4MNlKmzQanIm970rY='."
+    );
+    assert_eq!(
+        with("Basic eHg6eXk=").2,
+        "Authorization header requires 'Credential' parameter. Authorization header requires \
+         'Signature' parameter. Authorization header requires 'SignedHeaders' parameter. (Hashed \
+         with SHA-256 and encoded with Base64) Authorization=gggH8mmqg9yFjrfTrP1JCe2mA8VJwVeAuprfrCW18xc="
+    );
+    let other = full("id/20260301/r/s/aws4_request").replace("SHA256", "SHA1");
+    assert!(
+        with(&other)
+            .2
+            .contains("Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA1'")
+    );
     assert!(
         with(&full("id/20260301/r/s"))
             .2
@@ -461,9 +480,79 @@ fn what_is_no_signature_is_named() {
             .contains("valid terminator")
     );
     assert_eq!(
+        with(&full("id/20260301/r:/s/aws4_request")).2,
+        "Credential should be scoped to a valid region, not 'r:'. "
+    );
+    assert_eq!(
         with(&full("id/20260301/r/s/aws4_request")).0,
         "UnrecognizedClientException"
     );
+}
+
+#[test]
+fn dates_that_are_none_are_named() {
+    let with = |name: &'static str, value: &'static str| {
+        let mut request = Case::new("GET", LAMBDA).signed();
+        request.headers_mut().remove("x-amz-date");
+        let value = HeaderValue::from_static(value);
+        request.headers_mut().insert(name, value);
+        check(request).map(|signed| signed.signed_at)
+    };
+    let named = |found: Result<_, AuthError>| found.unwrap_err().to_string();
+    for (name, value) in [
+        ("x-amz-date", "2026-03-01T12:00:00Z"),
+        ("date", "yesterday"),
+    ] {
+        assert_eq!(
+            named(with(name, value)),
+            format!(
+                "Date must be in ISO-8601 'basic format'. Got '{value}'. See \
+                 http://en.wikipedia.org/wiki/ISO_8601"
+            )
+        );
+    }
+    let none = named(with("x-other", ""));
+    assert!(none.contains("requires existence of either a 'X-Amz-Date'"));
+    // The date is of the form that HTTP has, and what fails is that another header was signed.
+    let http = with("date", "Sun, 01 Mar 2026 12:00:00 GMT");
+    assert_eq!(http, Err(AuthError::Mismatch));
+}
+
+#[test]
+fn what_a_presigned_address_lacks_is_listed() {
+    let case = Case {
+        presigned: true,
+        ..Case::new("GET", LAMBDA)
+    };
+    let mut request = case.signed();
+    let uri = request.uri().to_string();
+    let uri = uri
+        .replace("X-Amz-Signature", "x")
+        .replace("X-Amz-Date", "y");
+    *request.uri_mut() = uri.parse().unwrap();
+    assert_eq!(
+        message(check(request)).2,
+        "AWS query-string parameters must include 'X-Amz-Signature'. AWS query-string parameters \
+         must include 'X-Amz-Date'. Re-examine the query-string parameters."
+    );
+}
+
+/// A long header named again and again would become a text of hundreds of megabytes.
+#[test]
+fn no_header_is_signed_twice() {
+    let mut request = Case::new("GET", LAMBDA).signed();
+    let value = request.headers()["authorization"].to_str().unwrap();
+    let value = value.replace(
+        "SignedHeaders=",
+        &format!("SignedHeaders={}", "a;".repeat(9000)),
+    );
+    let headers = request.headers_mut();
+    headers.insert("authorization", value.parse().unwrap());
+    headers.insert("a", "a".repeat(9000).parse().unwrap());
+    let secrets = |_: &str| -> Option<Secret> { panic!("nobody asks who it is") };
+    let (parts, _) = request.into_parts();
+    let refused = verify(&parts, b"", &secrets, now(), &KeyCache::new());
+    assert_eq!(refused, Err(AuthError::Mismatch));
 }
 
 #[test]
