@@ -5,7 +5,10 @@
 
 use http::StatusCode;
 
-use crate::schema::{Kind, Service, Shape};
+use crate::{
+    schema::{Kind, Service, Shape},
+    value::Value,
+};
 
 /// Whose fault an error is; Lambda writes it as the member `Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +33,14 @@ pub struct Error(Box<Parts>);
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parts {
-    /// E.g. `ResourceNotFoundException`.
+    /// The shape's name, e.g. `ResourceNotFoundException`. What awsQuery says instead is for its
+    /// codec to look up.
     pub code: &'static str,
     pub status: StatusCode,
     pub fault: Fault,
     pub message: String,
     /// Further members by their model names, e.g. `Reason`.
-    pub members: Vec<(&'static str, String)>,
+    pub members: Vec<(&'static str, Value)>,
     /// Leave the member `Type` out although the shape has one: Lambda's front does.
     pub untyped: bool,
     /// Headers beyond those that the shape gives.
@@ -86,7 +90,7 @@ impl Error {
         };
         let status =
             StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut made = Self::new(error.code.unwrap_or(shape.name), status, message);
+        let mut made = Self::new(shape.name, status, message);
         made.fault = if error.sender {
             Fault::Sender
         } else {
@@ -97,7 +101,7 @@ impl Error {
 
     /// Sets a further member of the error's shape, e.g. `Reason`.
     #[must_use]
-    pub fn with(mut self, member: &'static str, value: impl Into<String>) -> Self {
+    pub fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
         self.members.push((member, value.into()));
         self
     }

@@ -25,6 +25,18 @@ pub enum Value {
     Structure(Members),
 }
 
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::String(text)
+    }
+}
+
 /// A structure's members by their place in the schema.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Members(Vec<Option<Value>>);
@@ -41,6 +53,12 @@ impl Members {
     pub fn set(&mut self, index: usize, value: Value) {
         if let Some(slot) = self.0.get_mut(index) {
             *slot = Some(value);
+        }
+    }
+
+    pub fn clear(&mut self, index: usize) {
+        if let Some(slot) = self.0.get_mut(index) {
+            *slot = None;
         }
     }
 

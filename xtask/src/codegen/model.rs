@@ -116,22 +116,20 @@ impl Model {
         Ok(())
     }
 
-    /// Whether a structure holds itself, other than through a list or a map.
+    /// Whether a structure holds `within`, other than through a list or a map.
     pub fn is_recursive(&self, name: &str, within: &str) -> Result<bool> {
+        self.holds(name, within, &mut BTreeSet::new())
+    }
+
+    fn holds(&self, name: &str, within: &str, seen: &mut BTreeSet<String>) -> Result<bool> {
         let shape = self.shape(name)?;
-        for member in shape["members"]
-            .as_object()
-            .into_iter()
-            .flat_map(Map::values)
-        {
+        if shape["type"] != "structure" || !seen.insert(name.to_owned()) {
+            return Ok(false);
+        }
+        let members = shape["members"].as_object();
+        for member in members.into_iter().flat_map(Map::values) {
             let next = target(member)?;
-            if next == within {
-                return Ok(true);
-            }
-            if next != name
-                && self.shape(next)?["type"] == "structure"
-                && self.is_recursive(next, within)?
-            {
+            if next == within || self.holds(next, within, seen)? {
                 return Ok(true);
             }
         }
@@ -156,31 +154,105 @@ fn entries(object: &Value) -> Result<BTreeMap<String, Value>> {
     Ok(object.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
 }
 
-/// Lays `over` on `under`: objects merge, `null` removes, all else replaces. Only what is there can
-/// be changed, so that an observation about something that has gone is noticed.
-fn overlay(under: &mut Value, over: &Value) -> Result<()> {
-    let Value::Object(over) = over else {
+/// Lays what was observed over a model. Only an operation or shape that is there can be changed, so
+/// that an observation of something that has gone is noticed.
+fn overlay(model: &mut Value, observed: &Value) -> Result<()> {
+    for (section, entries) in facts(observed)? {
+        let section_of_model = model
+            .get_mut(section)
+            .with_context(|| format!("a model has no {section}"))?;
+        if section == "metadata" {
+            lay(section_of_model, entries);
+            continue;
+        }
+        for (name, over) in facts(entries)? {
+            let under = section_of_model
+                .get_mut(name)
+                .with_context(|| format!("observed {name} is gone"))?;
+            lay(under, over);
+        }
+    }
+    Ok(())
+}
+
+/// All that is no comment.
+fn facts(object: &Value) -> Result<impl Iterator<Item = (&String, &Value)>> {
+    let object = object.as_object().context("not an object")?;
+    Ok(object.iter().filter(|(key, _)| !key.starts_with("//")))
+}
+
+/// Objects merge, `null` removes, all else replaces.
+fn lay(under: &mut Value, over: &Value) {
+    let (Value::Object(under), Value::Object(over)) = (&mut *under, over) else {
         *under = over.clone();
-        return Ok(());
-    };
-    let Value::Object(under) = under else {
-        bail!("an observation replaces no object")
+        return;
     };
     for (key, value) in over.iter().filter(|(key, _)| !key.starts_with("//")) {
         match value {
             Value::Null => {
                 under.remove(key);
             }
-            Value::Object(_) => {
-                let at = under
-                    .get_mut(key)
-                    .with_context(|| format!("observed {key} is gone"))?;
-                overlay(at, value).with_context(|| format!("in {key}"))?;
-            }
             value => {
-                under.insert(key.clone(), value.clone());
+                let at = under.entry(key.clone());
+                lay(at.or_insert_with(|| Value::Object(Map::new())), value);
             }
         }
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn observations_change_what_is_there_and_nothing_else() {
+        let model = || {
+            json!({
+                "metadata": {"protocols": ["json"]},
+                "shapes": {"Gone": {"type": "structure", "members": {}, "enum": ["a"]}},
+            })
+        };
+        let mut changed = model();
+        let observed = json!({
+            "//": "why",
+            "metadata": {"protocols": ["json", "query"]},
+            "shapes": {"Gone": {"//": "why", "error": {"code": "Service.Gone"}, "enum": null}},
+        });
+        overlay(&mut changed, &observed).unwrap();
+        let expect = json!({
+            "metadata": {"protocols": ["json", "query"]},
+            "shapes": {"Gone": {"type": "structure", "members": {}, "error": {"code": "Service.Gone"}}},
+        });
+        assert_eq!(changed, expect);
+        let unknown = json!({"shapes": {"Other": {"enum": null}}});
+        assert!(overlay(&mut model(), &unknown).is_err());
+    }
+
+    #[test]
+    fn structures_that_hold_each_other_are_told() {
+        let part = |next: &str| json!({"type": "structure", "members": {"Next": {"shape": next}}});
+        let shapes = [("A", "B"), ("B", "C"), ("C", "B"), ("D", "D")];
+        let model = Model {
+            service: String::new(),
+            metadata: Map::new(),
+            operations: BTreeMap::new(),
+            shapes: shapes
+                .map(|(name, next)| (name.to_owned(), part(next)))
+                .into(),
+            typed: BTreeSet::new(),
+        };
+        let check = |name, within, expect| {
+            assert_eq!(
+                model.is_recursive(name, within).unwrap(),
+                expect,
+                "{name} in {within}"
+            );
+        };
+        check("B", "A", false);
+        check("C", "B", true);
+        check("B", "C", true);
+        check("D", "D", true);
+    }
 }

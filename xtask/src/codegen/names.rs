@@ -18,10 +18,60 @@ pub fn snake(name: &str) -> String {
         }
         out.push(c.to_ascii_lowercase());
     }
-    match out.as_str() {
-        "type" | "enum" | "match" | "ref" | "where" | "move" | "mod" | "use" | "loop" => out + "_",
-        _ => out,
+    if KEYWORDS.contains(&out.as_str()) {
+        out.push('_');
     }
+    out
+}
+
+const KEYWORDS: &[&str] = &[
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
+    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
+    "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
+    "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
+    "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+];
+
+/// A structure's type: its own name, unless the generated code means something else by that.
+pub fn structure(name: &str) -> String {
+    const TAKEN: &[&str] = &[
+        "Box",
+        "Bytes",
+        "Call",
+        "Context",
+        "Default",
+        "Err",
+        "Error",
+        "Future",
+        "Kind",
+        "Map",
+        "Member",
+        "None",
+        "Ok",
+        "Operation",
+        "Option",
+        "Protocol",
+        "Response",
+        "Result",
+        "Self",
+        "Send",
+        "Service",
+        "Shape",
+        "Some",
+        "String",
+        "Sync",
+        "Vec",
+    ];
+    if TAKEN.contains(&name) {
+        format!("{name}Shape")
+    } else {
+        name.to_owned()
+    }
+}
+
+/// A service's trait: `CloudWatch Logs` to `CloudWatchLogs`.
+pub fn service(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 /// An error's constructor: `TooManyRequestsException` to `too_many_requests`.
@@ -43,6 +93,10 @@ mod tests {
         check("PrincipalOrgID", "principal_org_id");
         check("Type", "type_");
         check("retryAfterSeconds", "retry_after_seconds");
+        check("Static", "static_");
+        assert_eq!(structure("Error"), "ErrorShape");
+        assert_eq!(structure("Cors"), "Cors");
+        assert_eq!(service("CloudWatch Logs"), "CloudWatchLogs");
         assert_eq!(error("ENILimitReachedException"), "eni_limit_reached");
     }
 }

@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::{
     model::{Model, target},
-    names::{error, snake},
+    names::{self, error, snake},
 };
 
 /// The trait with a method for each typed operation, and the dispatcher over it.
 pub fn service_trait(model: &Model) -> Result<String> {
-    let service = model.name();
+    let service = names::service(model.name());
     let mut out = format!(
         "/// {service}'s operations. One that an implementation leaves out answers that it is not
          /// implemented.\npub trait {service}: Send + Sync {{"
@@ -23,8 +23,10 @@ pub fn service_trait(model: &Model) -> Result<String> {
             continue;
         }
         let method = snake(name);
-        let input = operation["input"]["shape"].as_str().unwrap_or("()");
-        let output = operation["output"]["shape"].as_str().unwrap_or("()");
+        let [input, output] = ["input", "output"].map(|side| {
+            let shape = operation[side]["shape"].as_str();
+            shape.map_or_else(|| "()".to_owned(), names::structure)
+        });
         let http = &operation["http"];
         let line = [&http["method"], &http["requestUri"]].map(|v| v.as_str().unwrap_or_default());
         write!(
@@ -61,11 +63,12 @@ pub fn structures(model: &Model) -> Result<String> {
             continue;
         }
         let members = shape["members"].as_object().context("no members")?;
+        let rust_name = names::structure(&name);
         let required = shape["required"].as_array();
         write!(
             out,
             "#[derive(Debug, Clone, Default, PartialEq)]
-            pub struct {name} {{"
+            pub struct {rust_name} {{"
         )?;
         let mut fields = Vec::new();
         for (member, facts) in members {
@@ -78,7 +81,11 @@ pub fn structures(model: &Model) -> Result<String> {
             }
             fields.push(field);
         }
-        write!(out, "}}\nshape!({name} {{ {} }});\n\n", fields.join(", "))?;
+        write!(
+            out,
+            "}}\nshape!({rust_name} {{ {} }});\n\n",
+            fields.join(", ")
+        )?;
     }
     Ok(out)
 }
@@ -88,9 +95,9 @@ fn field_type(model: &Model, name: &str, within: &str) -> Result<String> {
     Ok(match shape["type"].as_str().context("no type")? {
         "structure" if shape["document"] == true => "serde_json::Value".to_owned(),
         "structure" if name == within || model.is_recursive(name, within)? => {
-            format!("Box<{name}>")
+            format!("Box<{}>", names::structure(name))
         }
-        "structure" => name.to_owned(),
+        "structure" => names::structure(name),
         "list" => format!("Vec<{}>", element_type(model, shape, "member")?),
         "map" => format!("Map<{}>", element_type(model, shape, "value")?),
         "boolean" => "bool".to_owned(),

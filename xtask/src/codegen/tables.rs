@@ -37,11 +37,15 @@ fn service(model: &Model, out: &mut String) -> Result<()> {
     write!(
         out,
         "pub static SERVICE: Service = Service {{ name: {:?}, signing_name: {signing_name:?},
-         api_version: {:?}, target_prefix: {:?}, protocols: &[{protocols}],
+         endpoint_prefix: {:?}, api_version: {:?}, target_prefix: {:?}, xml_namespace: {:?},
+         query_compatible: {}, protocols: &[{protocols}],
          operations: &OPERATIONS, shapes: &SHAPES }};\n\n",
         model.name(),
+        meta("endpointPrefix").context("no endpoint prefix")?,
         meta("apiVersion").context("no API version")?,
         meta("targetPrefix"),
+        meta("xmlNamespace"),
+        model.metadata.contains_key("awsQueryCompatible"),
     )?;
     Ok(())
 }
@@ -79,33 +83,70 @@ fn operations(model: &Model, out: &mut String) -> Result<()> {
         model.operations.len()
     )?;
     for (index, (name, operation)) in model.operations.iter().enumerate() {
-        let http = &operation["http"];
-        let side = |side: &str| -> Result<Option<usize>> {
-            operation[side]["shape"]
-                .as_str()
-                .map(|shape| model.id(shape))
-                .transpose()
-        };
-        let errors: Vec<String> = operation["errors"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|error| Ok(model.id(target(error)?)?.to_string()))
-            .collect::<Result<_>>()?;
-        writeln!(
-            out,
-            "Operation {{ name: {name:?}, index: {index}, method: {:?}, uri: {:?}, status: {},
-             content_type: {:?}, input: {:?}, output: {:?}, errors: &[{}] }},",
-            http["method"].as_str().unwrap_or("POST"),
-            http["requestUri"].as_str().unwrap_or("/"),
-            http["responseCode"].as_u64().unwrap_or(200),
-            http["responseContentType"].as_str(),
-            side("input")?,
-            side("output")?,
-            errors.join(", ")
-        )?;
+        write_operation(model, index, name, operation, out)
+            .with_context(|| format!("in operation {name}"))?;
+        out.push_str(",\n");
     }
     out.push_str("];\n\n");
+    Ok(())
+}
+
+fn write_operation(
+    model: &Model,
+    index: usize,
+    name: &str,
+    operation: &Value,
+    out: &mut String,
+) -> Result<()> {
+    let http = &operation["http"];
+    let method = http["method"].as_str().unwrap_or("POST");
+    let uri = http["requestUri"].as_str().unwrap_or("/");
+    write!(
+        out,
+        "Operation::new({name:?}, {index}, {method:?}, {uri:?})"
+    )?;
+    if let Some(status) = http["responseCode"]
+        .as_u64()
+        .filter(|status| *status != 200)
+    {
+        write!(out, ".status({status})")?;
+    }
+    for (verb, text) in [
+        ("content_type", &http["responseContentType"]),
+        ("host_prefix", &operation["endpoint"]["hostPrefix"]),
+        ("result_wrapper", &operation["output"]["resultWrapper"]),
+    ] {
+        if let Some(text) = text.as_str() {
+            write!(out, ".{verb}({text:?})")?;
+        }
+    }
+    for side in ["input", "output"] {
+        if let Some(shape) = operation[side]["shape"].as_str() {
+            write!(out, ".{side}({})", model.id(shape)?)?;
+        }
+    }
+    if let Some(root) = operation["input"]["locationName"].as_str() {
+        let namespace = operation["input"]["xmlNamespace"]["uri"].as_str();
+        write!(out, ".input_root({root:?}, {namespace:?})")?;
+    }
+    match operation["authtype"].as_str() {
+        None | Some("v4") => {}
+        Some("none") => out.push_str(".auth(crate::schema::Auth::Nothing)"),
+        Some("v4-unsigned-body") => out.push_str(".auth(crate::schema::Auth::UnsignedBody)"),
+        Some(other) => bail!("unknown kind of authentication {other}"),
+    }
+    if operation["httpChecksumRequired"] == true
+        || operation["httpChecksum"]["requestChecksumRequired"] == true
+    {
+        out.push_str(".checksum_required()");
+    }
+    let errors = operation["errors"].as_array().into_iter().flatten();
+    let errors: Vec<String> = errors
+        .map(|error| Ok(model.id(target(error)?)?.to_string()))
+        .collect::<Result<_>>()?;
+    if !errors.is_empty() {
+        write!(out, ".errors(&[{}])", errors.join(", "))?;
+    }
     Ok(())
 }
 
@@ -185,6 +226,7 @@ fn write_constraints(shape: &Value, out: &mut String) -> Result<()> {
         // Observed only: what is said of a wrong element does not mention null.
         ("silentNull", "sparse"),
         ("flattened", "flattened"),
+        ("streaming", "streaming"),
     ] {
         if shape[flag] == true {
             write!(out, ".{verb}()")?;
@@ -221,12 +263,26 @@ fn write_structure(model: &Model, name: &str, shape: &Value, out: &mut String) -
     }
     if shape["exception"] == true {
         let error = &shape["error"];
-        let status = error["httpStatusCode"].as_u64().unwrap_or(400);
+        // The protocols without statuses of their own say only whose fault an error is.
+        let usual = if shape["fault"] == true { 500 } else { 400 };
+        let status = error["httpStatusCode"].as_u64().unwrap_or(usual);
         let sender = error["senderFault"] == true || shape["fault"] != true && status < 500;
         write!(out, ".error({status}, {sender})")?;
-        if let Some(code) = error["code"].as_str() {
-            write!(out, ".code({code:?})")?;
+        if let Some(code) = error["code"].as_str().filter(|code| *code != name) {
+            write!(out, ".query_code({code:?})")?;
         }
+    }
+    if let Some(name) = shape["locationName"].as_str() {
+        write!(out, ".xml_name({name:?})")?;
+    }
+    write_xml_namespace(shape, out)
+}
+
+fn write_xml_namespace(facts: &Value, out: &mut String) -> Result<()> {
+    let namespace = &facts["xmlNamespace"];
+    if let Some(uri) = namespace["uri"].as_str() {
+        let prefix = namespace["prefix"].as_str();
+        write!(out, ".xml_namespace({prefix:?}, {uri:?})")?;
     }
     Ok(())
 }
@@ -265,14 +321,14 @@ fn write_member(
         ("jsonvalue", "json_value"),
         ("eventpayload", "event_payload"),
         ("eventheader", "event_header"),
+        ("hostLabel", "host_label"),
+        ("streaming", "streaming"),
     ] {
         if facts[flag] == true {
             write!(out, ".{verb}()")?;
         }
     }
-    if let Some(uri) = facts["xmlNamespace"]["uri"].as_str() {
-        write!(out, ".xml_namespace({uri:?})")?;
-    }
+    write_xml_namespace(facts, out)?;
     if let Some(format) = facts["timestampFormat"].as_str() {
         write!(out, ".timestamp({})", timestamp_format(format)?)?;
     }

@@ -1625,1026 +1625,839 @@ pub mod errors {
 pub static SERVICE: Service = Service {
     name: "Lambda",
     signing_name: "lambda",
+    endpoint_prefix: "lambda",
     api_version: "2015-03-31",
     target_prefix: None,
+    xml_namespace: None,
+    query_compatible: false,
     protocols: &[Protocol::RestJson1],
     operations: &OPERATIONS,
     shapes: &SHAPES,
 };
 
 static OPERATIONS: [Operation; 91] = [
-    Operation {
-        name: "AddLayerVersionPermission",
-        index: 0,
-        method: "POST",
-        uri: "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy",
-        status: 201,
-        content_type: None,
-        input: Some(5),
-        output: Some(6),
-        errors: &[288, 476, 520, 571, 430, 478, 433],
-    },
-    Operation {
-        name: "AddPermission",
-        index: 1,
-        method: "POST",
-        uri: "/2015-03-31/functions/{FunctionName}/policy",
-        status: 201,
-        content_type: None,
-        input: Some(7),
-        output: Some(8),
-        errors: &[288, 476, 445, 520, 571, 430, 478, 433],
-    },
-    Operation {
-        name: "CheckpointDurableExecution",
-        index: 2,
-        method: "POST",
-        uri: "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint",
-        status: 200,
-        content_type: None,
-        input: Some(67),
-        output: Some(68),
-        errors: &[288, 310, 520, 571, 313, 308, 309],
-    },
-    Operation {
-        name: "CreateAlias",
-        index: 3,
-        method: "POST",
-        uri: "/2015-03-31/functions/{FunctionName}/aliases",
-        status: 201,
-        content_type: None,
-        input: Some(94),
-        output: Some(12),
-        errors: &[288, 476, 520, 571, 13, 478],
-    },
-    Operation {
-        name: "CreateCapacityProvider",
-        index: 4,
-        method: "POST",
-        uri: "/2025-11-30/capacity-providers",
-        status: 202,
-        content_type: None,
-        input: Some(95),
-        output: Some(96),
-        errors: &[288, 476, 520, 571, 45],
-    },
-    Operation {
-        name: "CreateCodeSigningConfig",
-        index: 5,
-        method: "POST",
-        uri: "/2020-04-22/code-signing-configs",
-        status: 201,
-        content_type: None,
-        input: Some(97),
-        output: Some(98),
-        errors: &[288, 520],
-    },
-    Operation {
-        name: "CreateEventSourceMapping",
-        index: 6,
-        method: "POST",
-        uri: "/2015-03-31/event-source-mappings",
-        status: 202,
-        content_type: None,
-        input: Some(99),
-        output: Some(168),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "CreateFunction",
-        index: 7,
-        method: "POST",
-        uri: "/2015-03-31/functions",
-        status: 201,
-        content_type: None,
-        input: Some(100),
-        output: Some(210),
-        errors: &[288, 476, 520, 571, 287, 478, 83, 79, 82, 232],
-    },
-    Operation {
-        name: "CreateFunctionUrlConfig",
-        index: 8,
-        method: "POST",
-        uri: "/2021-10-31/functions/{FunctionName}/url",
-        status: 201,
-        content_type: None,
-        input: Some(101),
-        output: Some(102),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteAlias",
-        index: 9,
-        method: "DELETE",
-        uri: "/2015-03-31/functions/{FunctionName}/aliases/{Name}",
-        status: 204,
-        content_type: None,
-        input: Some(106),
-        output: None,
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteCapacityProvider",
-        index: 10,
-        method: "DELETE",
-        uri: "/2025-11-30/capacity-providers/{CapacityProviderName}",
-        status: 202,
-        content_type: None,
-        input: Some(107),
-        output: Some(108),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteCodeSigningConfig",
-        index: 11,
-        method: "DELETE",
-        uri: "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}",
-        status: 204,
-        content_type: None,
-        input: Some(109),
-        output: Some(110),
-        errors: &[288, 476, 520, 478],
-    },
-    Operation {
-        name: "DeleteDurableExecution",
-        index: 12,
-        method: "DELETE",
-        uri: "/2025-12-01/durable-executions/{DurableExecutionArn}",
-        status: 202,
-        content_type: None,
-        input: Some(111),
-        output: Some(112),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteEventSourceMapping",
-        index: 13,
-        method: "DELETE",
-        uri: "/2015-03-31/event-source-mappings/{UUID}",
-        status: 202,
-        content_type: None,
-        input: Some(113),
-        output: Some(168),
-        errors: &[288, 477, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteFunction",
-        index: 14,
-        method: "DELETE",
-        uri: "/2015-03-31/functions/{FunctionName}",
-        status: 200,
-        content_type: None,
-        input: Some(117),
-        output: Some(118),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteFunctionCodeSigningConfig",
-        index: 15,
-        method: "DELETE",
-        uri: "/2020-06-30/functions/{FunctionName}/code-signing-config",
-        status: 204,
-        content_type: None,
-        input: Some(114),
-        output: None,
-        errors: &[288, 476, 520, 571, 478, 79],
-    },
-    Operation {
-        name: "DeleteFunctionConcurrency",
-        index: 16,
-        method: "DELETE",
-        uri: "/2017-10-31/functions/{FunctionName}/concurrency",
-        status: 204,
-        content_type: None,
-        input: Some(115),
-        output: None,
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteFunctionEventInvokeConfig",
-        index: 17,
-        method: "DELETE",
-        uri: "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-        status: 204,
-        content_type: None,
-        input: Some(116),
-        output: None,
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteFunctionUrlConfig",
-        index: 18,
-        method: "DELETE",
-        uri: "/2021-10-31/functions/{FunctionName}/url",
-        status: 204,
-        content_type: None,
-        input: Some(119),
-        output: None,
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteLayerVersion",
-        index: 19,
-        method: "DELETE",
-        uri: "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}",
-        status: 204,
-        content_type: None,
-        input: Some(120),
-        output: None,
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteProvisionedConcurrencyConfig",
-        index: 20,
-        method: "DELETE",
-        uri: "/2019-09-30/functions/{FunctionName}/provisioned-concurrency",
-        status: 204,
-        content_type: None,
-        input: Some(121),
-        output: None,
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "DeleteResourcePolicy",
-        index: 21,
-        method: "DELETE",
-        uri: "/2026-07-09/resource-policy/{ResourceArn}",
-        status: 204,
-        content_type: None,
-        input: Some(122),
-        output: None,
-        errors: &[288, 476, 520, 571, 478, 433],
-    },
-    Operation {
-        name: "GetAccountSettings",
-        index: 22,
-        method: "GET",
-        uri: "/2016-08-19/account-settings",
-        status: 200,
-        content_type: None,
-        input: Some(233),
-        output: Some(234),
-        errors: &[520, 571],
-    },
-    Operation {
-        name: "GetAlias",
-        index: 23,
-        method: "GET",
-        uri: "/2015-03-31/functions/{FunctionName}/aliases/{Name}",
-        status: 200,
-        content_type: None,
-        input: Some(235),
-        output: Some(12),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetCapacityProvider",
-        index: 24,
-        method: "GET",
-        uri: "/2025-11-30/capacity-providers/{CapacityProviderName}",
-        status: 200,
-        content_type: None,
-        input: Some(236),
-        output: Some(237),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetCodeSigningConfig",
-        index: 25,
-        method: "GET",
-        uri: "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}",
-        status: 200,
-        content_type: None,
-        input: Some(238),
-        output: Some(239),
-        errors: &[288, 520, 478],
-    },
-    Operation {
-        name: "GetDurableExecution",
-        index: 26,
-        method: "GET",
-        uri: "/2025-12-01/durable-executions/{DurableExecutionArn}",
-        status: 200,
-        content_type: None,
-        input: Some(242),
-        output: Some(243),
-        errors: &[288, 310, 520, 571, 313, 478, 308, 309],
-    },
-    Operation {
-        name: "GetDurableExecutionHistory",
-        index: 27,
-        method: "GET",
-        uri: "/2025-12-01/durable-executions/{DurableExecutionArn}/history",
-        status: 200,
-        content_type: None,
-        input: Some(240),
-        output: Some(241),
-        errors: &[288, 310, 520, 571, 313, 478, 308, 309],
-    },
-    Operation {
-        name: "GetDurableExecutionState",
-        index: 28,
-        method: "GET",
-        uri: "/2025-12-01/durable-executions/{DurableExecutionArn}/state",
-        status: 200,
-        content_type: None,
-        input: Some(244),
-        output: Some(245),
-        errors: &[288, 310, 520, 571, 313, 308, 309],
-    },
-    Operation {
-        name: "GetEventSourceMapping",
-        index: 29,
-        method: "GET",
-        uri: "/2015-03-31/event-source-mappings/{UUID}",
-        status: 200,
-        content_type: None,
-        input: Some(246),
-        output: Some(168),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetFunction",
-        index: 30,
-        method: "GET",
-        uri: "/2015-03-31/functions/{FunctionName}",
-        status: 200,
-        content_type: None,
-        input: Some(255),
-        output: Some(256),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetFunctionCodeSigningConfig",
-        index: 31,
-        method: "GET",
-        uri: "/2020-06-30/functions/{FunctionName}/code-signing-config",
-        status: 200,
-        content_type: None,
-        input: Some(247),
-        output: Some(248),
-        errors: &[288, 520, 571, 478, 79],
-    },
-    Operation {
-        name: "GetFunctionConcurrency",
-        index: 32,
-        method: "GET",
-        uri: "/2019-09-30/functions/{FunctionName}/concurrency",
-        status: 200,
-        content_type: None,
-        input: Some(249),
-        output: Some(250),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetFunctionConfiguration",
-        index: 33,
-        method: "GET",
-        uri: "/2015-03-31/functions/{FunctionName}/configuration",
-        status: 200,
-        content_type: None,
-        input: Some(251),
-        output: Some(210),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetFunctionEventInvokeConfig",
-        index: 34,
-        method: "GET",
-        uri: "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-        status: 200,
-        content_type: None,
-        input: Some(252),
-        output: Some(211),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetFunctionRecursionConfig",
-        index: 35,
-        method: "GET",
-        uri: "/2024-08-31/functions/{FunctionName}/recursion-config",
-        status: 200,
-        content_type: None,
-        input: Some(253),
-        output: Some(254),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetFunctionScalingConfig",
-        index: 36,
-        method: "GET",
-        uri: "/2025-11-30/functions/{FunctionName}/function-scaling-config",
-        status: 200,
-        content_type: None,
-        input: Some(257),
-        output: Some(258),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetFunctionUrlConfig",
-        index: 37,
-        method: "GET",
-        uri: "/2021-10-31/functions/{FunctionName}/url",
-        status: 200,
-        content_type: None,
-        input: Some(259),
-        output: Some(260),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetLayerVersion",
-        index: 38,
-        method: "GET",
-        uri: "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}",
-        status: 200,
-        content_type: None,
-        input: Some(264),
-        output: Some(265),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetLayerVersionByArn",
-        index: 39,
-        method: "GET",
-        uri: "/2018-10-31/layers?find=LayerVersion",
-        status: 200,
-        content_type: None,
-        input: Some(261),
-        output: Some(265),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetLayerVersionPolicy",
-        index: 40,
-        method: "GET",
-        uri: "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy",
-        status: 200,
-        content_type: None,
-        input: Some(262),
-        output: Some(263),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetPolicy",
-        index: 41,
-        method: "GET",
-        uri: "/2015-03-31/functions/{FunctionName}/policy",
-        status: 200,
-        content_type: None,
-        input: Some(266),
-        output: Some(267),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetProvisionedConcurrencyConfig",
-        index: 42,
-        method: "GET",
-        uri: "/2019-09-30/functions/{FunctionName}/provisioned-concurrency",
-        status: 200,
-        content_type: None,
-        input: Some(268),
-        output: Some(269),
-        errors: &[288, 441, 520, 571, 478],
-    },
-    Operation {
-        name: "GetResourcePolicy",
-        index: 43,
-        method: "GET",
-        uri: "/2026-07-09/resource-policy/{ResourceArn}",
-        status: 200,
-        content_type: None,
-        input: Some(270),
-        output: Some(271),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "GetRuntimeManagementConfig",
-        index: 44,
-        method: "GET",
-        uri: "/2021-07-20/functions/{FunctionName}/runtime-management-config",
-        status: 200,
-        content_type: None,
-        input: Some(272),
-        output: Some(273),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "Invoke",
-        index: 45,
-        method: "POST",
-        uri: "/2015-03-31/functions/{FunctionName}/invocations",
-        status: 200,
-        content_type: Some("application/json"),
-        input: Some(295),
-        output: Some(296),
-        errors: &[
-            491, 72, 479, 521, 291, 530, 571, 135, 138, 551, 308, 472, 309, 584, 498, 519, 290,
-            402, 136, 292, 313, 288, 134, 137, 310, 476, 494, 141, 526, 520, 74, 525, 467, 499,
-            140, 142, 500, 73, 398, 478, 289, 528, 129, 293, 139,
-        ],
-    },
-    Operation {
-        name: "InvokeAsync",
-        index: 46,
-        method: "POST",
-        uri: "/2014-11-13/functions/{FunctionName}/invoke-async",
-        status: 202,
-        content_type: None,
-        input: Some(298),
-        output: Some(299),
-        errors: &[
-            521, 291, 530, 135, 138, 551, 308, 309, 498, 290, 136, 292, 313, 134, 137, 310, 476,
-            141, 526, 520, 525, 499, 140, 500, 398, 478, 289, 528, 139,
-        ],
-    },
-    Operation {
-        name: "InvokeWithResponseStream",
-        index: 47,
-        method: "POST",
-        uri: "/2021-11-15/functions/{FunctionName}/response-streaming-invocations",
-        status: 200,
-        content_type: None,
-        input: Some(303),
-        output: Some(304),
-        errors: &[
-            491, 72, 479, 521, 291, 530, 571, 135, 138, 551, 308, 472, 309, 584, 498, 519, 290,
-            402, 136, 292, 313, 288, 134, 137, 310, 476, 494, 141, 526, 520, 74, 525, 467, 499,
-            140, 500, 73, 478, 289, 528, 293, 139,
-        ],
-    },
-    Operation {
-        name: "ListAliases",
-        index: 48,
-        method: "GET",
-        uri: "/2015-03-31/functions/{FunctionName}/aliases",
-        status: 200,
-        content_type: None,
-        input: Some(343),
-        output: Some(344),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "ListCapacityProviders",
-        index: 49,
-        method: "GET",
-        uri: "/2025-11-30/capacity-providers",
-        status: 200,
-        content_type: None,
-        input: Some(345),
-        output: Some(346),
-        errors: &[288, 520, 571],
-    },
-    Operation {
-        name: "ListCodeSigningConfigs",
-        index: 50,
-        method: "GET",
-        uri: "/2020-04-22/code-signing-configs",
-        status: 200,
-        content_type: None,
-        input: Some(347),
-        output: Some(348),
-        errors: &[288, 520],
-    },
-    Operation {
-        name: "ListDurableExecutionsByFunction",
-        index: 51,
-        method: "GET",
-        uri: "/2025-12-01/functions/{FunctionName}/durable-executions",
-        status: 200,
-        content_type: None,
-        input: Some(349),
-        output: Some(350),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "ListEventSourceMappings",
-        index: 52,
-        method: "GET",
-        uri: "/2015-03-31/event-source-mappings",
-        status: 200,
-        content_type: None,
-        input: Some(351),
-        output: Some(352),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "ListFunctionEventInvokeConfigs",
-        index: 53,
-        method: "GET",
-        uri: "/2019-09-25/functions/{FunctionName}/event-invoke-config/list",
-        status: 200,
-        content_type: None,
-        input: Some(353),
-        output: Some(354),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "ListFunctionUrlConfigs",
-        index: 54,
-        method: "GET",
-        uri: "/2021-10-31/functions/{FunctionName}/urls",
-        status: 200,
-        content_type: None,
-        input: Some(355),
-        output: Some(356),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "ListFunctionVersionsByCapacityProvider",
-        index: 55,
-        method: "GET",
-        uri: "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions",
-        status: 200,
-        content_type: None,
-        input: Some(357),
-        output: Some(358),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "ListFunctions",
-        index: 56,
-        method: "GET",
-        uri: "/2015-03-31/functions",
-        status: 200,
-        content_type: None,
-        input: Some(361),
-        output: Some(362),
-        errors: &[288, 520, 571],
-    },
-    Operation {
-        name: "ListFunctionsByCodeSigningConfig",
-        index: 57,
-        method: "GET",
-        uri: "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions",
-        status: 200,
-        content_type: None,
-        input: Some(359),
-        output: Some(360),
-        errors: &[288, 520, 478],
-    },
-    Operation {
-        name: "ListLayerVersions",
-        index: 58,
-        method: "GET",
-        uri: "/2018-10-31/layers/{LayerName}/versions",
-        status: 200,
-        content_type: None,
-        input: Some(363),
-        output: Some(364),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "ListLayers",
-        index: 59,
-        method: "GET",
-        uri: "/2018-10-31/layers",
-        status: 200,
-        content_type: None,
-        input: Some(365),
-        output: Some(366),
-        errors: &[288, 520, 571],
-    },
-    Operation {
-        name: "ListProvisionedConcurrencyConfigs",
-        index: 60,
-        method: "GET",
-        uri: "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL",
-        status: 200,
-        content_type: None,
-        input: Some(367),
-        output: Some(368),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "ListTags",
-        index: 61,
-        method: "GET",
-        uri: "/2017-03-31/tags/{Resource}",
-        status: 200,
-        content_type: None,
-        input: Some(369),
-        output: Some(370),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "ListVersionsByFunction",
-        index: 62,
-        method: "GET",
-        uri: "/2015-03-31/functions/{FunctionName}/versions",
-        status: 200,
-        content_type: None,
-        input: Some(371),
-        output: Some(372),
-        errors: &[288, 520, 571, 478],
-    },
-    Operation {
-        name: "PauseDurableExecution",
-        index: 63,
-        method: "POST",
-        uri: "/2025-12-01/durable-executions/{DurableExecutionArn}/pause",
-        status: 202,
-        content_type: None,
-        input: Some(426),
-        output: Some(427),
-        errors: &[288, 310, 476, 520, 571, 313, 478, 308, 309],
-    },
-    Operation {
-        name: "PublishLayerVersion",
-        index: 64,
-        method: "POST",
-        uri: "/2018-10-31/layers/{LayerName}/versions",
-        status: 201,
-        content_type: None,
-        input: Some(446),
-        output: Some(447),
-        errors: &[288, 520, 571, 478, 82],
-    },
-    Operation {
-        name: "PublishVersion",
-        index: 65,
-        method: "POST",
-        uri: "/2015-03-31/functions/{FunctionName}/versions",
-        status: 201,
-        content_type: None,
-        input: Some(448),
-        output: Some(210),
-        errors: &[288, 476, 520, 571, 478, 82, 232, 433],
-    },
-    Operation {
-        name: "PutFunctionCodeSigningConfig",
-        index: 66,
-        method: "PUT",
-        uri: "/2020-06-30/functions/{FunctionName}/code-signing-config",
-        status: 200,
-        content_type: None,
-        input: Some(450),
-        output: Some(451),
-        errors: &[288, 476, 520, 571, 478, 79],
-    },
-    Operation {
-        name: "PutFunctionConcurrency",
-        index: 67,
-        method: "PUT",
-        uri: "/2017-10-31/functions/{FunctionName}/concurrency",
-        status: 200,
-        content_type: None,
-        input: Some(452),
-        output: Some(87),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "PutFunctionEventInvokeConfig",
-        index: 68,
-        method: "PUT",
-        uri: "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-        status: 200,
-        content_type: None,
-        input: Some(453),
-        output: Some(211),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "PutFunctionRecursionConfig",
-        index: 69,
-        method: "PUT",
-        uri: "/2024-08-31/functions/{FunctionName}/recursion-config",
-        status: 200,
-        content_type: None,
-        input: Some(454),
-        output: Some(455),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "PutFunctionScalingConfig",
-        index: 70,
-        method: "PUT",
-        uri: "/2025-11-30/functions/{FunctionName}/function-scaling-config",
-        status: 202,
-        content_type: None,
-        input: Some(456),
-        output: Some(457),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "PutProvisionedConcurrencyConfig",
-        index: 71,
-        method: "PUT",
-        uri: "/2019-09-30/functions/{FunctionName}/provisioned-concurrency",
-        status: 202,
-        content_type: None,
-        input: Some(458),
-        output: Some(459),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "PutResourcePolicy",
-        index: 72,
-        method: "PUT",
-        uri: "/2026-07-09/resource-policy/{ResourceArn}",
-        status: 200,
-        content_type: None,
-        input: Some(460),
-        output: Some(461),
-        errors: &[288, 476, 445, 520, 571, 430, 478, 433],
-    },
-    Operation {
-        name: "PutRuntimeManagementConfig",
-        index: 73,
-        method: "PUT",
-        uri: "/2021-07-20/functions/{FunctionName}/runtime-management-config",
-        status: 200,
-        content_type: None,
-        input: Some(462),
-        output: Some(463),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "RemoveLayerVersionPermission",
-        index: 74,
-        method: "DELETE",
-        uri: "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}",
-        status: 204,
-        content_type: None,
-        input: Some(469),
-        output: None,
-        errors: &[288, 476, 520, 571, 478, 433],
-    },
-    Operation {
-        name: "RemovePermission",
-        index: 75,
-        method: "DELETE",
-        uri: "/2015-03-31/functions/{FunctionName}/policy/{StatementId}",
-        status: 204,
-        content_type: None,
-        input: Some(470),
-        output: None,
-        errors: &[288, 445, 520, 571, 478, 433],
-    },
-    Operation {
-        name: "ResumeDurableExecution",
-        index: 76,
-        method: "POST",
-        uri: "/2025-12-01/durable-executions/{DurableExecutionArn}/resume",
-        status: 202,
-        content_type: None,
-        input: Some(482),
-        output: Some(483),
-        errors: &[288, 310, 476, 520, 571, 313, 478, 308, 309],
-    },
-    Operation {
-        name: "SendDurableExecutionCallbackFailure",
-        index: 77,
-        method: "POST",
-        uri: "/2025-12-01/durable-execution-callbacks/{CallbackId}/fail",
-        status: 200,
-        content_type: None,
-        input: Some(511),
-        output: Some(512),
-        errors: &[288, 310, 520, 571, 313, 478, 41, 308, 309],
-    },
-    Operation {
-        name: "SendDurableExecutionCallbackHeartbeat",
-        index: 78,
-        method: "POST",
-        uri: "/2025-12-01/durable-execution-callbacks/{CallbackId}/heartbeat",
-        status: 200,
-        content_type: None,
-        input: Some(513),
-        output: Some(514),
-        errors: &[288, 520, 571, 478, 41],
-    },
-    Operation {
-        name: "SendDurableExecutionCallbackSuccess",
-        index: 79,
-        method: "POST",
-        uri: "/2025-12-01/durable-execution-callbacks/{CallbackId}/succeed",
-        status: 200,
-        content_type: None,
-        input: Some(515),
-        output: Some(516),
-        errors: &[288, 310, 520, 571, 313, 478, 41, 308, 309],
-    },
-    Operation {
-        name: "StopDurableExecution",
-        index: 80,
-        method: "POST",
-        uri: "/2025-12-01/durable-executions/{DurableExecutionArn}/stop",
-        status: 200,
-        content_type: None,
-        input: Some(547),
-        output: Some(548),
-        errors: &[288, 310, 520, 571, 313, 478, 308, 309],
-    },
-    Operation {
-        name: "TagResource",
-        index: 81,
-        method: "POST",
-        uri: "/2017-03-31/tags/{Resource}",
-        status: 204,
-        content_type: None,
-        input: Some(557),
-        output: None,
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "UntagResource",
-        index: 82,
-        method: "DELETE",
-        uri: "/2017-03-31/tags/{Resource}",
-        status: 204,
-        content_type: None,
-        input: Some(585),
-        output: None,
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "UpdateAlias",
-        index: 83,
-        method: "PUT",
-        uri: "/2015-03-31/functions/{FunctionName}/aliases/{Name}",
-        status: 200,
-        content_type: None,
-        input: Some(586),
-        output: Some(12),
-        errors: &[288, 476, 520, 571, 478, 433],
-    },
-    Operation {
-        name: "UpdateCapacityProvider",
-        index: 84,
-        method: "PUT",
-        uri: "/2025-11-30/capacity-providers/{CapacityProviderName}",
-        status: 202,
-        content_type: None,
-        input: Some(587),
-        output: Some(588),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "UpdateCodeSigningConfig",
-        index: 85,
-        method: "PUT",
-        uri: "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}",
-        status: 200,
-        content_type: None,
-        input: Some(589),
-        output: Some(590),
-        errors: &[288, 520, 478],
-    },
-    Operation {
-        name: "UpdateEventSourceMapping",
-        index: 86,
-        method: "PUT",
-        uri: "/2015-03-31/event-source-mappings/{UUID}",
-        status: 202,
-        content_type: None,
-        input: Some(591),
-        output: Some(168),
-        errors: &[288, 477, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "UpdateFunctionCode",
-        index: 87,
-        method: "PUT",
-        uri: "/2015-03-31/functions/{FunctionName}/code",
-        status: 200,
-        content_type: None,
-        input: Some(592),
-        output: Some(210),
-        errors: &[288, 476, 520, 571, 287, 478, 83, 79, 82, 433],
-    },
-    Operation {
-        name: "UpdateFunctionConfiguration",
-        index: 88,
-        method: "PUT",
-        uri: "/2015-03-31/functions/{FunctionName}/configuration",
-        status: 200,
-        content_type: None,
-        input: Some(593),
-        output: Some(210),
-        errors: &[288, 476, 520, 571, 287, 478, 83, 79, 433],
-    },
-    Operation {
-        name: "UpdateFunctionEventInvokeConfig",
-        index: 89,
-        method: "POST",
-        uri: "/2019-09-25/functions/{FunctionName}/event-invoke-config",
-        status: 200,
-        content_type: None,
-        input: Some(594),
-        output: Some(211),
-        errors: &[288, 476, 520, 571, 478],
-    },
-    Operation {
-        name: "UpdateFunctionUrlConfig",
-        index: 90,
-        method: "PUT",
-        uri: "/2021-10-31/functions/{FunctionName}/url",
-        status: 200,
-        content_type: None,
-        input: Some(595),
-        output: Some(596),
-        errors: &[288, 476, 520, 571, 478],
-    },
+    Operation::new(
+        "AddLayerVersionPermission",
+        0,
+        "POST",
+        "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy",
+    )
+    .status(201)
+    .input(5)
+    .output(6)
+    .errors(&[288, 476, 520, 571, 430, 478, 433]),
+    Operation::new(
+        "AddPermission",
+        1,
+        "POST",
+        "/2015-03-31/functions/{FunctionName}/policy",
+    )
+    .status(201)
+    .input(7)
+    .output(8)
+    .errors(&[288, 476, 445, 520, 571, 430, 478, 433]),
+    Operation::new(
+        "CheckpointDurableExecution",
+        2,
+        "POST",
+        "/2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint",
+    )
+    .input(67)
+    .output(68)
+    .errors(&[288, 310, 520, 571, 313, 308, 309]),
+    Operation::new(
+        "CreateAlias",
+        3,
+        "POST",
+        "/2015-03-31/functions/{FunctionName}/aliases",
+    )
+    .status(201)
+    .input(94)
+    .output(12)
+    .errors(&[288, 476, 520, 571, 13, 478]),
+    Operation::new(
+        "CreateCapacityProvider",
+        4,
+        "POST",
+        "/2025-11-30/capacity-providers",
+    )
+    .status(202)
+    .input(95)
+    .output(96)
+    .errors(&[288, 476, 520, 571, 45]),
+    Operation::new(
+        "CreateCodeSigningConfig",
+        5,
+        "POST",
+        "/2020-04-22/code-signing-configs",
+    )
+    .status(201)
+    .input(97)
+    .output(98)
+    .errors(&[288, 520]),
+    Operation::new(
+        "CreateEventSourceMapping",
+        6,
+        "POST",
+        "/2015-03-31/event-source-mappings",
+    )
+    .status(202)
+    .input(99)
+    .output(168)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new("CreateFunction", 7, "POST", "/2015-03-31/functions")
+        .status(201)
+        .input(100)
+        .output(210)
+        .errors(&[288, 476, 520, 571, 287, 478, 83, 79, 82, 232]),
+    Operation::new(
+        "CreateFunctionUrlConfig",
+        8,
+        "POST",
+        "/2021-10-31/functions/{FunctionName}/url",
+    )
+    .status(201)
+    .input(101)
+    .output(102)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "DeleteAlias",
+        9,
+        "DELETE",
+        "/2015-03-31/functions/{FunctionName}/aliases/{Name}",
+    )
+    .status(204)
+    .input(106)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "DeleteCapacityProvider",
+        10,
+        "DELETE",
+        "/2025-11-30/capacity-providers/{CapacityProviderName}",
+    )
+    .status(202)
+    .input(107)
+    .output(108)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "DeleteCodeSigningConfig",
+        11,
+        "DELETE",
+        "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}",
+    )
+    .status(204)
+    .input(109)
+    .output(110)
+    .errors(&[288, 476, 520, 478]),
+    Operation::new(
+        "DeleteDurableExecution",
+        12,
+        "DELETE",
+        "/2025-12-01/durable-executions/{DurableExecutionArn}",
+    )
+    .status(202)
+    .input(111)
+    .output(112)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "DeleteEventSourceMapping",
+        13,
+        "DELETE",
+        "/2015-03-31/event-source-mappings/{UUID}",
+    )
+    .status(202)
+    .input(113)
+    .output(168)
+    .errors(&[288, 477, 476, 520, 571, 478]),
+    Operation::new(
+        "DeleteFunction",
+        14,
+        "DELETE",
+        "/2015-03-31/functions/{FunctionName}",
+    )
+    .input(117)
+    .output(118)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "DeleteFunctionCodeSigningConfig",
+        15,
+        "DELETE",
+        "/2020-06-30/functions/{FunctionName}/code-signing-config",
+    )
+    .status(204)
+    .input(114)
+    .errors(&[288, 476, 520, 571, 478, 79]),
+    Operation::new(
+        "DeleteFunctionConcurrency",
+        16,
+        "DELETE",
+        "/2017-10-31/functions/{FunctionName}/concurrency",
+    )
+    .status(204)
+    .input(115)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "DeleteFunctionEventInvokeConfig",
+        17,
+        "DELETE",
+        "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    )
+    .status(204)
+    .input(116)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "DeleteFunctionUrlConfig",
+        18,
+        "DELETE",
+        "/2021-10-31/functions/{FunctionName}/url",
+    )
+    .status(204)
+    .input(119)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "DeleteLayerVersion",
+        19,
+        "DELETE",
+        "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}",
+    )
+    .status(204)
+    .input(120)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "DeleteProvisionedConcurrencyConfig",
+        20,
+        "DELETE",
+        "/2019-09-30/functions/{FunctionName}/provisioned-concurrency",
+    )
+    .status(204)
+    .input(121)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "DeleteResourcePolicy",
+        21,
+        "DELETE",
+        "/2026-07-09/resource-policy/{ResourceArn}",
+    )
+    .status(204)
+    .input(122)
+    .errors(&[288, 476, 520, 571, 478, 433]),
+    Operation::new(
+        "GetAccountSettings",
+        22,
+        "GET",
+        "/2016-08-19/account-settings",
+    )
+    .input(233)
+    .output(234)
+    .errors(&[520, 571]),
+    Operation::new(
+        "GetAlias",
+        23,
+        "GET",
+        "/2015-03-31/functions/{FunctionName}/aliases/{Name}",
+    )
+    .input(235)
+    .output(12)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetCapacityProvider",
+        24,
+        "GET",
+        "/2025-11-30/capacity-providers/{CapacityProviderName}",
+    )
+    .input(236)
+    .output(237)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetCodeSigningConfig",
+        25,
+        "GET",
+        "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}",
+    )
+    .input(238)
+    .output(239)
+    .errors(&[288, 520, 478]),
+    Operation::new(
+        "GetDurableExecution",
+        26,
+        "GET",
+        "/2025-12-01/durable-executions/{DurableExecutionArn}",
+    )
+    .input(242)
+    .output(243)
+    .errors(&[288, 310, 520, 571, 313, 478, 308, 309]),
+    Operation::new(
+        "GetDurableExecutionHistory",
+        27,
+        "GET",
+        "/2025-12-01/durable-executions/{DurableExecutionArn}/history",
+    )
+    .input(240)
+    .output(241)
+    .errors(&[288, 310, 520, 571, 313, 478, 308, 309]),
+    Operation::new(
+        "GetDurableExecutionState",
+        28,
+        "GET",
+        "/2025-12-01/durable-executions/{DurableExecutionArn}/state",
+    )
+    .input(244)
+    .output(245)
+    .errors(&[288, 310, 520, 571, 313, 308, 309]),
+    Operation::new(
+        "GetEventSourceMapping",
+        29,
+        "GET",
+        "/2015-03-31/event-source-mappings/{UUID}",
+    )
+    .input(246)
+    .output(168)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetFunction",
+        30,
+        "GET",
+        "/2015-03-31/functions/{FunctionName}",
+    )
+    .input(255)
+    .output(256)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetFunctionCodeSigningConfig",
+        31,
+        "GET",
+        "/2020-06-30/functions/{FunctionName}/code-signing-config",
+    )
+    .input(247)
+    .output(248)
+    .errors(&[288, 520, 571, 478, 79]),
+    Operation::new(
+        "GetFunctionConcurrency",
+        32,
+        "GET",
+        "/2019-09-30/functions/{FunctionName}/concurrency",
+    )
+    .input(249)
+    .output(250)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetFunctionConfiguration",
+        33,
+        "GET",
+        "/2015-03-31/functions/{FunctionName}/configuration",
+    )
+    .input(251)
+    .output(210)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetFunctionEventInvokeConfig",
+        34,
+        "GET",
+        "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    )
+    .input(252)
+    .output(211)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetFunctionRecursionConfig",
+        35,
+        "GET",
+        "/2024-08-31/functions/{FunctionName}/recursion-config",
+    )
+    .input(253)
+    .output(254)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetFunctionScalingConfig",
+        36,
+        "GET",
+        "/2025-11-30/functions/{FunctionName}/function-scaling-config",
+    )
+    .input(257)
+    .output(258)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetFunctionUrlConfig",
+        37,
+        "GET",
+        "/2021-10-31/functions/{FunctionName}/url",
+    )
+    .input(259)
+    .output(260)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetLayerVersion",
+        38,
+        "GET",
+        "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}",
+    )
+    .input(264)
+    .output(265)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetLayerVersionByArn",
+        39,
+        "GET",
+        "/2018-10-31/layers?find=LayerVersion",
+    )
+    .input(261)
+    .output(265)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetLayerVersionPolicy",
+        40,
+        "GET",
+        "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy",
+    )
+    .input(262)
+    .output(263)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetPolicy",
+        41,
+        "GET",
+        "/2015-03-31/functions/{FunctionName}/policy",
+    )
+    .input(266)
+    .output(267)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetProvisionedConcurrencyConfig",
+        42,
+        "GET",
+        "/2019-09-30/functions/{FunctionName}/provisioned-concurrency",
+    )
+    .input(268)
+    .output(269)
+    .errors(&[288, 441, 520, 571, 478]),
+    Operation::new(
+        "GetResourcePolicy",
+        43,
+        "GET",
+        "/2026-07-09/resource-policy/{ResourceArn}",
+    )
+    .input(270)
+    .output(271)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "GetRuntimeManagementConfig",
+        44,
+        "GET",
+        "/2021-07-20/functions/{FunctionName}/runtime-management-config",
+    )
+    .input(272)
+    .output(273)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "Invoke",
+        45,
+        "POST",
+        "/2015-03-31/functions/{FunctionName}/invocations",
+    )
+    .content_type("application/json")
+    .input(295)
+    .output(296)
+    .errors(&[
+        491, 72, 479, 521, 291, 530, 571, 135, 138, 551, 308, 472, 309, 584, 498, 519, 290, 402,
+        136, 292, 313, 288, 134, 137, 310, 476, 494, 141, 526, 520, 74, 525, 467, 499, 140, 142,
+        500, 73, 398, 478, 289, 528, 129, 293, 139,
+    ]),
+    Operation::new(
+        "InvokeAsync",
+        46,
+        "POST",
+        "/2014-11-13/functions/{FunctionName}/invoke-async",
+    )
+    .status(202)
+    .input(298)
+    .output(299)
+    .errors(&[
+        521, 291, 530, 135, 138, 551, 308, 309, 498, 290, 136, 292, 313, 134, 137, 310, 476, 141,
+        526, 520, 525, 499, 140, 500, 398, 478, 289, 528, 139,
+    ]),
+    Operation::new(
+        "InvokeWithResponseStream",
+        47,
+        "POST",
+        "/2021-11-15/functions/{FunctionName}/response-streaming-invocations",
+    )
+    .input(303)
+    .output(304)
+    .errors(&[
+        491, 72, 479, 521, 291, 530, 571, 135, 138, 551, 308, 472, 309, 584, 498, 519, 290, 402,
+        136, 292, 313, 288, 134, 137, 310, 476, 494, 141, 526, 520, 74, 525, 467, 499, 140, 500,
+        73, 478, 289, 528, 293, 139,
+    ]),
+    Operation::new(
+        "ListAliases",
+        48,
+        "GET",
+        "/2015-03-31/functions/{FunctionName}/aliases",
+    )
+    .input(343)
+    .output(344)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "ListCapacityProviders",
+        49,
+        "GET",
+        "/2025-11-30/capacity-providers",
+    )
+    .input(345)
+    .output(346)
+    .errors(&[288, 520, 571]),
+    Operation::new(
+        "ListCodeSigningConfigs",
+        50,
+        "GET",
+        "/2020-04-22/code-signing-configs",
+    )
+    .input(347)
+    .output(348)
+    .errors(&[288, 520]),
+    Operation::new(
+        "ListDurableExecutionsByFunction",
+        51,
+        "GET",
+        "/2025-12-01/functions/{FunctionName}/durable-executions",
+    )
+    .input(349)
+    .output(350)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "ListEventSourceMappings",
+        52,
+        "GET",
+        "/2015-03-31/event-source-mappings",
+    )
+    .input(351)
+    .output(352)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "ListFunctionEventInvokeConfigs",
+        53,
+        "GET",
+        "/2019-09-25/functions/{FunctionName}/event-invoke-config/list",
+    )
+    .input(353)
+    .output(354)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "ListFunctionUrlConfigs",
+        54,
+        "GET",
+        "/2021-10-31/functions/{FunctionName}/urls",
+    )
+    .input(355)
+    .output(356)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "ListFunctionVersionsByCapacityProvider",
+        55,
+        "GET",
+        "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions",
+    )
+    .input(357)
+    .output(358)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new("ListFunctions", 56, "GET", "/2015-03-31/functions")
+        .input(361)
+        .output(362)
+        .errors(&[288, 520, 571]),
+    Operation::new(
+        "ListFunctionsByCodeSigningConfig",
+        57,
+        "GET",
+        "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions",
+    )
+    .input(359)
+    .output(360)
+    .errors(&[288, 520, 478]),
+    Operation::new(
+        "ListLayerVersions",
+        58,
+        "GET",
+        "/2018-10-31/layers/{LayerName}/versions",
+    )
+    .input(363)
+    .output(364)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new("ListLayers", 59, "GET", "/2018-10-31/layers")
+        .input(365)
+        .output(366)
+        .errors(&[288, 520, 571]),
+    Operation::new(
+        "ListProvisionedConcurrencyConfigs",
+        60,
+        "GET",
+        "/2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL",
+    )
+    .input(367)
+    .output(368)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new("ListTags", 61, "GET", "/2017-03-31/tags/{Resource}")
+        .input(369)
+        .output(370)
+        .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "ListVersionsByFunction",
+        62,
+        "GET",
+        "/2015-03-31/functions/{FunctionName}/versions",
+    )
+    .input(371)
+    .output(372)
+    .errors(&[288, 520, 571, 478]),
+    Operation::new(
+        "PauseDurableExecution",
+        63,
+        "POST",
+        "/2025-12-01/durable-executions/{DurableExecutionArn}/pause",
+    )
+    .status(202)
+    .input(426)
+    .output(427)
+    .errors(&[288, 310, 476, 520, 571, 313, 478, 308, 309]),
+    Operation::new(
+        "PublishLayerVersion",
+        64,
+        "POST",
+        "/2018-10-31/layers/{LayerName}/versions",
+    )
+    .status(201)
+    .input(446)
+    .output(447)
+    .errors(&[288, 520, 571, 478, 82]),
+    Operation::new(
+        "PublishVersion",
+        65,
+        "POST",
+        "/2015-03-31/functions/{FunctionName}/versions",
+    )
+    .status(201)
+    .input(448)
+    .output(210)
+    .errors(&[288, 476, 520, 571, 478, 82, 232, 433]),
+    Operation::new(
+        "PutFunctionCodeSigningConfig",
+        66,
+        "PUT",
+        "/2020-06-30/functions/{FunctionName}/code-signing-config",
+    )
+    .input(450)
+    .output(451)
+    .errors(&[288, 476, 520, 571, 478, 79]),
+    Operation::new(
+        "PutFunctionConcurrency",
+        67,
+        "PUT",
+        "/2017-10-31/functions/{FunctionName}/concurrency",
+    )
+    .input(452)
+    .output(87)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "PutFunctionEventInvokeConfig",
+        68,
+        "PUT",
+        "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    )
+    .input(453)
+    .output(211)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "PutFunctionRecursionConfig",
+        69,
+        "PUT",
+        "/2024-08-31/functions/{FunctionName}/recursion-config",
+    )
+    .input(454)
+    .output(455)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "PutFunctionScalingConfig",
+        70,
+        "PUT",
+        "/2025-11-30/functions/{FunctionName}/function-scaling-config",
+    )
+    .status(202)
+    .input(456)
+    .output(457)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "PutProvisionedConcurrencyConfig",
+        71,
+        "PUT",
+        "/2019-09-30/functions/{FunctionName}/provisioned-concurrency",
+    )
+    .status(202)
+    .input(458)
+    .output(459)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "PutResourcePolicy",
+        72,
+        "PUT",
+        "/2026-07-09/resource-policy/{ResourceArn}",
+    )
+    .input(460)
+    .output(461)
+    .errors(&[288, 476, 445, 520, 571, 430, 478, 433]),
+    Operation::new(
+        "PutRuntimeManagementConfig",
+        73,
+        "PUT",
+        "/2021-07-20/functions/{FunctionName}/runtime-management-config",
+    )
+    .input(462)
+    .output(463)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "RemoveLayerVersionPermission",
+        74,
+        "DELETE",
+        "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}",
+    )
+    .status(204)
+    .input(469)
+    .errors(&[288, 476, 520, 571, 478, 433]),
+    Operation::new(
+        "RemovePermission",
+        75,
+        "DELETE",
+        "/2015-03-31/functions/{FunctionName}/policy/{StatementId}",
+    )
+    .status(204)
+    .input(470)
+    .errors(&[288, 445, 520, 571, 478, 433]),
+    Operation::new(
+        "ResumeDurableExecution",
+        76,
+        "POST",
+        "/2025-12-01/durable-executions/{DurableExecutionArn}/resume",
+    )
+    .status(202)
+    .input(482)
+    .output(483)
+    .errors(&[288, 310, 476, 520, 571, 313, 478, 308, 309]),
+    Operation::new(
+        "SendDurableExecutionCallbackFailure",
+        77,
+        "POST",
+        "/2025-12-01/durable-execution-callbacks/{CallbackId}/fail",
+    )
+    .input(511)
+    .output(512)
+    .errors(&[288, 310, 520, 571, 313, 478, 41, 308, 309]),
+    Operation::new(
+        "SendDurableExecutionCallbackHeartbeat",
+        78,
+        "POST",
+        "/2025-12-01/durable-execution-callbacks/{CallbackId}/heartbeat",
+    )
+    .input(513)
+    .output(514)
+    .errors(&[288, 520, 571, 478, 41]),
+    Operation::new(
+        "SendDurableExecutionCallbackSuccess",
+        79,
+        "POST",
+        "/2025-12-01/durable-execution-callbacks/{CallbackId}/succeed",
+    )
+    .input(515)
+    .output(516)
+    .errors(&[288, 310, 520, 571, 313, 478, 41, 308, 309]),
+    Operation::new(
+        "StopDurableExecution",
+        80,
+        "POST",
+        "/2025-12-01/durable-executions/{DurableExecutionArn}/stop",
+    )
+    .input(547)
+    .output(548)
+    .errors(&[288, 310, 520, 571, 313, 478, 308, 309]),
+    Operation::new("TagResource", 81, "POST", "/2017-03-31/tags/{Resource}")
+        .status(204)
+        .input(557)
+        .errors(&[288, 476, 520, 571, 478]),
+    Operation::new("UntagResource", 82, "DELETE", "/2017-03-31/tags/{Resource}")
+        .status(204)
+        .input(585)
+        .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "UpdateAlias",
+        83,
+        "PUT",
+        "/2015-03-31/functions/{FunctionName}/aliases/{Name}",
+    )
+    .input(586)
+    .output(12)
+    .errors(&[288, 476, 520, 571, 478, 433]),
+    Operation::new(
+        "UpdateCapacityProvider",
+        84,
+        "PUT",
+        "/2025-11-30/capacity-providers/{CapacityProviderName}",
+    )
+    .status(202)
+    .input(587)
+    .output(588)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "UpdateCodeSigningConfig",
+        85,
+        "PUT",
+        "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}",
+    )
+    .input(589)
+    .output(590)
+    .errors(&[288, 520, 478]),
+    Operation::new(
+        "UpdateEventSourceMapping",
+        86,
+        "PUT",
+        "/2015-03-31/event-source-mappings/{UUID}",
+    )
+    .status(202)
+    .input(591)
+    .output(168)
+    .errors(&[288, 477, 476, 520, 571, 478]),
+    Operation::new(
+        "UpdateFunctionCode",
+        87,
+        "PUT",
+        "/2015-03-31/functions/{FunctionName}/code",
+    )
+    .input(592)
+    .output(210)
+    .errors(&[288, 476, 520, 571, 287, 478, 83, 79, 82, 433]),
+    Operation::new(
+        "UpdateFunctionConfiguration",
+        88,
+        "PUT",
+        "/2015-03-31/functions/{FunctionName}/configuration",
+    )
+    .input(593)
+    .output(210)
+    .errors(&[288, 476, 520, 571, 287, 478, 83, 79, 433]),
+    Operation::new(
+        "UpdateFunctionEventInvokeConfig",
+        89,
+        "POST",
+        "/2019-09-25/functions/{FunctionName}/event-invoke-config",
+    )
+    .input(594)
+    .output(211)
+    .errors(&[288, 476, 520, 571, 478]),
+    Operation::new(
+        "UpdateFunctionUrlConfig",
+        90,
+        "PUT",
+        "/2021-10-31/functions/{FunctionName}/url",
+    )
+    .input(595)
+    .output(596)
+    .errors(&[288, 476, 520, 571, 478]),
 ];
 
 static SHAPES: [Shape; 612] = [
@@ -2678,7 +2491,7 @@ Shape::new("BatchSize", Kind::Integer).min(1.0).max(10000.0),
 Shape::new("BinaryOperationPayload", Kind::Blob).min(0.0).max(1048576.0).sensitive(),
 Shape::new("BisectBatchOnFunctionError", Kind::Boolean),
 Shape::new("Blob", Kind::Blob).sensitive(),
-Shape::new("BlobStream", Kind::Blob),
+Shape::new("BlobStream", Kind::Blob).streaming(),
 Shape::new("Boolean", Kind::Boolean),
 Shape::structure("CallbackDetails", &[Member::new("CallbackId", 34), Member::new("Result", 412), Member::new("Error", 158), ]),
 Shape::structure("CallbackFailedDetails", &[Member::new("Error", 161).required(), ]),

@@ -1,7 +1,10 @@
 //! JSON bodies by schema. Reading goes straight from the bytes to the [`Value`], so that a 50 MB
 //! code package in base64 is decoded where it lies instead of being copied through a JSON tree.
 
-use std::fmt;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
@@ -50,9 +53,9 @@ pub fn encode(service: &Service, shape: ShapeId, value: &Value) -> Vec<u8> {
 
 /// An error's members as its shape has them: Lambda writes `Message` in some and `message` in
 /// others. An error without a shape has a plain `message`.
-pub fn error_body(shape: Option<Structure>, error: &Error) -> Vec<u8> {
+pub fn error_body(shape: Option<(&Service, Structure)>, error: &Error) -> Vec<u8> {
     let mut out = vec![b'{'];
-    let Some(structure) = shape else {
+    let Some((service, structure)) = shape else {
         write_plain_message(error, &mut out);
         out.push(b'}');
         return out;
@@ -63,16 +66,19 @@ pub fn error_body(shape: Option<Structure>, error: &Error) -> Vec<u8> {
         .filter(|m| m.location == Location::Body)
     {
         let given = error.members.iter().find(|(name, _)| *name == member.name);
-        let value = match member.name {
-            _ if given.is_some() => given.map(|(_, value)| value.as_str()),
-            "Message" | "message" => Some(error.message.as_str()),
-            "Type" if !error.untyped => Some(error.fault.as_str()),
-            _ => None,
-        };
-        if let Some(value) = value {
+        if let Some((_, value)) = given {
             write_key(member.wire(), &mut out);
-            write_str(value, &mut out);
+            let shape = service.shape(member.shape);
+            write(service, shape, Some(member), value, &mut out);
+            continue;
         }
+        let text = match member.name {
+            "Message" | "message" => error.message.as_str(),
+            "Type" if !error.untyped => error.fault.as_str(),
+            _ => continue,
+        };
+        write_key(member.wire(), &mut out);
+        write_str(text, &mut out);
     }
     out.push(b'}');
     out
@@ -288,6 +294,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 while let Some(key) = map.next_key::<String>()? {
                     entries.push((key, map.next_value_seed(self.of_shape(shape.value))?));
                 }
+                keep_last(&mut entries);
                 Ok(Value::Map(entries))
             }
             Kind::Structure(structure) => self.visit_structure(&structure, map),
@@ -320,7 +327,7 @@ impl Seed<'_> {
             let member = &structure.members[index];
             let target = Target::Member(member, self.service.shape(member.shape));
             match map.next_value_seed(Self { target, ..self })? {
-                Value::Null => {}
+                Value::Null => members.clear(index),
                 value => members.set(index, value),
             }
         }
@@ -335,6 +342,23 @@ impl Seed<'_> {
         }
         Ok(Value::Structure(members))
     }
+}
+
+/// Of entries with the same key the last counts, as in Java's maps.
+fn keep_last(entries: &mut Vec<(String, Value)>) {
+    let mut last = HashMap::with_capacity(entries.len());
+    for (index, (key, _)) in entries.iter().enumerate() {
+        last.insert(key.as_str(), index);
+    }
+    if last.len() == entries.len() {
+        return;
+    }
+    let kept: HashSet<usize> = last.into_values().collect();
+    let mut index = 0;
+    entries.retain(|_| {
+        index += 1;
+        kept.contains(&(index - 1))
+    });
 }
 
 fn write(

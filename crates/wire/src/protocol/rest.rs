@@ -85,7 +85,7 @@ pub fn encode_response(
 
 /// Writes an error: the code in a header, the members of its shape in the body.
 pub fn encode_error(service: Option<&Service>, error: &Error) -> Response<Bytes> {
-    let shape = service.and_then(|service| error_shape(service, error.code));
+    let shape = service.and_then(|service| Some((service, error_shape(service, error.code)?)));
     let mut response = Response::new(Bytes::from(json::error_body(shape, error)));
     *response.status_mut() = error.status;
     set_header(&mut response, "content-type", "application/json".to_owned());
@@ -93,10 +93,13 @@ pub fn encode_error(service: Option<&Service>, error: &Error) -> Response<Bytes>
     for (name, value) in &error.headers {
         set_header(&mut response, name, value.clone());
     }
-    for member in shape.into_iter().flat_map(|s| s.members) {
+    let Some((service, structure)) = shape else {
+        return response;
+    };
+    for member in structure.members {
         let given = error.members.iter().find(|(name, _)| *name == member.name);
         if let (Location::Header, Some((_, value))) = (member.location, given) {
-            set_header(&mut response, member.wire(), value.clone());
+            encode_header(service, member, value, &mut response);
         }
     }
     response
@@ -111,9 +114,8 @@ fn structure_of(service: &Service, shape: Option<u16>) -> Option<Structure> {
 
 fn error_shape(service: &Service, code: &str) -> Option<Structure> {
     service.shapes.iter().find_map(|shape| match shape.kind {
-        Kind::Structure(structure) => {
-            let error = structure.error?;
-            (error.code.unwrap_or(shape.name) == code).then_some(structure)
+        Kind::Structure(structure) if structure.error.is_some() && shape.name == code => {
+            Some(structure)
         }
         _ => None,
     })

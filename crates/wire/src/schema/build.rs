@@ -1,9 +1,85 @@
 //! The constructors that the generated tables are written with; all of them are `const`.
 
 use super::{
-    ErrorShape, Kind, List, Location, Map, Member, Pattern, Shape, ShapeId, Structure,
-    TimestampFormat,
+    Auth, ErrorShape, Kind, List, Location, Map, Member, Operation, Pattern, Shape, ShapeId,
+    Structure, TimestampFormat, XmlNamespace, XmlRoot,
 };
+
+impl Operation {
+    pub const fn new(
+        name: &'static str,
+        index: u16,
+        method: &'static str,
+        uri: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            index,
+            auth: Auth::Signed,
+            host_prefix: None,
+            method,
+            uri,
+            status: 200,
+            content_type: None,
+            input: None,
+            output: None,
+            input_root: None,
+            result_wrapper: None,
+            checksum_required: false,
+            errors: &[],
+        }
+    }
+
+    pub const fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    pub const fn input(mut self, shape: ShapeId) -> Self {
+        self.input = Some(shape);
+        self
+    }
+
+    pub const fn output(mut self, shape: ShapeId) -> Self {
+        self.output = Some(shape);
+        self
+    }
+
+    pub const fn errors(mut self, shapes: &'static [ShapeId]) -> Self {
+        self.errors = shapes;
+        self
+    }
+
+    pub const fn auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    pub const fn host_prefix(mut self, prefix: &'static str) -> Self {
+        self.host_prefix = Some(prefix);
+        self
+    }
+
+    pub const fn content_type(mut self, media_type: &'static str) -> Self {
+        self.content_type = Some(media_type);
+        self
+    }
+
+    pub const fn input_root(mut self, name: &'static str, namespace: Option<&'static str>) -> Self {
+        self.input_root = Some(XmlRoot { name, namespace });
+        self
+    }
+
+    pub const fn result_wrapper(mut self, name: &'static str) -> Self {
+        self.result_wrapper = Some(name);
+        self
+    }
+
+    pub const fn checksum_required(mut self) -> Self {
+        self.checksum_required = true;
+        self
+    }
+}
 
 impl Shape {
     pub const fn new(name: &'static str, kind: Kind) -> Self {
@@ -16,6 +92,7 @@ impl Shape {
             values: &[],
             sensitive: false,
             timestamp: None,
+            streaming: false,
         }
     }
 
@@ -31,6 +108,7 @@ impl Shape {
             values: &[],
             sensitive: false,
             timestamp: None,
+            streaming: false,
         }
     }
 
@@ -62,6 +140,8 @@ impl Shape {
             payload: None,
             union: false,
             event_stream: false,
+            xml_name: None,
+            xml_namespace: None,
             error: None,
         };
         Self::new(name, Kind::Structure(structure))
@@ -149,7 +229,7 @@ impl Shape {
     pub const fn error(mut self, status: u16, sender: bool) -> Self {
         if let Kind::Structure(structure) = &mut self.kind {
             structure.error = Some(ErrorShape {
-                code: None,
+                query_code: None,
                 status,
                 sender,
             });
@@ -157,12 +237,31 @@ impl Shape {
         self
     }
 
-    pub const fn code(mut self, code: &'static str) -> Self {
+    pub const fn query_code(mut self, code: &'static str) -> Self {
         if let Kind::Structure(structure) = &mut self.kind
             && let Some(error) = &mut structure.error
         {
-            error.code = Some(code);
+            error.query_code = Some(code);
         }
+        self
+    }
+
+    pub const fn xml_name(mut self, name: &'static str) -> Self {
+        if let Kind::Structure(structure) = &mut self.kind {
+            structure.xml_name = Some(name);
+        }
+        self
+    }
+
+    pub const fn xml_namespace(mut self, prefix: Option<&'static str>, uri: &'static str) -> Self {
+        if let Kind::Structure(structure) = &mut self.kind {
+            structure.xml_namespace = Some(XmlNamespace { prefix, uri });
+        }
+        self
+    }
+
+    pub const fn streaming(mut self) -> Self {
+        self.streaming = true;
         self
     }
 }
@@ -183,6 +282,8 @@ impl Member {
             json_value: false,
             event_payload: false,
             event_header: false,
+            host_label: false,
+            streaming: false,
         }
     }
 
@@ -245,8 +346,18 @@ impl Member {
         self
     }
 
-    pub const fn xml_namespace(mut self, uri: &'static str) -> Self {
-        self.xml_namespace = Some(uri);
+    pub const fn xml_namespace(mut self, prefix: Option<&'static str>, uri: &'static str) -> Self {
+        self.xml_namespace = Some(XmlNamespace { prefix, uri });
+        self
+    }
+
+    pub const fn host_label(mut self) -> Self {
+        self.host_label = true;
+        self
+    }
+
+    pub const fn streaming(mut self) -> Self {
+        self.streaming = true;
         self
     }
 

@@ -22,9 +22,15 @@ pub struct Service {
     pub name: &'static str,
     /// The name in a signature's credential scope, and in most endpoints, e.g. `lambda`.
     pub signing_name: &'static str,
+    /// What host names begin with, e.g. `monitoring` for CloudWatch.
+    pub endpoint_prefix: &'static str,
     pub api_version: &'static str,
     /// What comes before the operation's name in `X-Amz-Target` (awsJson).
     pub target_prefix: Option<&'static str>,
+    /// What answers in XML are in (awsQuery, restXml).
+    pub xml_namespace: Option<&'static str>,
+    /// It spoke awsQuery before it spoke awsJson: errors also carry the code they had then.
+    pub query_compatible: bool,
     /// In the order of AWS's preference.
     pub protocols: &'static [Protocol],
     pub operations: &'static [Operation],
@@ -47,6 +53,9 @@ pub struct Operation {
     pub name: &'static str,
     /// Its place in [`Service::operations`].
     pub index: u16,
+    pub auth: Auth,
+    /// What its host name begins with before the service's own, e.g. `sync-`.
+    pub host_prefix: Option<&'static str>,
     pub method: &'static str,
     /// As in the model, e.g. `/2015-03-31/functions/{FunctionName}?List=ALL`.
     pub uri: &'static str,
@@ -56,7 +65,36 @@ pub struct Operation {
     pub content_type: Option<&'static str>,
     pub input: Option<ShapeId>,
     pub output: Option<ShapeId>,
+    /// The element that holds all of the input (restXml).
+    pub input_root: Option<XmlRoot>,
+    /// The element that holds all of the output (awsQuery).
+    pub result_wrapper: Option<&'static str>,
+    /// The body comes with its MD5 or another checksum.
+    pub checksum_required: bool,
     pub errors: &'static [ShapeId],
+}
+
+/// How a request shows who sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// By a signature over all of it.
+    Signed,
+    /// By a signature that leaves the body out.
+    UnsignedBody,
+    /// Not at all: what the request holds has to do.
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct XmlRoot {
+    pub name: &'static str,
+    pub namespace: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct XmlNamespace {
+    pub prefix: Option<&'static str>,
+    pub uri: &'static str,
 }
 
 /// One shape with its constraints.
@@ -74,6 +112,8 @@ pub struct Shape {
     pub sensitive: bool,
     /// How an instant is written, where that is not the protocol's usual way.
     pub timestamp: Option<TimestampFormat>,
+    /// A blob that is not held whole.
+    pub streaming: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -124,14 +164,18 @@ pub struct Structure {
     pub union: bool,
     /// A union whose values arrive one by one.
     pub event_stream: bool,
+    /// Its element's name where it is a whole body (restXml).
+    pub xml_name: Option<&'static str>,
+    pub xml_namespace: Option<XmlNamespace>,
     pub error: Option<ErrorShape>,
 }
 
 /// What makes a structure an error.
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorShape {
-    /// Its code where that is not the shape's name.
-    pub code: Option<&'static str>,
+    /// Its code in awsQuery and to clients that still expect that one; everywhere else its code is
+    /// the shape's name.
+    pub query_code: Option<&'static str>,
     pub status: u16,
     /// The caller's fault, not the service's.
     pub sender: bool,
@@ -148,13 +192,17 @@ pub struct Member {
     pub idempotency_token: bool,
     pub flattened: bool,
     pub xml_attribute: bool,
-    pub xml_namespace: Option<&'static str>,
+    pub xml_namespace: Option<XmlNamespace>,
     pub timestamp: Option<TimestampFormat>,
     /// A string that travels as base64 of JSON in a header.
     pub json_value: bool,
     /// The body of an event in an event stream.
     pub event_payload: bool,
     pub event_header: bool,
+    /// Part of the host name that the operation's prefix describes.
+    pub host_label: bool,
+    /// A blob that is not held whole.
+    pub streaming: bool,
 }
 
 /// Where in a request or an answer a member travels.

@@ -16,22 +16,21 @@ pub fn service(shapes: &Json, given: &Json) -> &'static Service {
         .collect();
     let side = |side: &str| given[side]["shape"].as_str().map(|name| ids.id(name));
     let http = &given["http"];
+    let (method, uri) = (text(&http["method"]), text(&http["requestUri"]));
+    let status = u16::try_from(http["responseCode"].as_u64().unwrap_or(200)).unwrap();
     let operation = Operation {
-        name: text(&given["name"]),
-        index: 0,
-        method: text(&http["method"]),
-        uri: text(&http["requestUri"]),
-        status: u16::try_from(http["responseCode"].as_u64().unwrap_or(200)).unwrap(),
-        content_type: None,
         input: side("input"),
         output: side("output"),
-        errors: &[],
+        ..Operation::new(text(&given["name"]), 0, method, uri).status(status)
     };
     Box::leak(Box::new(Service {
         name: "Test",
         signing_name: "test",
         api_version: "2000-01-01",
+        endpoint_prefix: "test",
         target_prefix: None,
+        xml_namespace: None,
+        query_compatible: false,
         protocols: &[Protocol::RestJson1],
         operations: Vec::leak(vec![operation]),
         shapes: Vec::leak(tables),
@@ -94,6 +93,10 @@ impl Ids<'_> {
         if let Some(payload) = facts["payload"].as_str() {
             let index = members.keys().position(|key| key == payload).unwrap();
             shape = shape.payload(u16::try_from(index).unwrap());
+        }
+        if facts["exception"] == true {
+            let status = facts["error"]["httpStatusCode"].as_u64().unwrap();
+            shape = shape.error(u16::try_from(status).unwrap(), status < 500);
         }
         if facts["union"] == true {
             shape.union()
