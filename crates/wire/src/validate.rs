@@ -15,6 +15,8 @@ use crate::{
 
 /// AWS lists every breach; a request can be made to have millions, and nobody reads past a few.
 const BREACHES_MAX: usize = 64;
+/// What is repeated of a value that breaks a constraint; it may be all of a request.
+const SHOWN_BYTES_MAX: usize = 8192;
 
 /// Checks a structure, such as an operation's input.
 pub fn validate(service: &Service, shape: ShapeId, members: &Members) -> Result<(), Error> {
@@ -346,11 +348,18 @@ fn show(shape: &Shape, value: &Value) -> String {
     }
     let mut out = String::from("'");
     print(value, &mut out);
+    if out.len() > SHOWN_BYTES_MAX {
+        out.truncate(out.floor_char_boundary(SHOWN_BYTES_MAX));
+        out.push_str("...");
+    }
     out.push('\'');
     out
 }
 
 fn print(value: &Value, out: &mut String) {
+    if out.len() > SHOWN_BYTES_MAX {
+        return;
+    }
     match value {
         Value::Null => out.push_str("null"),
         Value::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
@@ -361,7 +370,10 @@ fn print(value: &Value, out: &mut String) {
             let _ = write!(out, "{value:.1}");
         }
         Value::Float(value) => out.push_str(&print_float(*value)),
-        Value::String(value) => out.push_str(value),
+        Value::String(value) => {
+            let end = value.floor_char_boundary(SHOWN_BYTES_MAX + 1);
+            out.push_str(&value[..end]);
+        }
         Value::Timestamp(value) => {
             let _ = write!(out, "{value}");
         }
