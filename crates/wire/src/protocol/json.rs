@@ -1,7 +1,9 @@
 //! JSON bodies by schema. Reading goes straight from the bytes to the [`Value`], so that a 50 MB
 //! code package in base64 is decoded where it lies instead of being copied through a JSON tree.
+//! What a body may become is bounded: `{}` is two bytes to write and hundreds to hold.
 
 use std::{
+    cell::Cell,
     collections::{HashMap, HashSet},
     fmt,
 };
@@ -16,13 +18,17 @@ use crate::{
     value::{Members, Value},
 };
 
+/// Values that a body may hold, and members that its structures may have, set or not. No request of
+/// AWS's tools comes near; it is some ten megabytes.
+const VALUES_MAX: usize = 250_000;
+
 /// Reads the body members of a structure; the others stay unset.
 pub fn decode_structure(
     service: &Service,
     structure: &Structure,
     body: &[u8],
 ) -> Result<Members, Error> {
-    match run(Seed::new(service, Target::Members(structure)), body)? {
+    match run(service, Target::Members(structure), body)? {
         Value::Structure(members) => Ok(members),
         _ => Err(Error::serialization(
             "null can not be converted to a Structure",
@@ -32,10 +38,7 @@ pub fn decode_structure(
 
 /// Reads a value of any shape.
 pub fn decode(service: &Service, shape: ShapeId, body: &[u8]) -> Result<Value, Error> {
-    run(
-        Seed::new(service, Target::Shape(service.shape(shape))),
-        body,
-    )
+    run(service, Target::Shape(service.shape(shape)), body)
 }
 
 /// Writes the body members of a structure.
@@ -99,7 +102,13 @@ fn write_plain_message(error: &Error, out: &mut Vec<u8>) {
     }
 }
 
-fn run(seed: Seed<'_>, body: &[u8]) -> Result<Value, Error> {
+fn run(service: &Service, target: Target<'_>, body: &[u8]) -> Result<Value, Error> {
+    let left = &Cell::new(VALUES_MAX);
+    let seed = Seed {
+        service,
+        target,
+        left,
+    };
     let mut reader = serde_json::Deserializer::from_slice(body);
     seed.deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
@@ -131,15 +140,21 @@ enum Target<'a> {
 struct Seed<'a> {
     service: &'a Service,
     target: Target<'a>,
+    /// How many values there may still be.
+    left: &'a Cell<usize>,
 }
 
-impl<'a> Seed<'a> {
-    fn new(service: &'a Service, target: Target<'a>) -> Self {
-        Self { service, target }
+impl Seed<'_> {
+    fn of_shape(&self, id: ShapeId) -> Self {
+        let target = Target::Shape(self.service.shape(id));
+        Self { target, ..*self }
     }
 
-    fn of_shape(&self, id: ShapeId) -> Self {
-        Self::new(self.service, Target::Shape(self.service.shape(id)))
+    fn spend<E: serde::de::Error>(&self, values: usize) -> Result<(), E> {
+        let left = self.left.get().checked_sub(values);
+        self.left
+            .set(left.ok_or_else(|| E::custom("The request body holds too many values"))?);
+        Ok(())
     }
 
     fn kind(&self) -> Kind {
@@ -282,6 +297,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         };
         let mut items = Vec::new();
         while let Some(item) = seq.next_element_seed(self.of_shape(list.member))? {
+            self.spend(1)?;
             items.push(item);
         }
         Ok(Value::List(items))
@@ -292,6 +308,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             Kind::Map(shape) => {
                 let mut entries: Vec<(String, Value)> = Vec::new();
                 while let Some(key) = map.next_key::<String>()? {
+                    self.spend(1)?;
                     entries.push((key, map.next_value_seed(self.of_shape(shape.value))?));
                 }
                 keep_last(&mut entries);
@@ -311,6 +328,7 @@ impl Seed<'_> {
         structure: &Structure,
         mut map: A,
     ) -> Result<Value, A::Error> {
+        self.spend(structure.members.len())?;
         let mut members = Members::new(structure.members.len());
         let mut unknown = 0;
         while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {

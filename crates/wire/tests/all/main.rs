@@ -1,6 +1,7 @@
 //! What the wire promises, one file a subject, in one binary.
 
 mod lambda_api;
+mod large_bodies;
 mod malformed;
 mod round_trip;
 mod sigv4;
