@@ -23,16 +23,17 @@ use model::Model;
 
 pub use fetch::fetch;
 
-/// The services that are generated: the model's name in `models/`, the module in `crates/wire/src`.
-const SERVICES: &[&str] = &["lambda"];
+/// The services that are generated: the model's name in `models/`, and the module in
+/// `crates/wire/src` that it becomes, which may be taken (EventBridge's model is `events`).
+const SERVICES: &[(&str, &str)] = &[("lambda", "lambda")];
 
 /// Writes the generated code, or with `check` only compares it with what is there.
 pub fn run(check: bool) -> Result<()> {
-    for service in SERVICES {
+    for (service, module) in SERVICES {
         let code = format_rust(&generate(service)?)?;
         let path = root()
             .join("crates/wire/src")
-            .join(service)
+            .join(module)
             .join("generated.rs");
         let current = fs::read_to_string(&path).unwrap_or_default();
         if code == current {

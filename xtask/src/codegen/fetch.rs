@@ -36,7 +36,7 @@ pub fn fetch() -> Result<()> {
         .join(format!("botocore-{BOTOCORE}-py3-none-any.whl"));
     let wheel = File::open(&wheel).with_context(|| format!("open {}", wheel.display()))?;
     let mut wheel = ZipArchive::new(BufReader::new(wheel)).context("read the wheel")?;
-    for service in SERVICES {
+    for (service, _) in SERVICES {
         let model = strip(newest(&mut wheel, service)?);
         write(&models().join(format!("{service}.json")), &model)?;
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
 pub struct Model {
-    /// As in `SERVICES`, e.g. `lambda`.
+    /// The model's name in `SERVICES`, e.g. `lambda`.
     pub service: String,
     pub metadata: Map<String, Value>,
     /// By name, in the order of the tables.
@@ -60,6 +60,14 @@ impl Model {
         self.shapes
             .get(name)
             .with_context(|| format!("no shape {name}"))
+    }
+
+    /// The errors, each with its shape's index.
+    pub fn errors(&self) -> impl Iterator<Item = (usize, &str)> {
+        let shapes = self.shapes.iter().enumerate();
+        shapes.filter_map(|(index, (name, shape))| {
+            (shape["exception"] == true).then_some((index, name.as_str()))
+        })
     }
 
     /// A shape's index in the table.
@@ -114,6 +122,17 @@ impl Model {
             self.reach(target(part)?, seen, structures)?;
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub fn of_shapes<const N: usize>(shapes: [(&str, Value); N]) -> Self {
+        Self {
+            service: String::new(),
+            metadata: Map::new(),
+            operations: BTreeMap::new(),
+            shapes: shapes.map(|(name, shape)| (name.to_owned(), shape)).into(),
+            typed: BTreeSet::new(),
+        }
     }
 
     /// Whether a structure holds `within`, other than through a list or a map.
@@ -234,15 +253,7 @@ mod tests {
     fn structures_that_hold_each_other_are_told() {
         let part = |next: &str| json!({"type": "structure", "members": {"Next": {"shape": next}}});
         let shapes = [("A", "B"), ("B", "C"), ("C", "B"), ("D", "D")];
-        let model = Model {
-            service: String::new(),
-            metadata: Map::new(),
-            operations: BTreeMap::new(),
-            shapes: shapes
-                .map(|(name, next)| (name.to_owned(), part(next)))
-                .into(),
-            typed: BTreeSet::new(),
-        };
+        let model = Model::of_shapes(shapes.map(|(name, next)| (name, part(next))));
         let check = |name, within, expect| {
             assert_eq!(
                 model.is_recursive(name, within).unwrap(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     model::{Model, target},
-    names::{self, error, snake},
+    names::{self, snake},
 };
 
 /// The trait with a method for each typed operation, and the dispatcher over it.
@@ -47,7 +47,7 @@ pub fn service_trait(model: &Model) -> Result<String> {
     write!(
         out,
         "}}\n\n/// Runs the operation that a request was routed to.
-        pub async fn dispatch<S: {service}>(service: &S, call: Call<'_>) -> Response<Bytes> {{
+        pub async fn dispatch<S: {service}>(service: &S, call: Call<'_>) -> Response<bytes::Bytes> {{
             let cx = call.cx;
             match call.route.operation.index {{ {arms} _ => call.not_implemented(), }}
         }}\n\n"
@@ -126,16 +126,44 @@ pub fn errors(model: &Model) -> String {
         "/// The service's errors, each with the status and members of its shape.
         pub mod errors { use super::{Error, SHAPES};\n",
     );
-    for (index, (name, shape)) in model.shapes.iter().enumerate() {
-        if shape["exception"] == true {
-            let function = error(name);
-            out.push_str(&format!(
-                "pub fn {function}(message: impl Into<String>) -> Error {{
-                    Error::modelled(&SHAPES[{index}], message)
-                }}\n\n"
-            ));
-        }
+    let all: Vec<(usize, &str)> = model.errors().collect();
+    for (index, name) in &all {
+        // CloudWatch has ResourceNotFound and ResourceNotFoundException.
+        let short = names::error(name);
+        let taken = all.iter().filter(|(_, other)| names::error(other) == short);
+        let function = if taken.count() > 1 {
+            snake(name)
+        } else {
+            short
+        };
+        out.push_str(&format!(
+            "pub fn {function}(message: impl Into<String>) -> Error {{
+                Error::modelled(&SHAPES[{index}], message)
+            }}\n\n"
+        ));
     }
     out.push_str("}\n\n");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn errors_that_differ_by_a_word_keep_it() {
+        let error = json!({"type": "structure", "members": {}, "exception": true});
+        let names = ["NotFound", "NotFoundException", "GoneException"];
+        let model = Model::of_shapes(names.map(|name| (name, error.clone())));
+        let code = errors(&model);
+        for function in ["not_found", "not_found_exception", "gone"] {
+            assert_eq!(
+                code.matches(&format!("pub fn {function}(")).count(),
+                1,
+                "{code}"
+            );
+        }
+    }
 }

@@ -8,15 +8,17 @@ use serde_json::Value;
 use super::model::{Model, target};
 
 pub const IMPORTS: &str = "\
-use bytes::Bytes;
 use http::Response;
 
 use crate::{
-    Call, Context, Error, Map,
+    Call, Context, Error,
     protocol::Protocol,
     schema::{Kind, Member, Operation, Service, Shape},
     value::shape,
 };
+// Not every service has blobs and maps.
+#[allow(unused_imports)]
+use {crate::Map, bytes::Bytes};
 
 ";
 
