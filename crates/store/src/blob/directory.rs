@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use aws_lc_rs::digest;
 
-use super::{Blob, BlobHash, CHUNK};
+use super::{Blob, BlobHash, CHUNK, damaged};
 use crate::error::{Error, Result};
 
 pub(super) struct Directory {
@@ -122,9 +122,7 @@ impl Directory {
         if found == hash {
             return Ok(());
         }
-        Err(Error::corrupt(format!(
-            "blob {hash} has the content of {found}"
-        )))
+        Err(damaged(hash, found))
     }
 
     pub fn delete(&self, hash: BlobHash) -> Result<bool> {

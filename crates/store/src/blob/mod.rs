@@ -96,7 +96,8 @@ impl BlobStore {
         Ok(BlobWriter { directory, draft })
     }
 
-    /// Reads a whole blob, refusing one of more than `bytes_max`.
+    /// Reads a whole blob, refusing one of more than `bytes_max`, and one whose content is not
+    /// what its hash says.
     pub async fn get(&self, hash: BlobHash, bytes_max: u64) -> Result<Vec<u8>> {
         let reader = self.reader(hash).await?;
         if reader.len > bytes_max {
@@ -110,7 +111,11 @@ impl BlobStore {
             .read_to_end(&mut bytes)
             .await
             .map_err(Error::io)?;
-        Ok(bytes)
+        blocking(move || match BlobHash::of(&bytes) {
+            found if found == hash => Ok(bytes),
+            found => Err(damaged(hash, found)),
+        })
+        .await
     }
 
     /// Reads a blob as a stream; [`Error::NotFound`] where there is none.
@@ -182,6 +187,10 @@ impl BlobStore {
         }
         Ok(collected)
     }
+}
+
+fn damaged(hash: BlobHash, found: BlobHash) -> Error {
+    Error::corrupt(format!("blob {hash} has the content of {found}"))
 }
 
 /// A blob in the making.

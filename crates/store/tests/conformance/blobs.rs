@@ -121,6 +121,17 @@ async fn damage_is_found_and_heals_when_put_again() {
         matches!(verified, Err(Error::Corrupt { .. })),
         "{verified:?}"
     );
+    // Nobody is handed what somebody else's bytes have become.
+    let read = blobs.get(blob.hash, 100).await;
+    assert!(matches!(read, Err(Error::Corrupt { .. })), "{read:?}");
+    File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(3)
+        .unwrap();
+    let read = blobs.get(blob.hash, 100).await;
+    assert!(matches!(read, Err(Error::Corrupt { .. })), "{read:?}");
     blobs.put("precious").await.unwrap();
     blobs.verify(blob.hash).await.unwrap();
 }
