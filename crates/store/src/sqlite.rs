@@ -38,14 +38,9 @@ pub(crate) struct Sqlite {
 impl Sqlite {
     pub fn open(directory: &Path, config: &StoreConfig) -> Result<Self> {
         std::fs::create_dir_all(directory).map_err(Error::io)?;
-        // A new file is only as durable as its directory's entry.
-        let parent = directory
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        for directory in parent.into_iter().chain([directory]) {
-            std::fs::File::open(directory)
-                .and_then(|dir| dir.sync_all())
-                .map_err(Error::io)?;
+        let parent = directory.parent();
+        if let Some(parent) = parent.filter(|parent| !parent.as_os_str().is_empty()) {
+            sync(parent)?;
         }
         Ok(Self {
             file: directory.join(FILE),
@@ -60,8 +55,16 @@ impl Sqlite {
     fn create(&self) -> Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
-        options.open(&self.file).map(drop).map_err(Error::io)
+        options.open(&self.file).map(drop).map_err(Error::io)?;
+        // A new file is only as durable as its directory's entry.
+        self.file.parent().map_or(Ok(()), sync)
     }
+}
+
+fn sync(directory: &Path) -> Result<()> {
+    std::fs::File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(Error::io)
 }
 
 impl Connector for Sqlite {
