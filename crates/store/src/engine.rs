@@ -88,6 +88,13 @@ impl Session {
         }
     }
 
+    /// Ends what was begun, where there is still a connection for it.
+    pub fn rollback(&mut self) {
+        if let Some(tx) = &mut self.open {
+            tx.connection().rollback();
+        }
+    }
+
     pub fn disconnect(&mut self) {
         self.open = None;
     }

@@ -128,4 +128,12 @@ impl Fault {
     pub fn new(reach: Reach, error: Error) -> Self {
         Self { error, reach }
     }
+
+    /// The same fault, reaching at least so far.
+    pub fn widened(self, reach: Reach) -> Self {
+        Self {
+            reach: self.reach.max(reach),
+            ..self
+        }
+    }
 }

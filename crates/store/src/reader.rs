@@ -15,9 +15,7 @@ pub(crate) fn run(mut session: Session, queue: &Exit, counters: &Arc<Counters>) 
         counters.reads.fetch_add(1, Ordering::Relaxed);
         settle(&mut session, job);
         // After the answer: the snapshot ends, nobody waits for it.
-        if let Ok(tx) = session.tx() {
-            tx.connection().rollback();
-        }
+        session.rollback();
     }
 }
 
@@ -28,8 +26,8 @@ fn settle(session: &mut Session, mut job: Box<dyn Job>) {
         };
         if fault.reach == Reach::Connection {
             session.disconnect();
-        } else if let Ok(tx) = session.tx() {
-            tx.connection().rollback();
+        } else {
+            session.rollback();
         }
         match judge(&fault, attempt, 1) {
             Verdict::Again(pause) => std::thread::sleep(pause),

@@ -1,5 +1,6 @@
 //! The store's handle: opens an engine, migrates its schema, and hands closures to its threads.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,9 +22,9 @@ use crate::writer::{Counters, Turn};
 use crate::{reader, writer};
 
 /// Where the store is and how much it may take.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoreConfig {
-    /// A directory (SQLite), or `postgres://...`.
+    /// A directory (SQLite), or `postgres://...`; may hold a password, so it is never printed.
     pub location: String,
     /// Connections that read at once.
     pub readers: usize,
@@ -155,6 +156,18 @@ impl Store {
     }
 }
 
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let location = match is_postgres(&self.location) {
+            true => "postgres://...",
+            false => &self.location,
+        };
+        f.debug_struct("StoreConfig")
+            .field("location", &location)
+            .finish_non_exhaustive()
+    }
+}
+
 async fn submit<T, E, F>(queue: &Entry, act: F) -> Result<T, E>
 where
     F: Fn(&mut Tx) -> Result<T, E> + Send + 'static,
@@ -168,10 +181,14 @@ where
 
 fn connector(config: &StoreConfig) -> Result<Arc<dyn Connector>> {
     let location = &config.location;
-    if location.starts_with("postgres://") || location.starts_with("postgresql://") {
+    if is_postgres(location) {
         return Ok(Arc::new(Postgres::at(location, config)?));
     }
     Ok(Arc::new(Sqlite::open(Path::new(location), config)?))
+}
+
+fn is_postgres(location: &str) -> bool {
+    location.starts_with("postgres://") || location.starts_with("postgresql://")
 }
 
 struct Shared {

@@ -125,8 +125,8 @@ impl Batch<'_> {
     fn abandon(&mut self, fault: &Fault) {
         if fault.reach == Reach::Connection {
             self.session.disconnect();
-        } else if let Ok(tx) = self.session.tx() {
-            tx.connection().rollback();
+        } else {
+            self.session.rollback();
         }
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Link {
     /// Boundaries that were not sent yet.
     pending: String,
     mark: Mark,
+    /// How long an answer is waited for; a migration takes what it takes.
+    patience: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -46,9 +48,11 @@ struct Prepared {
 impl Link {
     pub fn open(server: Arc<Server>) -> Result<Self> {
         let wire = Some(server.reach()?);
+        let patience = Some(server.statement_time_max + limits::SILENCE_BORNE);
         Ok(Self {
             server,
             wire,
+            patience,
             statements: HashMap::new(),
             pending: String::new(),
             mark: Mark::new()?,
@@ -68,18 +72,23 @@ impl Link {
         act: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, Fault> {
         let pending = std::mem::take(&mut self.pending);
-        let patience = self.server.statement_time_max + limits::SILENCE_BORNE;
+        let patience = self.patience;
         let wire = self.wire.as_ref().ok_or_else(lost)?;
         let client = &wire.client;
         let exchange = async {
             // In this order: the first poll of each sends its messages.
             tokio::join!(biased; boundaries(client, &pending), act(client))
         };
-        let answers = wire
-            .runtime
-            .block_on(async { tokio::time::timeout(patience, exchange).await });
-        let (before, answer) = answers.map_err(|_| lost())?;
-        before.map_err(classify)?;
+        let (before, answer) = wire.runtime.block_on(async {
+            match patience {
+                Some(patience) => tokio::time::timeout(patience, exchange).await,
+                None => Ok(exchange.await),
+            }
+            .map_err(|_| lost())
+        })?;
+        // A boundary that failed (cancelled by an administrator, say) leaves unsure which savepoint
+        // the next one means: rolling back to it could take an earlier closure's work away.
+        before.map_err(|error| classify(error).widened(Reach::Transaction))?;
         answer.map_err(classify)
     }
 
@@ -189,6 +198,8 @@ impl Connection for Link {
     fn begin_schema(&mut self) -> Result<(), Fault> {
         self.later("BEGIN ISOLATION LEVEL READ COMMITTED");
         self.later("SET LOCAL lock_timeout = 0");
+        self.later("SET LOCAL statement_timeout = 0");
+        self.patience = None;
         self.later(&format!("SELECT pg_advisory_xact_lock({SCHEMA_LOCK})"));
         self.later(mark::TABLE);
         self.flush()

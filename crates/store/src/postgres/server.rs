@@ -1,16 +1,16 @@
 //! Where the server is, and how it is reached: patiently while it restarts, at once refused when
 //! it was never there or has been away for long.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::error::classify;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::limits;
 use crate::store::StoreConfig;
 
@@ -18,8 +18,9 @@ const OLDEST_VERSION: u32 = 150_000;
 const PAUSE: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_millis(400);
 
-/// A new session: bounded statements, deadlocks ended sooner than the server looks for them, no hung transactions, and commits that are durable
-/// whatever the server's default is. Says the server's version, and whether it syncs at all.
+/// A new session: no hung transactions, deadlocks ended sooner than the server looks for them, and
+/// commits that are durable whatever the server's default is. Says the server's version, and
+/// whether it syncs at all.
 const GREETING: &str = "SET idle_in_transaction_session_timeout = '60s'; \
      SET lock_timeout = '25ms'; \
      SELECT set_config('synchronous_commit', 'on', false) \
@@ -57,6 +58,10 @@ impl Server {
         );
         if config.get_application_name().is_none() {
             config.application_name("lambent");
+        }
+        notice_silence(&mut config);
+        if let Some(host) = config.get_hosts().iter().find(|host| is_far(host)) {
+            tracing::warn!("the connection to PostgreSQL at {host:?} is not encrypted");
         }
         Ok(Self {
             config,
@@ -100,13 +105,45 @@ impl Server {
                 let greeting = client.simple_query(&greeting).await?;
                 Ok((client, connection, greeting))
             })
-            .map_err(|error| classify(error).error)?;
+            .map_err(|error| self.refused(error))?;
         check(&greeting)?;
         Ok(Wire {
             runtime,
             client,
             connection,
         })
+    }
+
+    /// Why there is no connection, in words that name the server and never its password.
+    fn refused(&self, error: tokio_postgres::Error) -> Error {
+        let code = error.code().map(|state| state.code().to_owned());
+        let at = self.address();
+        // A wrong password, a user or a database that is not there: waiting does not help.
+        let is_ours = |code: &String| code.starts_with("28") || code.starts_with("3D");
+        if code.as_ref().is_some_and(is_ours) {
+            let said = error.as_db_error().map(|db| db.message().to_owned());
+            let said = said.unwrap_or_default();
+            return refuse(format!("PostgreSQL at {at} refuses the connection: {said}"));
+        }
+        match classify(error).error {
+            Error::Unavailable { source } => Error::Unavailable {
+                source: Arc::new(Unreached { at, source }),
+            },
+            other => other,
+        }
+    }
+
+    fn address(&self) -> String {
+        let ports = self.config.get_ports();
+        let hosts = self.config.get_hosts().iter().enumerate();
+        let named = hosts.map(|(at, host)| {
+            let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+            match host {
+                Host::Tcp(name) => format!("{name}:{port}"),
+                Host::Unix(directory) => format!("{}, port {port}", directory.display()),
+            }
+        });
+        named.collect::<Vec<_>>().join(" or ")
     }
 
     fn note(&self, reached: bool) -> Outage {
@@ -117,6 +154,35 @@ impl Server {
             (false, before) => before,
         };
         *outage
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no connection to PostgreSQL at {at}")]
+struct Unreached {
+    at: String,
+    source: Cause,
+}
+
+/// A machine that went away without a word is noticed in half a minute, not in two hours: the
+/// next statement then fails at once and is run again elsewhere.
+fn notice_silence(config: &mut Config) {
+    config.keepalives_idle(config.get_keepalives_idle().min(limits::SILENCE_BORNE));
+    let interval = config.get_keepalives_interval();
+    config.keepalives_interval(interval.unwrap_or(limits::SILENCE_BORNE));
+    config.keepalives_retries(config.get_keepalives_retries().unwrap_or(3));
+    let unacknowledged = config.get_tcp_user_timeout().copied();
+    config.tcp_user_timeout(unacknowledged.unwrap_or(3 * limits::SILENCE_BORNE));
+}
+
+/// Whether what is sent to it leaves this machine.
+fn is_far(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => false,
+        Host::Tcp(name) => match name.parse::<std::net::IpAddr>() {
+            Ok(address) => !address.is_loopback(),
+            Err(_) => name != "localhost",
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lambent_store::{Error, Store, StoreConfig, params};
+use lambent_store::{Error, Migration, Store, StoreConfig, params};
 use testkit::postgres::Server;
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -155,6 +155,76 @@ async fn a_commit_with_a_lost_answer_is_asked_for() {
     assert_eq!(n.get::<i64>("n").unwrap(), 10);
 }
 
+/// Whatever fails between two closures of a batch, as when an administrator cancels it: none is
+/// answered with success whose change went with the other's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_savepoint_that_fails_takes_no_other_closure_with_it() {
+    let bench = Bench::postgres().await;
+    let proxy = Proxy::before(&bench.config.location).await;
+    let direct = bench.store().await;
+    let mut config = StoreConfig::new(&proxy.url);
+    config.postgres_writers = 1;
+    let store = Store::open(config, TABLES).await.unwrap();
+    for round in 0..10 {
+        proxy.spoil_the_next_release();
+        let mut writes = JoinSet::new();
+        for id in round * 100..round * 100 + 40 {
+            let store = store.clone();
+            let insert = "INSERT INTO item (id, n) VALUES ($1, $2)";
+            let write = async move {
+                store
+                    .write(move |tx| tx.execute(insert, params![id, 1]))
+                    .await
+            };
+            writes.spawn(async move { (id, write.await.is_ok()) });
+        }
+        let answers = writes.join_all().await;
+        let ids = direct
+            .read(|tx| tx.query("SELECT id FROM item", params![]))
+            .await;
+        let ids: Vec<i64> = ids
+            .unwrap()
+            .iter()
+            .map(|row| row.get("id").unwrap())
+            .collect();
+        for (id, kept) in answers {
+            assert_eq!(ids.contains(&id), kept, "entry {id} of {ids:?}");
+        }
+    }
+    assert!(proxy.spoiled() >= 10, "{} were spoiled", proxy.spoiled());
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_told_without_the_password() {
+    let bench = Bench::postgres().await;
+    let (server, _) = bench.config.location.rsplit_once('/').unwrap();
+    let url = format!("{server}/there-is-no-such-database?password=hunter2");
+    let config = StoreConfig::new(url);
+    assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+    let refused = Store::open(config, TABLES).await.map(drop).unwrap_err();
+    let said = format!("{refused}; {refused:?}");
+    assert!(matches!(refused, Error::Config { .. }), "{said}");
+    assert!(said.contains("there-is-no-such-database"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+/// A migration is no statement of a request's: it may take longer.
+#[tokio::test]
+async fn a_long_migration_is_not_ended() {
+    let mut bench = Bench::postgres().await;
+    bench.config.statement_time_max = Duration::from_millis(50);
+    let slow = Migration::new(1, "slow", "SELECT pg_sleep(0.3)");
+    let mut opening = JoinSet::new();
+    // The second waits for the first for longer than a statement may take.
+    for _ in 0..2 {
+        let (config, slow) = (bench.config.clone(), slow.clone());
+        opening.spawn(async move { Store::open(config, &[slow]).await.map(drop) });
+    }
+    for opened in opening.join_all().await {
+        opened.unwrap();
+    }
+}
+
 use proxy::Proxy;
 
 /// Between the store and the server: drops a connection instead of passing on `COMMIT`'s answer.
@@ -162,7 +232,7 @@ mod proxy {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split};
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
     use tokio::net::{TcpListener, TcpStream, UnixStream};
 
     pub struct Proxy {
@@ -174,6 +244,8 @@ mod proxy {
     struct State {
         armed: AtomicBool,
         swallowed: AtomicU32,
+        spoiling: AtomicBool,
+        spoiled: AtomicU32,
     }
 
     impl Proxy {
@@ -203,8 +275,30 @@ mod proxy {
             self.state.armed.store(true, Ordering::SeqCst);
         }
 
+        /// The statement between two closures of one batch becomes one that the server refuses.
+        pub fn spoil_the_next_release(&self) {
+            self.state.spoiling.store(true, Ordering::SeqCst);
+        }
+
+        pub fn spoiled(&self) -> u32 {
+            self.state.spoiled.load(Ordering::SeqCst)
+        }
+
         pub fn swallowed(&self) -> u32 {
             self.state.swallowed.load(Ordering::SeqCst)
+        }
+    }
+
+    impl State {
+        fn spoil(&self, sent: &mut [u8]) {
+            const BETWEEN: &[u8] = b"RELEASE closure;SAVEPOINT closure";
+            let found = sent
+                .windows(BETWEEN.len())
+                .position(|bytes| bytes == BETWEEN);
+            if let Some(at) = found.filter(|_| self.spoiling.swap(false, Ordering::SeqCst)) {
+                sent[at] = b'X';
+                self.spoiled.fetch_add(1, Ordering::SeqCst);
+            }
         }
     }
 
@@ -226,7 +320,16 @@ mod proxy {
     async fn pass<S: AsyncRead + AsyncWrite>(client: TcpStream, server: S, state: Arc<State>) {
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = split(server);
-        let requests = copy(&mut from_client, &mut to_server);
+        let requests = async {
+            let mut buffer = vec![0; 65536];
+            loop {
+                let count = from_client.read(&mut buffer).await.unwrap_or(0);
+                state.spoil(&mut buffer[..count]);
+                if count == 0 || to_server.write_all(&buffer[..count]).await.is_err() {
+                    return;
+                }
+            }
+        };
         let answers = async {
             let mut buffer = vec![0; 65536];
             loop {
@@ -244,6 +347,6 @@ mod proxy {
                 }
             }
         };
-        tokio::select! { _ = requests => {}, () = answers => {} }
+        tokio::select! { () = requests => {}, () = answers => {} }
     }
 }

@@ -16,6 +16,8 @@ use crate::{Random, rounds};
 const LOAD_TIME_MAX: Duration = Duration::from_millis(45);
 /// Within this the process is starting: opening, migrating or recovering.
 const START_TIME_MAX: Duration = Duration::from_millis(12);
+/// Within this a new store is made.
+const MIGRATION_TIME_MAX: Duration = Duration::from_millis(40);
 /// Ids of one round; rounds do not share any.
 const IDS: i64 = 1_000_000;
 
@@ -59,15 +61,18 @@ impl Load {
     }
 
     /// Kills it at a random point, and gives what it had acknowledged.
-    fn kill(mut self, random: &mut Random) -> HashSet<i64> {
+    fn kill(self, random: &mut Random) -> HashSet<i64> {
         if random.below(4) == 0 {
-            std::thread::sleep(random.time_below(START_TIME_MAX));
-        } else {
-            self.began
-                .recv_timeout(Duration::from_secs(60))
-                .expect("it acknowledges something");
-            std::thread::sleep(random.time_below(LOAD_TIME_MAX));
+            return self.kill_after(random.time_below(START_TIME_MAX));
         }
+        self.began
+            .recv_timeout(Duration::from_secs(60))
+            .expect("it acknowledges something");
+        self.kill_after(random.time_below(LOAD_TIME_MAX))
+    }
+
+    fn kill_after(mut self, time: Duration) -> HashSet<i64> {
+        std::thread::sleep(time);
         self.process.kill().expect("kill the writing process");
         self.process.wait().expect("it is dead");
         self.acknowledged.join().expect("its output was read")
@@ -85,6 +90,15 @@ struct Tally {
 
 impl Tally {
     fn check(&mut self, acknowledged: &HashSet<i64>, found: &Found) {
+        let before = self.acknowledged + self.unanswered;
+        // More where a database server finished a commit after its client was gone.
+        assert!(
+            found.earlier >= before,
+            "round {}: {} entries of earlier rounds, there were {before}",
+            self.rounds,
+            found.earlier
+        );
+        self.unanswered += found.earlier - before;
         let missing: Vec<_> = acknowledged.difference(&found.ids).collect();
         assert!(
             missing.is_empty(),
@@ -185,6 +199,42 @@ async fn postgres_keeps_what_it_acknowledged() {
         check_blobs(directory.path(), &found).await;
     }
     tally.finish("PostgreSQL");
+}
+
+/// Killed while it makes the schema, each time of a new store: the next start goes on with it.
+#[tokio::test]
+async fn a_migration_is_whole_or_not_there() {
+    let mut random = Random::seeded();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut interrupted = 0;
+    for round in 0..rounds(60) {
+        let (database, location) = match round % 2 {
+            0 => (
+                None,
+                directory
+                    .path()
+                    .join(round.to_string())
+                    .display()
+                    .to_string(),
+            ),
+            _ => {
+                let database = testkit::postgres::server().database().await;
+                let url = database.url.clone();
+                (Some(database), url)
+            }
+        };
+        let load = Load::start(&location, &directory.path().join("blobs"), 0);
+        let acknowledged = load.kill_after(random.time_below(MIGRATION_TIME_MAX));
+        interrupted += u32::from(acknowledged.is_empty());
+        let store = open(&location).await;
+        let found = store.read(|tx| ledger::find(tx, 0)).await;
+        store.close().await;
+        let found = found.expect("read the ledger");
+        assert!(acknowledged.is_subset(&found.ids), "round {round}");
+        drop(database);
+    }
+    println!("{interrupted} were killed before their first answer");
+    assert!(interrupted > 0, "none was killed while it started");
 }
 
 /// Two processes on one SQLite file wait for each other; killing one leaves the other at work.

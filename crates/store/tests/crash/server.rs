@@ -53,7 +53,7 @@ async fn load(store: Store, progress: Arc<Progress>, writer: i64) -> Fates {
                 progress.moved.notify_one();
             }
             Err(Error::CommitUnknown { .. }) => drop(fates.unknown.insert(id)),
-            Err(Error::Unavailable { .. } | Error::Busy { .. }) => {
+            Err(Error::Unavailable { .. } | Error::Busy { .. } | Error::TimedOut { .. }) => {
                 fates.refused.insert(id);
             }
             Err(error) => panic!("entry {id}: {error:?}"),
@@ -63,7 +63,10 @@ async fn load(store: Store, progress: Arc<Progress>, writer: i64) -> Fates {
 }
 
 /// Interrupts a server again and again under load and checks every write's fate.
-async fn survive(interrupt: fn(&Server), rounds: u64) {
+async fn survive<Interruption: Future<Output = ()>>(
+    rounds: u64,
+    interrupt: impl Fn(Arc<Server>, String) -> Interruption,
+) {
     let server = Arc::new(spawn_blocking(Server::scratch).await.expect("a server"));
     let database = server.database().await;
     let config = StoreConfig::new(&database.url);
@@ -77,12 +80,7 @@ async fn survive(interrupt: fn(&Server), rounds: u64) {
     }
     for _ in 0..rounds {
         progress.more(WRITES_BETWEEN).await;
-        let server = server.clone();
-        let restarted = spawn_blocking(move || {
-            interrupt(&server);
-            server.start();
-        });
-        restarted.await.expect("the server starts again");
+        interrupt(server.clone(), database.url.clone()).await;
     }
     progress.more(WRITES_BETWEEN).await;
     progress.stop.store(true, Ordering::Relaxed);
@@ -125,10 +123,46 @@ async fn survive(interrupt: fn(&Server), rounds: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_postgres_keeps_what_it_acknowledged() {
-    survive(Server::crash, rounds(10).min(50)).await;
+    survive(rounds(10).min(50), |server, _| again(server, Server::crash)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_postgres_is_waited_for() {
-    survive(Server::stop, 3).await;
+    survive(3, |server, _| again(server, Server::stop)).await;
+}
+
+async fn again(server: Arc<Server>, end: fn(&Server)) {
+    let restarted = spawn_blocking(move || {
+        end(&server);
+        server.start();
+    });
+    restarted.await.expect("the server starts again");
+}
+
+/// An administrator's `pg_terminate_backend`, in the middle of commits too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_connections_lose_nothing() {
+    survive(rounds(100), |_, url| strike(url, "pg_terminate_backend", 1)).await;
+}
+
+/// An administrator's `pg_cancel_backend`: statements fail between others of the same batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelled_statements_take_no_others_with_them() {
+    survive(rounds(100), |_, url| strike(url, "pg_cancel_backend", 20)).await;
+}
+
+/// Does something to all connections of the store, a few times in a row.
+async fn strike(url: String, function: &str, times: u32) {
+    let connected = tokio_postgres::connect(&url, tokio_postgres::NoTls).await;
+    let (client, connection) = connected.expect("connect as the administrator");
+    let connection = tokio::spawn(connection);
+    let sql = format!(
+        "SELECT {function}(pid) FROM pg_stat_activity \
+         WHERE application_name = 'lambent' AND datname = current_database()"
+    );
+    for _ in 0..times {
+        client.batch_execute(&sql).await.expect("strike");
+    }
+    drop(client);
+    let _ = connection.await;
 }

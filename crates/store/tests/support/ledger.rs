@@ -51,6 +51,9 @@ pub struct Found {
     pub ids: HashSet<i64>,
     #[allow(dead_code, reason = "the writing process does not look")]
     pub blobs: Vec<BlobHash>,
+    /// How many entries there are below that id.
+    #[allow(dead_code, reason = "the writing process does not look")]
+    pub earlier: usize,
 }
 
 /// Reads the ledger and panics if an entry is there in part.
@@ -81,5 +84,10 @@ pub fn find(tx: &mut ReadTx, from: i64) -> Result<Found> {
         let blob: Option<String> = row.get("blob")?;
         blobs.extend(blob.and_then(|blob| blob.parse::<BlobHash>().ok()));
     }
-    Ok(Found { ids, blobs })
+    let earlier = entries as usize - ids.len();
+    Ok(Found {
+        ids,
+        blobs,
+        earlier,
+    })
 }
