@@ -6,16 +6,18 @@ pub const LOG_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 pub const LOG_SEGMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A log group on disk; the oldest segments go first.
 pub const LOG_GROUP_BYTES_MAX: u64 = 128 * 1024 * 1024;
-/// Lines in one answer.
-pub const LOG_LINES_ANSWERED_MAX: usize = 100_000;
-/// Lines that a slow follower may be behind.
-pub const LOG_LINES_FOLLOWED_MAX: usize = 4096;
+/// Log groups kept open that nobody writes to or reads.
+pub const LOG_GROUPS_OPEN_MAX: usize = 1024;
 
 /// The part of an invocation's log that `LogType=Tail` gives, in bytes; Lambda's own figure.
 pub const LOG_TAIL_BYTES: usize = 4096;
 
 /// The usage journal is folded into the store when it is this large, in bytes.
 pub const USAGE_JOURNAL_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Sums of usage that wait in memory while the disk takes nothing.
+pub const USAGE_ROWS_KEPT_MAX: usize = 20_000;
+/// Rows of one bill.
+pub const USAGE_ROWS_ANSWERED_MAX: u32 = 50_000;
 
 /// Connections that an environment may have to its Runtime API at once.
 pub const RUNTIME_API_CONNECTIONS_MAX: usize = 16;

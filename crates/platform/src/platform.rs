@@ -182,6 +182,9 @@ impl Platform {
         if let Err(error) = self.inner.metering.fold().await {
             tracing::warn!(%error, "the last use stays in the journal until the next start");
         }
+        // The last words of what was ended.
+        let logs = self.inner.logs.clone();
+        let _ = tokio::task::spawn_blocking(move || logs.flush()).await;
         self.inner.store.close().await;
     }
 

@@ -23,4 +23,4 @@ pub const BODY_SPILL_WITHIN: Duration = Duration::from_secs(10);
 /// For bytes already on their way when the server stops.
 pub const LAST_WORDS_WITHIN: Duration = Duration::from_millis(250);
 /// Pieces of a streamed answer that wait for a slow reader.
-pub const STREAM_PIECES_MAX: usize = 64;
+pub const STREAM_PIECES_MAX: usize = 4;

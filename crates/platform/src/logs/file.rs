@@ -34,26 +34,33 @@ pub fn encode(out: &mut Vec<u8>, timestamp_ms: i64, stream: &str, message: &[u8]
     out.extend_from_slice(message);
 }
 
-/// The lines of a segment, up to where it is torn or damaged.
-pub fn lines(mut bytes: &[u8]) -> Vec<Line> {
-    let mut lines = Vec::new();
-    while let Some((line, rest)) = decode(bytes) {
-        lines.push(line);
-        bytes = rest;
-    }
-    lines
+/// A line as it lies in a segment.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    pub timestamp_ms: i64,
+    pub stream: &'a [u8],
+    pub message: &'a [u8],
+}
+
+/// The lines of a segment with where each begins, up to where it is torn or damaged.
+pub fn frames(bytes: &[u8]) -> impl Iterator<Item = (u64, Frame<'_>)> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let at = (bytes.len() - rest.len()) as u64;
+        let (frame, next) = decode(rest)?;
+        rest = next;
+        Some((at, frame))
+    })
 }
 
 /// How much of a segment is whole lines.
 pub fn whole_len(bytes: &[u8]) -> u64 {
-    let mut rest = bytes;
-    while let Some((_, next)) = decode(rest) {
-        rest = next;
-    }
-    (bytes.len() - rest.len()) as u64
+    frames(bytes).last().map_or(0, |(at, frame)| {
+        at + (HEADER + frame.stream.len() + frame.message.len()) as u64
+    })
 }
 
-fn decode(bytes: &[u8]) -> Option<(Line, &[u8])> {
+fn decode(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
     let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
     let [m0, m1, s0, s1, a, b, c, d, millis @ ..] = *header;
     if [m0, m1] != MARK {
@@ -63,12 +70,12 @@ fn decode(bytes: &[u8]) -> Option<(Line, &[u8])> {
     let message_len = u32::from_le_bytes([a, b, c, d]) as usize;
     let (stream, rest) = rest.split_at_checked(stream_len)?;
     let (message, rest) = rest.split_at_checked(message_len)?;
-    let line = Line {
+    let frame = Frame {
         timestamp_ms: i64::from_le_bytes(millis),
-        stream: String::from_utf8_lossy(stream).into_owned(),
-        message: message.to_vec(),
+        stream,
+        message,
     };
-    Some((line, rest))
+    Some((frame, rest))
 }
 
 /// Group names may hold slashes and dots; the directory's name is one plain component.
@@ -85,7 +92,18 @@ pub fn directory(root: &Path, key: &GroupKey) -> PathBuf {
     };
     root.join(plain(&key.account_id))
         .join(plain(&key.region))
-        .join(plain(&key.name))
+        .join(short(plain(&key.name), &key.name))
+}
+
+/// Written out a name may be longer than a file system takes; then its hash stands for the rest.
+fn short(plain: String, name: &str) -> String {
+    const NAME_BYTES_MAX: usize = 200;
+    match plain.get(..NAME_BYTES_MAX - 64) {
+        Some(start) if plain.len() > NAME_BYTES_MAX => {
+            format!("{start}{}", store::BlobHash::of(name.as_bytes()))
+        }
+        _ => plain,
+    }
 }
 
 pub fn segment_path(directory: &Path, number: u64) -> PathBuf {

@@ -1,28 +1,32 @@
-//! One log group: a buffer in memory, its followers, and its segments on disk.
+//! One log group: a buffer in memory and its segments on disk.
 
 use std::{
-    fs::File,
+    fs::{DirBuilder, File},
     io::{self, Write},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 
-use super::file::{self, Line};
+use super::{file, reader::Position};
 use crate::limits;
 
 pub struct Group {
     directory: PathBuf,
-    buffer: Mutex<Buffer>,
+    buffer: Mutex<Vec<u8>>,
     /// Held while writing, so that flushes keep their order.
-    segment: Mutex<Option<Segment>>,
+    disk: Mutex<Disk>,
+    /// How far the files are whole, for those who read along.
+    written: watch::Sender<Position>,
 }
 
 #[derive(Default)]
-struct Buffer {
-    bytes: Vec<u8>,
-    followers: Option<broadcast::Sender<Arc<Line>>>,
+struct Disk {
+    segment: Option<Segment>,
+    /// Lines that could not be written since the last that was.
+    lost: u64,
 }
 
 struct Segment {
@@ -36,7 +40,8 @@ impl Group {
         Self {
             directory,
             buffer: Mutex::default(),
-            segment: Mutex::default(),
+            disk: Mutex::default(),
+            written: watch::Sender::default(),
         }
     }
 
@@ -48,96 +53,101 @@ impl Group {
     /// writes for itself, which is its back-pressure.
     pub fn append(&self, timestamp_ms: i64, stream: &str, message: &[u8]) -> bool {
         let mut buffer = lock(&self.buffer);
-        let was_empty = buffer.bytes.is_empty();
-        file::encode(&mut buffer.bytes, timestamp_ms, stream, message);
-        buffer.tell(timestamp_ms, stream, message);
-        let full = buffer.bytes.len() > limits::LOG_BUFFER_BYTES_MAX;
+        let was_empty = buffer.is_empty();
+        file::encode(&mut buffer, timestamp_ms, stream, message);
+        let full = buffer.len() > limits::LOG_BUFFER_BYTES_MAX;
         drop(buffer);
-        if full && let Err(error) = self.flush() {
-            tracing::error!(%error, group = %self.directory.display(), "log lines lost: write log");
+        if full {
+            self.flush();
         }
         was_empty
     }
 
-    pub fn follow(&self) -> broadcast::Receiver<Arc<Line>> {
-        let mut buffer = lock(&self.buffer);
-        match &buffer.followers {
-            Some(followers) => followers.subscribe(),
-            None => {
-                let (followers, follower) = broadcast::channel(limits::LOG_LINES_FOLLOWED_MAX);
-                buffer.followers = Some(followers);
-                follower
-            }
-        }
+    pub fn written(&self) -> watch::Receiver<Position> {
+        self.written.subscribe()
     }
 
-    pub fn flush(&self) -> io::Result<()> {
-        let mut segment = lock(&self.segment);
-        let bytes = std::mem::take(&mut lock(&self.buffer).bytes);
+    /// Behind the last line that was said.
+    pub fn end(&self) -> io::Result<Position> {
+        self.flush();
+        if let Some(segment) = &lock(&self.disk).segment {
+            return Ok(segment.end());
+        }
+        let Some((number, path)) = file::segments(&self.directory)?.pop() else {
+            return Ok(Position::default());
+        };
+        let at = std::fs::metadata(path)?.len();
+        Ok(Position {
+            segment: number,
+            at,
+        })
+    }
+
+    /// Writes what waits. What cannot be written is gone, as memory is bounded; the log says so
+    /// where the lines are missing, and the operator is told once.
+    pub fn flush(&self) {
+        let mut disk = lock(&self.disk);
+        let mut bytes = std::mem::take(&mut *lock(&self.buffer));
         if bytes.is_empty() {
-            return Ok(());
+            return;
         }
-        let result = self.write(&mut segment, &bytes);
-        if result.is_err() {
-            // What became of a half-written line is found out when the segment is opened again.
-            *segment = None;
+        if disk.lost > 0 {
+            bytes = [gap(&bytes, disk.lost), bytes].concat();
         }
-        result
-    }
-
-    pub fn query(&self, since_ms: i64, limit: usize) -> io::Result<Vec<Line>> {
-        self.flush()?;
-        let mut newest_first = Vec::new();
-        for (_, path) in file::segments(&self.directory)?.into_iter().rev() {
-            let lines = file::lines(&std::fs::read(path)?);
-            let wanted = lines
-                .into_iter()
-                .rev()
-                .filter(|line| line.timestamp_ms >= since_ms);
-            newest_first.extend(wanted.take(limit - newest_first.len()));
-            if newest_first.len() >= limit {
-                break;
+        let group = self.directory.display();
+        match self.write(&mut disk.segment, &bytes) {
+            Ok(end) => {
+                if disk.lost > 0 {
+                    tracing::warn!(lines = disk.lost, %group, "the log is written again");
+                }
+                disk.lost = 0;
+                self.written.send_replace(end);
+            }
+            Err(error) => {
+                if disk.lost == 0 {
+                    tracing::error!(%error, %group, "log lines are being lost: write log");
+                }
+                disk.lost += file::frames(&bytes).count() as u64;
             }
         }
-        newest_first.reverse();
-        Ok(newest_first)
     }
 
-    fn write(&self, current: &mut Option<Segment>, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, current: &mut Option<Segment>, bytes: &[u8]) -> io::Result<Position> {
+        // Left out until it is written to without an error: what became of a half-written line is
+        // found out when the segment is opened again.
         let mut segment = match current.take() {
             Some(segment) => segment,
             None => Segment::newest(&self.directory)?,
         };
         if segment.len >= limits::LOG_SEGMENT_BYTES_MAX {
             segment = Segment::create(&self.directory, segment.number + 1)?;
-            file::remove_oldest(&self.directory, limits::LOG_GROUP_BYTES_MAX)?;
+            if let Err(error) = file::remove_oldest(&self.directory, limits::LOG_GROUP_BYTES_MAX) {
+                tracing::warn!(%error, group = %self.directory.display(), "remove old log lines");
+            }
         }
         segment.file.write_all(bytes)?;
         segment.len += bytes.len() as u64;
-        *current = Some(segment);
-        Ok(())
+        Ok(current.insert(segment).end())
     }
 }
 
-impl Buffer {
-    fn tell(&mut self, timestamp_ms: i64, stream: &str, message: &[u8]) {
-        let Some(followers) = &self.followers else {
-            return;
-        };
-        let line = Line {
-            timestamp_ms,
-            stream: stream.to_owned(),
-            message: message.to_vec(),
-        };
-        if followers.send(Arc::new(line)).is_err() {
-            self.followers = None;
-        }
+/// A line in place of those that were lost, with the time and the stream of the one behind them.
+fn gap(bytes: &[u8], lost: u64) -> Vec<u8> {
+    let mut line = Vec::new();
+    if let Some((_, next)) = file::frames(bytes).next() {
+        let stream = String::from_utf8_lossy(next.stream);
+        let message = format!("[lambent: about {lost} lines could not be written here]\n");
+        file::encode(&mut line, next.timestamp_ms, &stream, message.as_bytes());
     }
+    line
 }
 
 impl Segment {
     fn newest(directory: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(directory)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
         let Some((number, path)) = file::segments(directory)?.pop() else {
             return Self::create(directory, 0);
         };
@@ -155,6 +165,13 @@ impl Segment {
             number,
             len: 0,
         })
+    }
+
+    fn end(&self) -> Position {
+        Position {
+            segment: self.number,
+            at: self.len,
+        }
     }
 }
 

@@ -5,19 +5,21 @@
 
 mod file;
 mod group;
+mod reader;
 
 use std::{
     collections::HashMap,
+    fs::DirBuilder,
     io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
-use tokio::sync::broadcast;
-
 pub use file::Line;
 use group::Group;
+pub use reader::Reader;
 
 use crate::limits;
 
@@ -71,7 +73,10 @@ impl Logs {
     /// Opens the logs below a directory and starts the thread that writes them.
     pub fn open(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = root.as_ref().to_owned();
-        std::fs::create_dir_all(&root)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&root)?;
         let shared = Arc::new(Shared {
             root,
             groups: RwLock::default(),
@@ -92,15 +97,9 @@ impl Logs {
         }
     }
 
-    /// The newest `limit` lines of a group since a time, oldest first. Blocking: reads files.
-    pub fn query(&self, group: GroupKey, since_ms: i64, limit: usize) -> io::Result<Vec<Line>> {
-        self.group(group)
-            .query(since_ms, limit.min(limits::LOG_LINES_ANSWERED_MAX))
-    }
-
-    /// The lines of a group from now on. A reader that falls behind loses the oldest ones.
-    pub fn follow(&self, group: GroupKey) -> broadcast::Receiver<Arc<Line>> {
-        self.group(group).follow()
+    /// A reader of a group, from its newest `limit` lines since a time on. Blocking: reads files.
+    pub fn reader(&self, group: GroupKey, since_ms: i64, limit: usize) -> io::Result<Reader> {
+        Reader::open(self.group(group), since_ms, limit)
     }
 
     /// Writes what waits in memory.
@@ -117,6 +116,10 @@ impl Logs {
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
             let directory = file::directory(&self.shared.root, &key);
+            if groups.len() >= limits::LOG_GROUPS_OPEN_MAX {
+                // Nobody else can come to hold one while we do the map.
+                groups.retain(|_, group| Arc::strong_count(group) > 1);
+            }
             groups
                 .entry(key)
                 .or_insert_with(|| Arc::new(Group::new(directory)))
@@ -162,10 +165,7 @@ impl Waiting {
     fn flush(&self) {
         let dirty = std::mem::take(&mut self.lock().dirty);
         for group in dirty {
-            if let Err(error) = group.flush() {
-                let group = group.directory().display();
-                tracing::error!(%error, %group, "log lines lost: write log");
-            }
+            group.flush();
         }
     }
 
@@ -204,6 +204,20 @@ mod tests {
             .collect()
     }
 
+    fn read_on(reader: &mut Reader) -> Vec<Line> {
+        let mut all = Vec::new();
+        loop {
+            match reader.read().unwrap() {
+                lines if lines.is_empty() => return all,
+                lines => all.extend(lines),
+            }
+        }
+    }
+
+    fn query(logs: &Logs, since_ms: i64, limit: usize) -> Vec<Line> {
+        read_on(&mut logs.reader(key(), since_ms, limit).unwrap())
+    }
+
     #[test]
     fn what_was_said_is_there_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
@@ -215,14 +229,11 @@ mod tests {
         drop((stream, logs));
 
         let logs = Logs::open(dir.path()).unwrap();
-        let lines = logs.query(key(), 0, 10).unwrap();
+        let lines = query(&logs, 0, 10);
         assert_eq!(messages(&lines), ["first\n", "sec\0ond\n"]);
         assert_eq!(lines[0].stream, "2026/01/01/[$LATEST]abc");
-        assert_eq!(
-            messages(&logs.query(key(), 1500, 10).unwrap()),
-            ["sec\0ond\n"]
-        );
-        assert_eq!(messages(&logs.query(key(), 0, 1).unwrap()), ["sec\0ond\n"]);
+        assert_eq!(messages(&query(&logs, 1500, 10)), ["sec\0ond\n"]);
+        assert_eq!(messages(&query(&logs, 0, 1)), ["sec\0ond\n"]);
     }
 
     #[test]
@@ -230,7 +241,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let logs = Logs::open(dir.path()).unwrap();
         logs.stream(key(), "s").append(5, b"now\n");
-        assert_eq!(messages(&logs.query(key(), 0, 10).unwrap()), ["now\n"]);
+        assert_eq!(messages(&query(&logs, 0, 10)), ["now\n"]);
     }
 
     #[test]
@@ -253,19 +264,109 @@ mod tests {
         let logs = Logs::open(dir.path()).unwrap();
         logs.stream(key(), "s").append(2, b"after\n");
         logs.flush();
-        assert_eq!(
-            messages(&logs.query(key(), 0, 10).unwrap()),
-            ["whole\n", "after\n"]
-        );
+        assert_eq!(messages(&query(&logs, 0, 10)), ["whole\n", "after\n"]);
     }
 
     #[tokio::test]
-    async fn a_follower_hears_what_comes() {
+    async fn a_follower_hears_every_line_once() {
+        const LINES: usize = 60_000;
         let dir = tempfile::tempdir().unwrap();
         let logs = Logs::open(dir.path()).unwrap();
-        let mut follower = logs.follow(key());
+        let stream = logs.stream(key(), "s");
+        // Over several segments, and faster than anybody reads.
+        let say = |number: usize| {
+            let line = format!("{number:<1000}\n");
+            stream.append(5, line.as_bytes());
+        };
+        (0..LINES / 2).for_each(say);
+        let mut reader = logs.reader(key(), 0, LINES).unwrap();
+        let mut heard = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (LINES / 2..LINES).for_each(say));
+            heard.extend(read_on(&mut reader));
+        });
+        while heard.len() < LINES {
+            reader.more().await;
+            heard.extend(read_on(&mut reader));
+        }
+        let number = |line: &Line| String::from_utf8_lossy(&line.message).trim().parse().ok();
+        let heard: Vec<Option<usize>> = heard.iter().map(number).collect();
+        assert!(heard.iter().copied().eq((0..LINES).map(Some)));
+    }
+
+    #[tokio::test]
+    async fn a_follower_of_a_log_that_is_not_there_yet_hears_its_first_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::open(dir.path()).unwrap();
+        let mut reader = logs.reader(key(), 100, 10).unwrap();
+        assert_eq!(read_on(&mut reader), []);
+        // Of an hour that is not wanted of the past.
         logs.stream(key(), "s").append(7, b"live\n");
-        assert_eq!(follower.recv().await.unwrap().message, b"live\n");
+        reader.more().await;
+        assert_eq!(messages(&read_on(&mut reader)), ["live\n"]);
+    }
+
+    #[test]
+    fn a_reader_is_told_of_lines_that_went_before_it_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::open(dir.path()).unwrap();
+        let stream = logs.stream(key(), "s");
+        stream.append(1, b"old\n");
+        let mut reader = logs.reader(key(), 0, 10).unwrap();
+        std::fs::remove_file(file::segment_path(&file::directory(dir.path(), &key()), 0)).unwrap();
+        let said = messages(&read_on(&mut reader));
+        assert!(said.len() == 1 && said[0].contains("removed"), "{said:?}");
+        assert_eq!(read_on(&mut reader), []);
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_are_missed_aloud() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::open(dir.path()).unwrap();
+        let stream = logs.stream(key(), "s");
+        let directory = file::directory(dir.path(), &key());
+        std::fs::create_dir_all(directory.parent().unwrap()).unwrap();
+        // No directory can be made where there is a file.
+        std::fs::write(&directory, "").unwrap();
+        stream.append(1, b"lost\n");
+        stream.append(2, b"too\n");
+        logs.group(key()).flush();
+        std::fs::remove_file(&directory).unwrap();
+        stream.append(3, b"kept\n");
+        let said = messages(&query(&logs, 0, 10));
+        assert!(
+            said.len() == 2 && said[0].contains("about 2 lines"),
+            "{said:?}"
+        );
+        assert_eq!(said[1], "kept\n");
+    }
+
+    #[test]
+    fn the_longest_name_is_a_log_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::open(dir.path()).unwrap();
+        let named = |last: char| GroupKey {
+            name: format!("{}{last}", "/".repeat(511)),
+            ..key()
+        };
+        for last in ['a', 'b'] {
+            logs.stream(named(last), "s").append(1, &[last as u8]);
+        }
+        for last in ['a', 'b'] {
+            let lines = read_on(&mut logs.reader(named(last), 0, 10).unwrap());
+            assert_eq!(messages(&lines), [last.to_string()]);
+        }
+    }
+
+    #[test]
+    fn groups_that_nobody_uses_are_not_kept_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::open(dir.path()).unwrap();
+        for number in 0..2 * limits::LOG_GROUPS_OPEN_MAX {
+            let name = number.to_string();
+            drop(logs.reader(GroupKey { name, ..key() }, 0, 1).unwrap());
+        }
+        assert!(read(&logs.shared.groups).len() <= limits::LOG_GROUPS_OPEN_MAX);
     }
 
     #[test]
@@ -284,9 +385,6 @@ mod tests {
             .map(|entry| entry.unwrap().metadata().unwrap().len())
             .sum();
         assert!(used <= limits::LOG_GROUP_BYTES_MAX + limits::LOG_SEGMENT_BYTES_MAX);
-        assert_eq!(
-            logs.query(key(), 0, 1).unwrap()[0].timestamp_ms,
-            lines as i64 - 1
-        );
+        assert_eq!(query(&logs, 0, 1)[0].timestamp_ms, lines as i64 - 1);
     }
 }
