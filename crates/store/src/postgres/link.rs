@@ -121,7 +121,7 @@ impl Link {
     }
 
     /// Finds out what became of a transaction whose commit was not answered.
-    fn settle(&mut self, error: Error) -> Result<(), CommitFault> {
+    fn settle(&mut self, fault: Fault) -> Result<(), CommitFault> {
         let unknown = |error| {
             let source: Cause = Arc::new(error);
             CommitFault::Unknown(Error::CommitUnknown { source })
@@ -132,12 +132,7 @@ impl Link {
             self.wire = Some(self.server.reach().map_err(unknown)?);
             self.later(&self.mark.insert());
             match self.flush() {
-                Ok(()) => {
-                    let undone = Error::Busy {
-                        source: Arc::new(error),
-                    };
-                    return Err(CommitFault::Undone(Fault::new(Reach::Transaction, undone)));
-                }
+                Ok(()) => return Err(CommitFault::Undone(undone(fault))),
                 Err(Fault {
                     error: Error::AlreadyExists { .. },
                     ..
@@ -146,7 +141,7 @@ impl Link {
                 Err(_) => std::thread::sleep(SETTLE_PAUSE),
             }
         }
-        Err(unknown(error))
+        Err(unknown(fault.error))
     }
 
     /// Closes the connection in a way the server understands.
@@ -209,10 +204,10 @@ impl Connection for Link {
         self.later("COMMIT");
         match self.flush() {
             Ok(()) => Ok(()),
-            Err(fault) if fault.reach == Reach::Connection => self.settle(fault.error),
-            Err(Fault { error, .. }) => {
-                Err(CommitFault::Undone(Fault::new(Reach::Transaction, error)))
-            }
+            Err(fault) if is_before_commit(&fault.error) => Err(CommitFault::Undone(fault)),
+            // Also where the server answered with an error: what cancels a statement may come when
+            // the commit is done and the answer is not sent.
+            Err(fault) => self.settle(fault),
         }
     }
 
@@ -221,7 +216,10 @@ impl Connection for Link {
         self.pending.clear();
         if begun {
             self.later("ROLLBACK");
-            let _ = self.flush();
+            if self.flush().is_err() {
+                // Otherwise the next transaction would begin inside this one.
+                self.disconnect();
+            }
         }
     }
 
@@ -301,6 +299,25 @@ async fn boundaries(
     } else {
         client.batch_execute(sql).await
     }
+}
+
+/// What the server finds at a commit and before it: nothing was kept.
+fn is_before_commit(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Busy { .. } | Error::Constraint { .. } | Error::AlreadyExists { .. }
+    )
+}
+
+/// The fault of a commit that did not take place: a lost connection is no reason not to repeat it.
+fn undone(fault: Fault) -> Fault {
+    let error = match fault.reach {
+        Reach::Connection => Error::Busy {
+            source: Arc::new(fault.error),
+        },
+        _ => fault.error,
+    };
+    Fault::new(Reach::Transaction, error)
 }
 
 fn refuse(sql: &str, given: usize) -> Fault {

@@ -79,6 +79,25 @@ fn a_full_disk_refuses_and_what_was_answered_stays() {
     assert!(said.contains("the disk was full"), "{said}{complained}");
 }
 
+/// A write that the system refuses halfway, in the log or in the database file.
+#[test]
+fn after_an_io_error_every_answer_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    // In blocks of 512 bytes. Only the soft limit, which the process may raise again.
+    let script = format!(
+        "trap '' XFSZ; ulimit -S -f 3000; exec '{1}' '{0}/store' '{0}/blobs' break",
+        directory.path().display(),
+        env!("CARGO_BIN_EXE_store-load"),
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let (said, complained) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{said}{complained}");
+    assert!(said.contains("were kept"), "{said}{complained}");
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_database_is_corrupt() {
     let bench = Bench::sqlite();

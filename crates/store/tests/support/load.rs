@@ -1,7 +1,8 @@
 //! A process that writes as fast as it can and says on its standard output what was acknowledged.
 //! The crash tests kill it. It takes the store's location, a directory for blobs and the first id;
-//! or it fills a small disk and checks what that does.
+//! or it fills a small disk, or meets I/O errors, and checks what that does.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,10 +17,12 @@ const WRITERS: usize = 16;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [location, blobs, first] = arguments.as_slice() else {
-        return Err("usage: store-load LOCATION BLOBS FIRST_ID|fill".into());
+        return Err("usage: store-load LOCATION BLOBS FIRST_ID|fill|break".into());
     };
-    if first == "fill" {
-        return fill(location, blobs).await;
+    match first.as_str() {
+        "fill" => return fill(location, blobs).await,
+        "break" => return meet_errors(location).await,
+        _ => {}
     }
     let next = Arc::new(AtomicI64::new(first.parse()?));
     let mut config = StoreConfig::new(location);
@@ -96,5 +99,47 @@ async fn fill(location: &str, directory: &str) -> Result<(), Box<dyn std::error:
     let found = store.read(|tx| ledger::find(tx, 0)).await?;
     assert_eq!(found.ids.len() as i64, kept + 1);
     println!("the disk was full after {kept} entries");
+    Ok(())
+}
+
+/// Writes while the system refuses to let files grow, which is an I/O error and no full disk, and
+/// checks what every answer was worth once it allows it again.
+async fn meet_errors(location: &str) -> Result<(), Box<dyn std::error::Error>> {
+    const REFUSED_IN_A_ROW: u32 = 20;
+    let store = Store::open(StoreConfig::new(location), ledger::MIGRATIONS).await?;
+    let (mut acknowledged, mut unknown) = (HashSet::new(), HashSet::new());
+    let (mut in_a_row, mut id) = (0, 2_000_000);
+    while in_a_row < REFUSED_IN_A_ROW {
+        id += 1;
+        in_a_row += 1;
+        match store.write(move |tx| ledger::enter(tx, id, 0, None)).await {
+            Ok(()) => {
+                acknowledged.insert(id);
+                in_a_row = 0;
+            }
+            Err(Error::CommitUnknown { .. }) => drop(unknown.insert(id)),
+            Err(Error::Io { .. }) => {}
+            Err(other) => panic!("entry {id}: {other:?}"),
+        }
+    }
+    let pid = std::process::id().to_string();
+    let raised = std::process::Command::new("prlimit")
+        .args(["--pid", &pid, "--fsize=unlimited"])
+        .status()?;
+    assert!(raised.success(), "prlimit (Debian package util-linux)");
+    store.write(|tx| ledger::enter(tx, 1, 0, None)).await?;
+    acknowledged.insert(1);
+    for store in [
+        store,
+        Store::open(StoreConfig::new(location), ledger::MIGRATIONS).await?,
+    ] {
+        let found = store.read(|tx| ledger::find(tx, 0)).await?.ids;
+        assert!(acknowledged.is_subset(&found), "acknowledged and missing");
+        let mut extra = found.difference(&acknowledged);
+        assert!(extra.all(|id| unknown.contains(id)), "refused and there");
+        store.close().await;
+    }
+    let (kept, unsure) = (acknowledged.len(), unknown.len());
+    println!("{kept} were kept, of {unsure} it was unknown, and {id} was the last");
     Ok(())
 }
