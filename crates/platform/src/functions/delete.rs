@@ -5,6 +5,7 @@ use wire::{Context, lambda::FunctionName};
 use super::{
     Functions,
     error::{Error, Result},
+    execution::FunctionKey,
     is_alias, key_of,
     tables::{FUNCTION_URLS, FUNCTIONS},
 };
@@ -41,11 +42,19 @@ impl Functions {
         });
         if let Err(error) = removed.await {
             self.reload(&key).await;
+            // It may be gone all the same, where the end of the write is not known.
+            if self.0.definitions.get(&key).is_none() {
+                self.forget(&key);
+            }
             return Err(error.into());
         }
         self.0.definitions.remove(&key);
-        self.undeploy(&key);
-        self.0.executor.set_reserved_concurrency(&key, None);
+        self.forget(&key);
         Ok(())
+    }
+
+    fn forget(&self, key: &FunctionKey) {
+        self.undeploy(key);
+        self.0.executor.set_reserved_concurrency(key, None);
     }
 }

@@ -91,6 +91,7 @@ impl Group {
         if bytes.is_empty() {
             return;
         }
+        let lines = file::frames(&bytes).count() as u64;
         if disk.lost > 0 {
             bytes = [gap(&bytes, disk.lost), bytes].concat();
         }
@@ -107,7 +108,7 @@ impl Group {
                 if disk.lost == 0 {
                     tracing::error!(%error, %group, "log lines are being lost: write log");
                 }
-                disk.lost += file::frames(&bytes).count() as u64;
+                disk.lost += lines;
             }
         }
     }

@@ -2,8 +2,9 @@
 //! Lambda bills them.
 //!
 //! Every invocation is one line in a journal before its answer is released, so a `kill -9` of the
-//! platform loses none; there is no fsync on the way, so a power cut may lose the last moments'.
-//! Journals are folded into the store in batches, each exactly once.
+//! platform loses none; there is no fsync on the way, so a power cut may lose the last minute's.
+//! Journals are folded into the store in batches, each exactly once: that one was folded is written
+//! in the same transaction, and forgotten when its file is gone for good.
 
 mod journal;
 mod price;
@@ -12,11 +13,14 @@ mod table;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use journal::Journal;
+use journal::{Closed, Journal, Sum};
 pub use price::{Cost, Prices};
 pub use table::MIGRATION_SQL;
 use wire::Timestamp;
@@ -88,7 +92,10 @@ struct Shared {
     store: store::Store,
     journal: Journal,
     node: String,
-    folding: tokio::sync::Mutex<()>,
+    /// The folded journals whose files are gone; held while folding.
+    folded: tokio::sync::Mutex<Vec<String>>,
+    /// Files are closed and not folded.
+    behind: AtomicBool,
 }
 
 impl Metering {
@@ -106,10 +113,14 @@ impl Metering {
                 store,
                 journal,
                 node: node.to_owned(),
-                folding: tokio::sync::Mutex::default(),
+                folded: tokio::sync::Mutex::default(),
+                behind: AtomicBool::default(),
             }),
         };
         metering.fold().await?;
+        // Of this node there is no file left that could be folded again.
+        table::forget_all(&metering.shared.store, &metering.shared.node).await?;
+        metering.shared.folded.lock().await.clear();
         Ok(metering)
     }
 
@@ -118,25 +129,52 @@ impl Metering {
         match self.shared.journal.append(usage) {
             Ok(len) if len > limits::USAGE_JOURNAL_BYTES_MAX => self.fold_soon(),
             Ok(_) => {}
-            Err(error) => tracing::error!(%error, "usage lost: write usage journal"),
+            Err(not) if !not.kept => {
+                tracing::error!(error = %not.error, ?usage, "usage lost: write usage journal");
+            }
+            Err(not) if not.first => {
+                tracing::error!(error = %not.error, "usage waits in memory: write usage journal");
+            }
+            Err(_) => {}
         }
     }
 
     /// Folds what the journal holds into the store.
     pub async fn fold(&self) -> Result<(), MeteringError> {
-        let _one_at_a_time = self.shared.folding.lock().await;
-        self.shared.journal.rotate()?;
-        for (number, path) in self.shared.journal.closed()? {
-            let rows = journal::sum(&std::fs::read(&path)?);
-            let id = format!("{}/{number}", self.shared.node);
-            table::add(&self.shared.store, id, rows).await?;
-            std::fs::remove_file(path)?;
+        let mut folded = self.shared.folded.lock().await;
+        self.shared.behind.store(true, Ordering::Relaxed);
+        // On a full disk the closed ones can be folded all the same, which makes room.
+        let rotated = self.shared.journal.rotate();
+        for file in self.shared.journal.closed()? {
+            let (file, sum) = self.blocking(file, |_, file| summed(file)).await?;
+            let id = format!("{}/{}", self.shared.node, file.name);
+            table::add(&self.shared.store, id.clone(), sum.rows, folded.clone()).await?;
+            folded.clear();
+            self.blocking(file, |journal, file| journal.remove(file))
+                .await?;
+            folded.push(id);
         }
+        rotated?;
+        self.shared.behind.store(false, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Reads and syncs files beside the threads that answer requests.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        file: Closed,
+        act: fn(&Journal, &Closed) -> io::Result<T>,
+    ) -> io::Result<(Closed, T)> {
+        let shared = self.shared.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let result = act(&shared.journal, &file)?;
+            Ok((file, result))
+        });
+        done.await.map_err(io::Error::other)?
+    }
+
     /// Use by function version and day, both days included, `YYYY-MM-DD`; of all accounts when none
-    /// is named.
+    /// is named. [`MeteringError::TooMany`] where that is more than one answer holds.
     pub async fn usage(
         &self,
         account_id: Option<&str>,
@@ -144,7 +182,11 @@ impl Metering {
         to_day: &str,
     ) -> Result<Vec<UsageRow>, MeteringError> {
         self.fold().await?;
-        Ok(table::read(&self.shared.store, account_id, from_day, to_day).await?)
+        let rows = table::read(&self.shared.store, account_id, from_day, to_day).await?;
+        if rows.len() > limits::USAGE_ROWS_ANSWERED_MAX as usize {
+            return Err(MeteringError::TooMany);
+        }
+        Ok(rows)
     }
 
     /// Folds from time to time, until the handle's owner drops the future.
@@ -152,7 +194,7 @@ impl Metering {
         let mut turn = tokio::time::interval(FOLD_EVERY);
         loop {
             turn.tick().await;
-            if self.shared.journal.is_empty() {
+            if self.shared.journal.is_empty() && !self.shared.behind.load(Ordering::Relaxed) {
                 continue;
             }
             if let Err(error) = self.fold().await {
@@ -162,7 +204,7 @@ impl Metering {
     }
 
     fn fold_soon(&self) {
-        if self.shared.folding.try_lock().is_err() {
+        if self.shared.folded.try_lock().is_err() {
             return;
         }
         let metering = self.clone();
@@ -180,6 +222,31 @@ pub enum MeteringError {
     Journal(#[from] io::Error),
     #[error("usage table: {0}")]
     Store(#[from] store::Error),
+    #[error("the bill has too many rows for one answer")]
+    TooMany,
+}
+
+impl MeteringError {
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Journal(error) => error.kind() == io::ErrorKind::StorageFull,
+            Self::Store(error) => matches!(error, store::Error::DiskFull { .. }),
+            Self::TooMany => false,
+        }
+    }
+}
+
+fn summed(file: &Closed) -> io::Result<Sum> {
+    let sum = journal::sum(&std::fs::read(&file.path)?);
+    if sum.damaged > 0 {
+        let (lines, journal) = (sum.damaged, file.name.as_str());
+        tracing::error!(
+            lines,
+            journal,
+            "usage lost: damaged lines in a usage journal"
+        );
+    }
+    Ok(sum)
 }
 
 #[cfg(test)]
@@ -192,7 +259,7 @@ mod tests {
         store::Store::open(config, &migrations).await.unwrap()
     }
 
-    fn invoked(billed_ms: u64, failed: bool) -> Usage<'static> {
+    pub(super) fn invoked(billed_ms: u64, failed: bool) -> Usage<'static> {
         Usage {
             at: "2026-01-02T03:04:05Z".parse().unwrap(),
             account_id: "000000000000",
@@ -257,9 +324,9 @@ mod tests {
         metering.record(&invoked(10, false));
         // Folded, but the process ends before the journal is removed.
         metering.shared.journal.rotate().unwrap();
-        let (number, path) = metering.shared.journal.closed().unwrap().remove(0);
-        let rows = journal::sum(&std::fs::read(&path).unwrap());
-        table::add(&store, format!("n/{number}"), rows)
+        let file = metering.shared.journal.closed().unwrap().remove(0);
+        let rows = summed(&file).unwrap().rows;
+        table::add(&store, format!("n/{}", file.name), rows, Vec::new())
             .await
             .unwrap();
         metering.record(&invoked(20, false));
@@ -272,5 +339,34 @@ mod tests {
             .unwrap();
         assert_eq!(rows[0].billed_ms, 30);
         assert_eq!(rows[0].requests, 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_folded_is_not_remembered_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let usage_dir = dir.path().join("usage");
+        let store = store(dir.path()).await;
+        let remembered = async || {
+            let count = "SELECT count(*) AS n FROM usage_folded";
+            let row = store
+                .read(move |tx| tx.query_one(count, store::params![]))
+                .await;
+            row.unwrap().get::<i64>("n").unwrap()
+        };
+        let metering = Metering::open(store.clone(), &usage_dir, "n")
+            .await
+            .unwrap();
+        for _ in 0..5 {
+            metering.record(&invoked(1, false));
+            metering.fold().await.unwrap();
+        }
+        assert_eq!(remembered().await, 1);
+        drop(metering);
+        let metering = Metering::open(store.clone(), &usage_dir, "n")
+            .await
+            .unwrap();
+        assert_eq!(remembered().await, 0);
+        let rows = metering.usage(None, "2026-01-01", "2026-01-09").await;
+        assert_eq!(rows.unwrap()[0].requests, 5);
     }
 }

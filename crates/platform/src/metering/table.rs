@@ -3,6 +3,7 @@
 use store::{Result, Store, Tx};
 
 use super::UsageRow;
+use crate::limits;
 
 /// Both tables, for the platform's list of migrations.
 pub const MIGRATION_SQL: &str = "
@@ -26,10 +27,19 @@ ON CONFLICT (account_id, day, region, function, version, architecture, memory_mb
   max_memory_mb = CASE WHEN usage.max_memory_mb > excluded.max_memory_mb
     THEN usage.max_memory_mb ELSE excluded.max_memory_mb END";
 
-/// Adds a journal's rows, unless this journal has been added before.
-pub async fn add(store: &Store, journal: String, rows: Vec<UsageRow>) -> Result<()> {
+/// Adds a journal's rows, unless this journal has been added before, and forgets others.
+pub async fn add(
+    store: &Store,
+    journal: String,
+    rows: Vec<UsageRow>,
+    gone: Vec<String>,
+) -> Result<()> {
     store
         .write(move |tx| {
+            for journal in &gone {
+                let sql = "DELETE FROM usage_folded WHERE journal = $1";
+                tx.execute(sql, store::params![journal])?;
+            }
             let sql = "INSERT INTO usage_folded (journal) VALUES ($1) ON CONFLICT DO NOTHING";
             if tx.execute(sql, store::params![&journal])? == 0 {
                 return Ok(());
@@ -37,6 +47,25 @@ pub async fn add(store: &Store, journal: String, rows: Vec<UsageRow>) -> Result<
             rows.iter().try_for_each(|row| add_row(tx, row))
         })
         .await
+}
+
+/// Forgets the journals of a node that has no file of them any more.
+pub async fn forget_all(store: &Store, node: &str) -> Result<()> {
+    // What begins with the node's name and a slash.
+    let (from, to) = (format!("{node}/"), format!("{node}0"));
+    let (first, last) = (from.clone(), to.clone());
+    let any = store.read(move |tx| {
+        let sql = "SELECT 1 AS one FROM usage_folded WHERE journal > $1 AND journal < $2 LIMIT 1";
+        Ok(tx.query_opt(sql, store::params![&first, &last])?.is_some())
+    });
+    if !any.await? {
+        return Ok(());
+    }
+    let forgotten = store.write(move |tx| {
+        let sql = "DELETE FROM usage_folded WHERE journal > $1 AND journal < $2";
+        tx.execute(sql, store::params![&from, &to])
+    });
+    forgotten.await.map(drop)
 }
 
 fn add_row(tx: &mut Tx, row: &UsageRow) -> Result<()> {
@@ -62,6 +91,7 @@ fn add_row(tx: &mut Tx, row: &UsageRow) -> Result<()> {
     Ok(())
 }
 
+/// Gives one row more than an answer may have where there are more.
 pub async fn read(
     store: &Store,
     account_id: Option<&str>,
@@ -70,18 +100,20 @@ pub async fn read(
 ) -> Result<Vec<UsageRow>> {
     const COLUMNS: &str = "SELECT account_id, day, region, function, version, architecture, \
         memory_mb, requests, errors, throttles, billed_ms, init_ms, max_memory_mb FROM usage";
-    const ORDER: &str = "ORDER BY day, region, function, version, architecture, memory_mb";
+    const ORDER: &str = "ORDER BY day, region, function, version, architecture, memory_mb, \
+        account_id LIMIT";
+    let limit = limits::USAGE_ROWS_ANSWERED_MAX + 1;
     let account_id = account_id.map(str::to_owned);
     let (from_day, to_day) = (from_day.to_owned(), to_day.to_owned());
     let rows = store
         .read(move |tx| match &account_id {
             Some(account_id) => tx.query(
-                &*format!("{COLUMNS} WHERE account_id = $1 AND day >= $2 AND day <= $3 {ORDER}"),
-                store::params![account_id, &from_day, &to_day],
+                &*format!("{COLUMNS} WHERE account_id = $1 AND day >= $2 AND day <= $3 {ORDER} $4"),
+                store::params![account_id, &from_day, &to_day, limit],
             ),
             None => tx.query(
-                &*format!("{COLUMNS} WHERE day >= $1 AND day <= $2 {ORDER}"),
-                store::params![&from_day, &to_day],
+                &*format!("{COLUMNS} WHERE day >= $1 AND day <= $2 {ORDER} $3"),
+                store::params![&from_day, &to_day, limit],
             ),
         })
         .await?;

@@ -3,6 +3,7 @@
 
 use http::{Response, StatusCode};
 use jiff::{ToSpan, civil::Date, tz::Offset};
+use platform::metering::MeteringError;
 
 use super::{Ask, error, json};
 use crate::serve::Body;
@@ -20,6 +21,9 @@ pub async fn respond(ask: Ask<'_>) -> Response<Body> {
     let (Some(from), Some(to)) = (day("from", first), day("to", today)) else {
         return error(StatusCode::BAD_REQUEST, "days are written YYYY-MM-DD");
     };
+    if from > to {
+        return error(StatusCode::BAD_REQUEST, "the last day is before the first");
+    }
     let account = Some(ask.caller.account_id.as_str());
     let metering = ask.platform.metering();
     let rows = match metering
@@ -27,12 +31,17 @@ pub async fn respond(ask: Ask<'_>) -> Response<Body> {
         .await
     {
         Ok(rows) => rows,
+        Err(MeteringError::TooMany) => {
+            let message = "the bill has too many rows for one answer: ask for fewer days";
+            return error(StatusCode::BAD_REQUEST, message);
+        }
         Err(failed) => {
             tracing::error!("read the usage: {failed}");
-            return error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the usage cannot be read",
-            );
+            let message = match failed.is_disk_full() {
+                true => "the usage cannot be read: the platform's disk is full",
+                false => "the usage cannot be read",
+            };
+            return error(StatusCode::INTERNAL_SERVER_ERROR, message);
         }
     };
     let prices = ask.platform.prices();
@@ -55,9 +64,9 @@ pub async fn respond(ask: Ask<'_>) -> Response<Body> {
                 "init_ms": row.init_ms,
                 "max_memory_mb": row.max_memory_mb,
                 "gb_seconds": row.gb_s(),
-                "cost_usd": cost.total(),
-                "cost_requests_usd": cost.requests,
-                "cost_compute_usd": cost.compute,
+                "cost": cost.total(),
+                "cost_requests": cost.requests,
+                "cost_compute": cost.compute,
             })
         })
         .collect();
@@ -66,7 +75,7 @@ pub async fn respond(ask: Ask<'_>) -> Response<Body> {
         "currency": prices.currency,
         "from": from.to_string(),
         "to": to.to_string(),
-        "total_usd": total,
+        "total": total,
         "usage": shown,
     }))
 }

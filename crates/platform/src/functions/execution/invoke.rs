@@ -199,7 +199,8 @@ impl Run<'_> {
         self.metering.record(&self.usage(UsageEvent::Invoked {
             billed_ms,
             init_ms: whole_ms(init),
-            max_memory_mb,
+            // As the REPORT line says it.
+            max_memory_mb: max_memory_mb.min(self.definition.memory_mb.into()),
             failed,
         }));
         billed_ms
