@@ -1,6 +1,7 @@
 """The commands that help a newcomer, and AWS's own command line."""
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -134,6 +135,51 @@ class TestLogs:
             following.terminate()
             following.wait(10)
             following.stdout.close()
+
+    def test_follows_a_flood_without_a_gap(self, server, client, make_function):
+        code = (
+            "def handler(event, context):\n"
+            "    print(*(f'line {n} of many' for n in range(30000)), sep='\\n')\n"
+        )
+        function = make_function(code, Timeout=30)
+        following = subprocess.Popen(
+            [binary(), "logs", function, "--follow"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(AWS_ENDPOINT_URL=server.url),
+        )
+        try:
+            client.invoke(FunctionName=function)
+            seen = []
+            for line in following.stdout:
+                seen += [int(n) for n in re.findall(r"line (\d+) of many", line)]
+                if "REPORT RequestId" in line:
+                    break
+        finally:
+            following.terminate()
+            following.wait(10)
+            following.stdout.close()
+        assert seen == list(range(30000))
+
+    def test_a_function_does_not_command_the_terminal(self, server, client, make_function):
+        code = "def handler(event, context):\n    print('\\x1b]0;owned\\x07 \\x1b[2J \\x1b[32mgreen')\n"
+        function = make_function(code)
+        client.invoke(FunctionName=function)
+        ours, theirs = os.openpty()
+        shown = subprocess.run(
+            [binary(), "logs", function],
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            env=environment(AWS_ENDPOINT_URL=server.url),
+        )
+        assert shown.returncode == 0
+        text = os.read(ours, 1 << 16)
+        os.close(ours)
+        os.close(theirs)
+        assert b"owned" in text and b"\x1b[32mgreen" in text
+        assert b"\x1b]" not in text and b"\x1b[2J" not in text
 
     def test_of_a_function_that_is_not_there(self, server):
         run = server.command_line("logs", "nowhere")

@@ -22,5 +22,5 @@ def usage(server, function: str) -> Usage:
             total.requests += row["requests"]
             total.billed_ms += row["billed_ms"]
             total.gb_seconds += row["gb_seconds"]
-            total.cost += float(row["cost_usd"])
+            total.cost += float(row["cost"])
     return total

@@ -52,9 +52,9 @@ pub async fn run(client: Client, given: InvokeArguments) -> Result<()> {
         });
         println!("{shown}");
     } else {
-        println!("{}", String::from_utf8_lossy(&answer.body));
+        println!("{}", style::shown(&String::from_utf8_lossy(&answer.body)));
         if given.log {
-            eprint!("{}", style::dim(&log.unwrap_or_default()));
+            eprint!("{}", style::dim(&style::shown(&log.unwrap_or_default())));
         }
     }
     match error {

@@ -82,8 +82,9 @@ fn print_line(line: &[u8], as_json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Lambda's own lines step back behind the function's.
+/// Lambda's own lines step back behind the function's, which do nothing to the terminal.
 pub fn toned(message: &str) -> String {
+    let message = &*style::shown(message);
     let ours = [
         "START RequestId",
         "END RequestId",

@@ -1,13 +1,63 @@
 //! Colours where somebody looks, none where a program reads; and tables.
 
-use std::{env, io::IsTerminal, sync::OnceLock};
+use std::{borrow::Cow, env, fmt::Write, io::IsTerminal, sync::OnceLock};
+
+fn is_looked_at() -> bool {
+    static LOOKED_AT: OnceLock<bool> = OnceLock::new();
+    *LOOKED_AT.get_or_init(|| std::io::stdout().is_terminal())
+}
 
 fn coloured() -> bool {
-    static COLOURED: OnceLock<bool> = OnceLock::new();
-    *COLOURED.get_or_init(|| {
-        let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        !refused && std::io::stdout().is_terminal()
-    })
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && is_looked_at()
+}
+
+/// What a function said, as it goes to a program; on a terminal it is [`harmless`].
+pub fn shown(text: &str) -> Cow<'_, str> {
+    match is_looked_at() {
+        true => Cow::Owned(harmless(text)),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// A text that only prints: it moves no cursor, sets no title, fills no clipboard, and does not
+/// turn the direction of what follows. Its control characters are written out; only colours stay,
+/// and end with it.
+fn harmless(text: &str) -> String {
+    let (mut out, mut rest, mut painted) = (String::with_capacity(text.len()), text, false);
+    while let Some(c) = rest.chars().next() {
+        if let Some(colour) = colour(rest) {
+            out.push_str(colour);
+            (rest, painted) = (&rest[colour.len()..], true);
+            continue;
+        }
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || turns(c) => {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "{}", c.escape_default());
+            }
+            c => out.push(c),
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    if painted {
+        out.push_str("\x1b[0m");
+    }
+    out
+}
+
+/// The sequence that a text begins with, where it sets nothing but colour and weight.
+fn colour(text: &str) -> Option<&str> {
+    let parameters = text.strip_prefix("\x1b[")?;
+    let plain = |c: char| c.is_ascii_digit() || matches!(c, ';' | ':');
+    let len = parameters.find(|c| !plain(c)).filter(|len| *len <= 32)?;
+    parameters[len..].starts_with('m').then(|| &text[..len + 3])
+}
+
+/// Unicode's marks that turn the direction of writing.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn painted(code: &str, text: &str) -> String {
@@ -70,12 +120,16 @@ pub fn table(heading: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     out
 }
 
-/// Dollars, with as many digits as it takes to see something.
-pub fn dollars(amount: f64) -> String {
+/// An amount, with as many digits as it takes to see something.
+pub fn money(currency: &str, amount: f64) -> String {
+    let sign = match currency {
+        "USD" => "$".to_owned(),
+        other => format!("{other} "),
+    };
     match amount {
-        0.0 => "$0".to_owned(),
-        amount if amount < 0.01 => format!("${amount:.8}"),
-        amount => format!("${amount:.4}"),
+        0.0 => format!("{sign}0"),
+        amount if amount < 0.01 => format!("{sign}{amount:.8}"),
+        amount => format!("{sign}{amount:.4}"),
     }
 }
 
@@ -90,6 +144,39 @@ pub fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_function_says_does_nothing_to_the_terminal() {
+        for (said, shown) in [
+            (
+                "plain\ttext, ünïcödé 🙂\nnext",
+                "plain\ttext, ünïcödé 🙂\nnext",
+            ),
+            ("\x1b[1;31mred\x1b[0m", "\x1b[1;31mred\x1b[0m\x1b[0m"),
+            ("\x1b[38;2;1;2;3mrgb", "\x1b[38;2;1;2;3mrgb\x1b[0m"),
+            ("\x1b[2Jclear", "\\u{1b}[2Jclear"),
+            ("\x1b[3", "\\u{1b}[3"),
+            ("\x1b]0;title\x07", "\\u{1b}]0;title\\u{7}"),
+            ("\x1b]52;c;cm0gLXJm\x1b\\", "\\u{1b}]52;c;cm0gLXJm\\u{1b}\\"),
+            ("\u{9b}2J\0\x7f", "\\u{9b}2J\\u{0}\\u{7f}"),
+            ("100 %\rREPORT forged", "100 %\\rREPORT forged"),
+            ("a\u{202e}txt.exe", "a\\u{202e}txt.exe"),
+        ] {
+            assert_eq!(harmless(said), shown, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn amounts_have_their_currency() {
+        for (currency, amount, shown) in [
+            ("USD", 0.0, "$0"),
+            ("USD", 0.000_002, "$0.00000200"),
+            ("USD", 12.3, "$12.3000"),
+            ("EUR", 0.5, "EUR 0.5000"),
+        ] {
+            assert_eq!(money(currency, amount), shown);
+        }
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
