@@ -16,6 +16,9 @@ use super::{
 pub const GUEST_UID: u32 = 993;
 pub const GUEST_GID: u32 = 990;
 
+/// `RLIMIT_NPROC`.
+const LIMIT_TASKS: u32 = 6;
+
 /// At most: v1 memory, cpu, pids and the v2 group.
 pub const CGROUPS_MAX: usize = 4;
 
@@ -37,6 +40,8 @@ pub struct Entry<'a> {
     pub null: i32,
     /// Who owns `/tmp`, as the station's user namespace numbers users.
     pub owner: u32,
+    /// How many tasks it may have.
+    pub tasks_max: u64,
     /// The newest ABI the kernel speaks; 0 for none.
     pub landlock_abi: u32,
     pub seccomp: &'a [u64],
@@ -92,6 +97,9 @@ fn identity(entry: &Entry<'_>) -> Result<(), Failed> {
     at(Step::User, sys::setns(entry.user, sys::CLONE_NEWUSER))?;
     at(Step::Ids, sys::setresgid(GUEST_GID, GUEST_GID, GUEST_GID))?;
     at(Step::Ids, sys::setresuid(GUEST_UID, GUEST_UID, GUEST_UID))?;
+    // Only here, where the environment's own user namespace is what counts: an ordinary user's
+    // stations share one count, which a single fork bomb would fill for all of them.
+    at(Step::Ids, sys::limit_to(LIMIT_TASKS, entry.tasks_max))?;
     capabilities()?;
     at(
         Step::NoNewPrivileges,

@@ -245,6 +245,7 @@ impl<M: Maker> Station<M> {
             line,
             null: self.null,
             owner: start.owner,
+            tasks_max: self.configuration.tasks_max,
             landlock_abi: self.landlock_abi,
             seccomp: &self.configuration.seccomp,
         };
@@ -378,19 +379,29 @@ impl<M> Drop for Station<M> {
 fn limits(configuration: &Configuration) -> Result<(), Errno> {
     const DATA: u32 = 2;
     const CORE: u32 = 4;
-    const NPROC: u32 = 6;
     const NOFILE: u32 = 7;
     const MEMLOCK: u32 = 8;
+    const SIGPENDING: u32 = 11;
     const NICE: u32 = 13;
     const RTPRIO: u32 = 14;
     // Lambda's quota of file descriptors.
-    sys::set_limit(NOFILE, 1024)?;
-    sys::set_limit(NPROC, configuration.tasks_max)?;
-    for (resource, value) in [(CORE, 0), (MEMLOCK, 64 * 1024), (NICE, 0), (RTPRIO, 0)] {
-        sys::set_limit(resource, value)?;
+    sys::limit_to(NOFILE, 1024)?;
+    let limits = [
+        // Not 0: that keeps the kernel from writing a file, but where the host has a program for
+        // crashes it is still run, outside and as root, once for each crash of a function. One
+        // byte is the kernel's word for neither.
+        (CORE, 1),
+        (MEMLOCK, 64 * 1024),
+        // Signals and timers of an ordinary user are counted together with all of that user's.
+        (SIGPENDING, 4096),
+        (NICE, 0),
+        (RTPRIO, 0),
+    ];
+    for (resource, value) in limits {
+        sys::limit_to(resource, value)?;
     }
     if configuration.data_bytes_max > 0 {
-        sys::set_limit(DATA, configuration.data_bytes_max)?;
+        sys::limit_to(DATA, configuration.data_bytes_max)?;
     }
     Ok(())
 }

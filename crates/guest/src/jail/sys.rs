@@ -31,6 +31,7 @@ impl From<Errno> for std::io::Error {
 }
 
 pub const CLONE_VM: c_int = 0x100;
+pub const CLONE_FILES: c_int = 0x400;
 pub const CLONE_PIDFD: c_int = 0x1000;
 pub const CLONE_VFORK: c_int = 0x4000;
 pub const CLONE_NEWNS: c_int = 0x2_0000;
@@ -416,6 +417,27 @@ pub fn set_limit(resource: u32, value: u64) -> Result<usize, Errno> {
             [0, resource as usize, limit.as_ptr() as usize, 0, 0, 0],
         )
     }
+}
+
+/// As [`set_limit`]; where the calling process already has a lower one that it may not raise, that
+/// stays.
+pub fn limit_to(resource: u32, value: u64) -> Result<usize, Errno> {
+    match set_limit(resource, value) {
+        Err(EPERM) => set_limit(resource, hard_limit(resource)?.min(value)),
+        outcome => outcome,
+    }
+}
+
+fn hard_limit(resource: u32) -> Result<u64, Errno> {
+    let mut limit = [0u64; 2];
+    // SAFETY: struct rlimit64 is two 64-bit numbers.
+    unsafe {
+        call(
+            nr::PRLIMIT64,
+            [0, resource as usize, 0, limit.as_mut_ptr() as usize, 0, 0],
+        )
+    }?;
+    Ok(limit[1])
 }
 
 /// Installs a seccomp program for the calling thread.

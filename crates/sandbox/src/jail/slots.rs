@@ -28,6 +28,8 @@ const SPARE_MIN: usize = 64;
 #[derive(Debug)]
 pub struct Slot {
     pub number: Number,
+    /// Not one that was here before.
+    pub fresh: bool,
     pub owner: u32,
     pub listener: TcpListener,
     pub net: OwnedFd,
@@ -132,7 +134,10 @@ impl Slots {
         let mut state = self.lock();
         state.coming = state.coming.saturating_sub(1);
         let mut slot = slot;
-        if let Some(settings) = state.settings.remove(&slot.number) {
+        // A number whose last slot could not be made ready again is another slot's now, with
+        // groups that have no limits yet and a device of its own.
+        let known = state.settings.remove(&slot.number);
+        if let Some(settings) = known.filter(|_| !slot.fresh) {
             slot.settings = settings;
         }
         while let Some(waiting) = state.waiting.pop_front() {
@@ -256,6 +261,7 @@ impl Slot {
         Some(Slot {
             group,
             number: notice.slot,
+            fresh: notice.fresh,
             owner: notice.owner,
             listener,
             net,
@@ -285,6 +291,7 @@ mod tests {
         let null = || OwnedFd::from(std::fs::File::open("/dev/null").expect("open"));
         Slot {
             number,
+            fresh: false,
             owner: 0,
             listener: TcpListener::from(null()),
             net: null(),
@@ -352,6 +359,30 @@ mod tests {
             Request::Recycle(0)
         );
         assert!(matches!(slots.take(size(128)), Ok((Taken::Later(_), None))));
+    }
+
+    #[test]
+    fn another_slot_of_the_same_number_has_no_past() {
+        let slots = filled(1, 1, &[None]);
+        for (fresh, expected) in [(false, Some(size(128))), (true, None)] {
+            assert!(slots.take(size(128)).is_ok());
+            slots.leave();
+            let settings = Settings {
+                size: Some(size(128)),
+                ..Settings::default()
+            };
+            slots.give_back(0, settings);
+            slots.arrived(Slot {
+                fresh,
+                ..slot(0, None)
+            });
+            let (taken, _) = slots.take(size(128)).expect("there is one");
+            let Taken::Now(taken) = taken else {
+                panic!("it is ready")
+            };
+            assert_eq!(taken.settings.size, expected);
+            slots.put_back(*taken);
+        }
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct SlotNotice {
     pub slot: Slot,
     pub owner: u32,
     pub freezer: Option<FreezerKind>,
+    /// Made just now: what the server remembers of a slot of this number is of another.
+    pub fresh: bool,
     /// An egress device comes along; after a recycling the server still has it.
     pub egress: bool,
     /// Its version 2 group, if it has one.
@@ -173,6 +175,7 @@ impl Notice {
                     Some(FreezerKind::V1) => 1,
                     Some(FreezerKind::V2) => 2,
                 })
+                .u8(slot.fresh.into())
                 .u8(slot.egress.into())
                 .u8(slot.group as u8),
             Notice::SlotFailed(why) => out.u8(3).bytes(why.as_bytes()),
@@ -208,6 +211,7 @@ impl Notice {
                     2 => Some(FreezerKind::V2),
                     _ => return None,
                 },
+                fresh: from.u8()? != 0,
                 egress: from.u8()? != 0,
                 group: from.group()?,
             }),
@@ -279,6 +283,7 @@ mod tests {
             slot: 1,
             owner: 2,
             freezer: Some(FreezerKind::V2),
+            fresh: false,
             egress: true,
             group: Group::Birth,
         };

@@ -159,6 +159,10 @@ impl Jailer<'_> {
         let Some(made) = self.slots.get(&slot) else {
             return;
         };
+        if !made.is_renewable() {
+            self.remove(slot);
+            return self.make_slot();
+        }
         match slot::renew(&self.home, self.groups, made, slot) {
             Ok(offer) => offer.send(self.socket),
             Err(trouble) => {

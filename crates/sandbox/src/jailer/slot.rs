@@ -10,6 +10,7 @@ use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    sync::atomic::AtomicU32,
 };
 
 use guest::jail::{
@@ -91,6 +92,15 @@ pub struct Made {
     owner: u32,
     net: OwnedFd,
     user: OwnedFd,
+    /// Nothing of an environment's connections is left in `net` when it has ended.
+    forgets: bool,
+}
+
+impl Made {
+    /// Whether it can serve another tenant.
+    pub fn is_renewable(&self) -> bool {
+        self.forgets
+    }
 }
 
 /// What the server gets of it, in the order of [`Notice::Slot`].
@@ -125,12 +135,18 @@ pub fn make(
         .as_ref()
         .ok()
         .map(|_| loopback_up().and_then(|()| egress_device()));
+    let forgets = forget_connections();
     sys::setns(home.net.as_raw_fd(), sys::CLONE_NEWNET)
         .during(|| "leave a network namespace".into())?;
     let (net, device) = (net?, device.transpose()?.flatten());
     groups.make(slot).during(|| "make a control group".into())?;
-    let made = Made { owner, net, user };
-    let offer = offer(home, groups, &made, slot, device)?;
+    let made = Made {
+        owner,
+        net,
+        user,
+        forgets,
+    };
+    let offer = offer(home, groups, &made, slot, Fresh::Made(device))?;
     Ok((made, offer))
 }
 
@@ -139,7 +155,13 @@ pub fn renew(home: &Home, groups: &dyn Groups, made: &Made, slot: Slot) -> Resul
     groups
         .renew(slot)
         .during(|| "renew a control group".into())?;
-    offer(home, groups, made, slot, None)
+    offer(home, groups, made, slot, Fresh::Renewed)
+}
+
+/// What is offered: a new slot with its egress device, or one that the server knows.
+enum Fresh {
+    Made(Option<OwnedFd>),
+    Renewed,
 }
 
 fn offer(
@@ -147,8 +169,12 @@ fn offer(
     groups: &dyn Groups,
     made: &Made,
     slot: Slot,
-    device: Option<OwnedFd>,
+    state: Fresh,
 ) -> Result<Offer, Trouble> {
+    let (fresh, device) = match state {
+        Fresh::Made(device) => (true, device),
+        Fresh::Renewed => (false, None),
+    };
     // A new one for each environment: whoever still holds the last one's can accept nothing more.
     let listener = home.within(&made.net, || {
         TcpListener::bind((Ipv4Addr::LOCALHOST, RUNTIME_API_PORT))
@@ -167,6 +193,7 @@ fn offer(
         slot,
         owner: made.owner,
         freezer: freezer.as_ref().map(|freezer| freezer.kind),
+        fresh,
         egress: device.is_some(),
     };
     fds.extend(freezer.map(|freezer| freezer.file));
@@ -202,6 +229,16 @@ fn loopback_up() -> Result<(), Trouble> {
     .during(|| "bring the loopback up".into())
 }
 
+/// The kernel keeps a closed connection for a minute, and what it learned of a peer for longer: the
+/// slot's next tenant could not bind a port that the last one had served, and could list whom it
+/// had spoken to. Whether that was switched off for the calling process's network namespace.
+fn forget_connections() -> bool {
+    let settings = [("tcp_max_tw_buckets", "0"), ("tcp_no_metrics_save", "1")];
+    settings
+        .iter()
+        .all(|(name, value)| fs::write(format!("/proc/sys/net/ipv4/{name}"), value).is_ok())
+}
+
 /// The device for outbound connections; without one the environment has no outbound network,
 /// which the server says at start.
 fn egress_device() -> Result<Option<OwnedFd>, Trouble> {
@@ -211,29 +248,94 @@ fn egress_device() -> Result<Option<OwnedFd>, Trouble> {
 }
 
 /// A user namespace whose one user is `owner` outside and Lambda's sandbox user inside.
+///
+/// It is `owner`'s, not root's: what its tasks use of the kernel's quotas (inotify instances,
+/// queued signals) is counted in the name of the namespace's owner as well, and a function that
+/// used up root's would stop whatever on the host needs one.
 fn user_namespace(home: &mut Home, owner: u32) -> Result<OwnedFd, Trouble> {
+    let mut founder = Founder {
+        owner,
+        outcome: Err(sys::EINVAL),
+        done: AtomicU32::new(0),
+    };
+    let shared = &raw mut founder;
     let stack = &raw mut home.stack[..];
-    let flags = sys::CLONE_VM | sys::CLONE_NEWUSER;
-    // SAFETY: the child only sleeps, on a stack that is not used again before it has been reaped.
-    let (pid, _) = unsafe { process::clone_on(sleep, stack, flags, std::ptr::null_mut(), None) }
-        .during(|| "make a user namespace".into())?;
-    let file = |name: &str| format!("/proc/{pid}/{name}");
-    let mapped = fs::write(file("uid_map"), format!("{GUEST_UID} {owner} 1"))
-        .and_then(|()| fs::write(file("gid_map"), format!("{GUEST_GID} {owner} 1")))
-        .and_then(|()| fs::File::open(file("ns/user")))
-        .during(|| "map the user of a slot".into());
+    let flags = sys::CLONE_VM | sys::CLONE_FILES;
+    // SAFETY: the child makes system calls only, on a stack that is not used again before it has
+    // been reaped, and leaves `founder` alone once it says that it is done.
+    let child = unsafe { process::clone_on(found, stack, flags, shared.cast(), None) };
+    let (pid, _) = child.during(|| "make a user namespace".into())?;
+    // SAFETY: it lives, and the child shares it.
+    sys::futex_wait(unsafe { &(*shared).done }, 0);
+    // SAFETY: the child is done with it.
+    let outcome = unsafe { (*shared).outcome };
+    let map = |name: &str, id: u32| {
+        let path = format!("/proc/{pid}/{name}");
+        fs::write(path, format!("{id} {owner} 1")).during(|| "map the user of a slot".into())
+    };
+    let mapped = map("uid_map", GUEST_UID).and_then(|()| map("gid_map", GUEST_GID));
     let _ = sys::kill(pid, sys::SIGKILL);
     let _ = sys::wait4(pid, 0);
-    mapped.map(Into::into)
+    let namespace = outcome.during(|| "make a user namespace".into())?;
+    // SAFETY: the child opened it in this process's table, and nobody else has it.
+    let namespace = unsafe { OwnedFd::from_raw_fd(namespace) };
+    mapped.map(|()| namespace)
 }
 
-extern "C" fn end(_: *mut c_void) -> c_int {
-    0
+/// A child that makes a namespace and stays in it until that is mapped.
+struct Founder {
+    owner: u32,
+    outcome: Result<c_int, sys::Errno>,
+    done: AtomicU32,
 }
 
-extern "C" fn sleep(_: *mut c_void) -> c_int {
+extern "C" fn found(founder: *mut c_void) -> c_int {
+    let founder: *mut Founder = founder.cast();
+    // SAFETY: `user_namespace` passes it and looks at it only once this says that it is done.
+    unsafe {
+        let owner = (*founder).owner;
+        if owner != 0 {
+            become_owner(owner);
+        }
+        (*founder).outcome = sys::unshare(sys::CLONE_NEWUSER).and_then(|_| {
+            close_doors(owner);
+            sys::open(c"/proc/self/ns/user", sys::O_RDONLY | sys::O_CLOEXEC)
+        });
+        sys::futex_set(&(*founder).done, 1);
+    }
     loop {
         // No signal at all: for ever.
         let _ = sys::wait_signal(0);
     }
+}
+
+/// In effect only, and with all rights kept, so that no rule about the namespaces of ordinary
+/// users applies. Where that cannot be had (a container without `CAP_SETPCAP`) the owner is root.
+fn become_owner(owner: u32) {
+    const NO_SETUID_FIXUP: usize = 4;
+    const UNCHANGED: u32 = u32::MAX;
+    if sys::prctl(sys::PR_SET_SECUREBITS, NO_SETUID_FIXUP).is_ok() {
+        let _ = sys::setresuid(UNCHANGED, owner, UNCHANGED);
+    }
+}
+
+/// On top of the system call filter: no namespace below this one; and of an ordinary user's
+/// inotify instances, which that user and all environments share, a few.
+fn close_doors(owner: u32) {
+    let doors = [
+        (c"/proc/sys/user/max_user_namespaces", b"0".as_slice()),
+        (c"/proc/sys/user/max_inotify_instances", b"16"),
+    ];
+    let count = if owner == 0 { 2 } else { 1 };
+    for (file, value) in &doors[..count] {
+        // Best effort: a container's /proc/sys may be read-only.
+        if let Ok(file) = sys::open(file, sys::O_WRONLY | sys::O_CLOEXEC) {
+            let _ = sys::write(file, value);
+            let _ = sys::close(file);
+        }
+    }
+}
+
+extern "C" fn end(_: *mut c_void) -> c_int {
+    0
 }

@@ -22,6 +22,7 @@ crate::tests![
     nothing_outlives_the_first_process,
     dropping_it_ends_it,
     slots_come_back,
+    the_next_tenant_finds_all_ports_free,
     no_more_than_allowed,
     burst,
     the_jailer_is_replaced,
@@ -259,6 +260,37 @@ async fn slots_come_back() {
         let (log, exit) = finish(template.start(Vec::new()).await.expect("start")).await;
         assert_eq!(exit.status, ExitStatus::Code(0), "round {round}");
         assert_eq!(log, "2\n");
+    }
+    world.end().await;
+}
+
+/// A connection closed by its server is remembered for a minute, at the server's port; and the
+/// kernel remembers for longer whom it has spoken to.
+async fn the_next_tenant_finds_all_ports_free() {
+    let world = World::with(|config| config.slots_max = 1).await;
+    let serve = "
+import socket
+listener = socket.socket()
+listener.bind(('127.0.0.1', 8080))
+listener.listen()
+client = socket.create_connection(('127.0.0.1', 8080))
+server, _ = listener.accept()
+server.sendall(b'bye')
+server.close()
+while client.recv(10):
+    pass
+client.close()
+states = [line.split()[3] for line in list(open('/proc/net/tcp'))[1:]]
+listening = '0A'
+print(len([state for state in states if state != listening]))
+";
+    for round in 0..3 {
+        let (log, exit) = finish(python(&world, serve).await).await;
+        assert_eq!(
+            (log.as_str(), exit.status),
+            ("0\n", ExitStatus::Code(0)),
+            "round {round}"
+        );
     }
     world.end().await;
 }

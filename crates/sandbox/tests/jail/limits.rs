@@ -13,8 +13,11 @@ crate::tests![
     memory_peak,
     cpu_share,
     fork_bomb,
+    fork_bomb_beside_others,
+    quotas_of_the_user,
+    other_limits,
     open_files,
-    tmp_is_as_large_as_asked
+    tmp_is_as_large_as_asked,
 ];
 
 async fn memory_bomb() {
@@ -136,6 +139,92 @@ os._exit(0)
     let forks: u32 = forks.parse().expect("a number");
     assert!((900..1024).contains(&forks), "{forks} processes");
     assert_eq!(errno, libc::EAGAIN.to_string());
+    world.end().await;
+}
+
+/// One that has all the processes it may have does not take them from others.
+async fn fork_bomb_beside_others() {
+    let world = World::new().await;
+    let bomb = "
+import os, socket, time
+try:
+    while True:
+        if os.fork() == 0:
+            time.sleep(86400)
+except OSError:
+    pass
+s = socket.create_connection(('127.0.0.1', 9001))
+time.sleep(86400)
+";
+    let mut large = spec(
+        world
+            .scratch
+            .function("bomb", &format!("#!/usr/bin/python3 -IS\n{bomb}")),
+    );
+    large.memory_mb = 2048;
+    let template = world.jail.prepare(large).await.expect("prepare");
+    let bombs = [
+        template.start(Vec::new()).await.expect("start"),
+        template.start(Vec::new()).await.expect("start beside it"),
+    ];
+    for bomb in &bombs {
+        bomb.runtime_api.accept().await.expect("it has gone off");
+    }
+    let (log, exit) = world.run("/bin/echo still here").await;
+    assert_eq!(
+        (log.as_str(), exit.status),
+        ("still here\n", ExitStatus::Code(0))
+    );
+    for bomb in bombs {
+        bomb.control.kill();
+        finish(bomb).await;
+    }
+    world.end().await;
+}
+
+/// What the kernel gives a user only so much of, a function cannot take from root, nor all of it
+/// from an ordinary user.
+async fn quotas_of_the_user() {
+    let world = World::new().await;
+    let take = "
+import ctypes, socket
+libc = ctypes.CDLL(None)
+count = 0
+while libc.inotify_init1(0) >= 0 and count < 500:
+    count += 1
+s = socket.create_connection(('127.0.0.1', 9001))
+s.sendall(bytes([min(count, 255)]))
+s.recv(1)
+";
+    let sandbox = python(&world, take).await;
+    let (mut connection, _) = sandbox.runtime_api.accept().await.expect("a connection");
+    let taken = connection.read_u8().await.expect("a number");
+    assert!(taken > 0, "a function may watch its files");
+    // SAFETY: takes numbers only.
+    let ours = unsafe { libc::inotify_init1(libc::IN_CLOEXEC) };
+    assert!(
+        ours >= 0,
+        "{taken} taken: {}",
+        std::io::Error::last_os_error()
+    );
+    // SAFETY: just made, and nobody else's.
+    unsafe { libc::close(ours) };
+    drop(connection);
+    finish(sandbox).await;
+    world.end().await;
+}
+
+async fn other_limits() {
+    let world = World::new().await;
+    let ask = "
+import resource
+for name in ('CORE', 'MEMLOCK', 'NPROC', 'SIGPENDING'):
+    print(name, *resource.prlimit(0, getattr(resource, 'RLIMIT_' + name)))
+";
+    let (log, _) = finish(python(&world, ask).await).await;
+    // A core of one byte is none, also where the host has a program for them.
+    let expected = "CORE 1 1\nMEMLOCK 65536 65536\nNPROC 1024 1024\nSIGPENDING 4096 4096\n";
+    assert_eq!(log, expected);
     world.end().await;
 }
 
