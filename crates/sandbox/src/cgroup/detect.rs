@@ -79,7 +79,7 @@ impl Places {
                 }
                 "cgroup" => {
                     for controller in mount.options.split(',') {
-                        if ["memory", "cpu", "freezer"].contains(&controller)
+                        if ["memory", "cpu", "freezer", "pids"].contains(&controller)
                             && let Some(dir) = own_group(own, controller)
                                 .and_then(|group| mount.directory_of(group))
                         {
@@ -156,6 +156,7 @@ fn hybrid(places: &Places, name: &str) -> Hybrid {
             at("freezer")
         },
         unified: places.v2.as_ref().and_then(|place| ours(&place.own)),
+        pids: at("pids"),
     }
 }
 
@@ -238,6 +239,17 @@ mod tests {
         assert_eq!(places.v1("freezer"), None);
         let v2 = places.v2.expect("a version 2 mount");
         assert_eq!(v2.own, Path::new("/sys/fs/cgroup/unified"));
+    }
+
+    #[test]
+    fn version_2_alone() {
+        let mounts = "24 20 0:1 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate";
+        let places = Places::parse(mounts, "0::/system.slice/lambent.service");
+        assert_eq!(places.v1, []);
+        let v2 = places.v2.expect("a version 2 mount");
+        assert_eq!(v2.mount, Path::new("/sys/fs/cgroup"));
+        let own = "/sys/fs/cgroup/system.slice/lambent.service";
+        assert_eq!(v2.own, Path::new(own));
     }
 
     #[test]

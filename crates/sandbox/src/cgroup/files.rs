@@ -32,6 +32,16 @@ pub fn read_key(dir: &Path, file: &str, key: &str) -> Option<u64> {
     keyed(&text, key)
 }
 
+/// The values of several keys, as of one moment.
+pub fn read_keys<const N: usize>(dir: &Path, file: &str, keys: [&str; N]) -> Option<[u64; N]> {
+    let text = fs::read_to_string(dir.join(file)).ok()?;
+    let mut values = [0; N];
+    for (value, key) in values.iter_mut().zip(keys) {
+        *value = keyed(&text, key)?;
+    }
+    Some(values)
+}
+
 fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once(' ')?;

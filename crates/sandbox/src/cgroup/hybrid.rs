@@ -1,7 +1,8 @@
 //! Version 1 controllers for limits, version 2 beside them for freezing.
 //!
-//! The pids controller is not among them: the limit of processes per user namespace says the same,
-//! and entering a group of every hierarchy is a good part of what a start costs.
+//! The pids controller is not among a slot's: the limit of processes per user namespace says the
+//! same, and entering a group of every hierarchy is a good part of what a start costs. All slots
+//! together are in one group of it, by birth: the jailer's.
 
 use std::{
     io,
@@ -17,6 +18,9 @@ use super::{Alarm, CPU_PERIOD_US, Cpu, Freezer, FreezerKind, Groups, MemoryUse, 
 /// next one comes.
 const RESIDUE_BYTES_MAX: u64 = 4 << 20;
 
+/// 64 kB for each of the 1,024 connections that a function may have.
+const SOCKET_BUFFERS_BYTES_MAX: u64 = 64 << 20;
+
 /// The instance's directory in each hierarchy that is there and writable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hybrid {
@@ -25,6 +29,8 @@ pub struct Hybrid {
     pub freezer: Option<PathBuf>,
     /// In the version 2 mount.
     pub unified: Option<PathBuf>,
+    /// The jailer's, and by birth that of all it makes.
+    pub pids: Option<PathBuf>,
 }
 
 impl Hybrid {
@@ -53,6 +59,7 @@ impl Hybrid {
             cpu: next()?,
             freezer: next()?,
             unified: next()?,
+            pids: next()?,
         })
     }
 }
@@ -61,9 +68,28 @@ fn child(parent: &Path, slot: Slot) -> PathBuf {
     parent.join(format!("s{slot}"))
 }
 
+/// Version 1 does not count the buffers of TCP and UDP sockets as memory, and without a limit of
+/// their own not at all: through its loopback a function of 128 MB could hold gigabytes.
+fn limit_buffers(memory: &Path) -> io::Result<()> {
+    let limit = SOCKET_BUFFERS_BYTES_MAX.to_string();
+    match files::write(memory, "memory.kmem.tcp.limit_in_bytes", limit) {
+        // A kernel without it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
 impl Groups for Hybrid {
     fn open(&self) -> io::Result<()> {
         self.dirs().try_for_each(|dir| files::make(dir))
+    }
+
+    fn confine(&self) -> io::Result<()> {
+        let Some(dir) = &self.pids else {
+            return Ok(());
+        };
+        files::write(dir, "pids.max", super::all_tasks_max().to_string())?;
+        files::write(dir, "cgroup.procs", "0")
     }
 
     fn make(&self, slot: Slot) -> io::Result<()> {
@@ -76,7 +102,10 @@ impl Groups for Hybrid {
                 CPU_PERIOD_US.to_string(),
             )?;
         }
-        Ok(())
+        match &self.memory {
+            Some(memory) => limit_buffers(&child(memory, slot)),
+            None => Ok(()),
+        }
     }
 
     fn group(&self, slot: Slot) -> Option<OwnedFd> {
@@ -154,13 +183,19 @@ impl Groups for Hybrid {
         files::write(&dir, "cgroup.event_control", order)
     }
 
+    fn keeps_alarms(&self) -> bool {
+        true
+    }
+
     fn memory_use(&self, slot: Slot) -> Option<MemoryUse> {
         let dir = child(self.memory.as_ref()?, slot);
         let total_bytes = files::read_number(&dir, "memory.usage_in_bytes")?;
-        let files = files::read_key(&dir, "memory.stat", "total_cache")?;
+        let [files_bytes, shared_bytes] =
+            files::read_keys(&dir, "memory.stat", ["total_cache", "total_shmem"])?;
         Some(MemoryUse {
             total_bytes,
-            own_bytes: total_bytes.saturating_sub(files),
+            files_bytes,
+            shared_bytes,
         })
     }
 
@@ -190,7 +225,7 @@ impl Groups for Hybrid {
 
     fn parents(&self) -> Vec<PathBuf> {
         // Version 2 first: its kill is what empties the others.
-        let mut dirs: Vec<_> = self.dirs().cloned().collect();
+        let mut dirs: Vec<_> = self.dirs().chain(&self.pids).cloned().collect();
         dirs.sort_by_key(|dir| Some(dir) != self.unified.as_ref());
         dirs
     }
@@ -207,6 +242,15 @@ impl Groups for Hybrid {
         let lacks = |dir: &Option<PathBuf>, what: &str, why: &str| {
             dir.is_none().then(|| format!("{what}: {why}"))
         };
+        let counts_swap = |dir: &PathBuf| dir.join("memory.memsw.limit_in_bytes").exists();
+        let swap = self
+            .memory
+            .as_ref()
+            .filter(|dir| !counts_swap(dir))
+            .map(|_| {
+                "no swap for functions: the kernel does not account for it (swapaccount=1)"
+                    .to_owned()
+            });
         [
             lacks(
                 &self.memory,
@@ -223,6 +267,12 @@ impl Groups for Hybrid {
                 "fast freeze",
                 "no cgroup v2 mount; idle environments are stopped by slower means",
             ),
+            lacks(
+                &self.pids,
+                "limit of processes over all environments",
+                "no cgroup pids controller",
+            ),
+            swap,
         ]
         .into_iter()
         .flatten()
@@ -232,7 +282,14 @@ impl Groups for Hybrid {
     fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.u8(Self::TAG);
-        for dir in [&self.memory, &self.cpu, &self.freezer, &self.unified] {
+        let dirs = [
+            &self.memory,
+            &self.cpu,
+            &self.freezer,
+            &self.unified,
+            &self.pids,
+        ];
+        for dir in dirs {
             out.bytes(
                 dir.as_ref()
                     .map_or(&[], |dir| dir.as_os_str().as_encoded_bytes()),
@@ -243,5 +300,46 @@ impl Groups for Hybrid {
 
     fn limits_memory(&self) -> bool {
         self.memory.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_slot_is_limited_from_the_beginning() {
+        let dir = std::env::temp_dir().join(format!("lambent-v1-{}", std::process::id()));
+        let place = |name: &str| Some(dir.join(name));
+        let hybrid = Hybrid {
+            memory: place("memory"),
+            cpu: place("cpu"),
+            freezer: None,
+            unified: place("unified"),
+            pids: None,
+        };
+        fs::create_dir_all(&dir).expect("make directory");
+        hybrid.open().expect("open");
+        hybrid.make(3).expect("make");
+        hybrid
+            .limit_cpu(3, Cpu::Share { memory_mb: 128 })
+            .expect("limit");
+        hybrid.limit_memory(3, 640 << 20).expect("limit");
+        for (file, expected) in [
+            ("memory/s3/memory.kmem.tcp.limit_in_bytes", "67108864"),
+            ("memory/s3/memory.limit_in_bytes", "671088640"),
+            ("memory/s3/memory.memsw.limit_in_bytes", "671088640"),
+            ("cpu/s3/cpu.cfs_period_us", "20000"),
+            ("cpu/s3/cpu.cfs_quota_us", "1447"),
+        ] {
+            let written = fs::read_to_string(dir.join(file));
+            assert_eq!(written.expect(file), expected, "{file}");
+        }
+        let missing = hybrid.missing().join("; ");
+        assert!(missing.contains("processes over all"), "{missing}");
+        assert!(missing.contains("swap"), "{missing}");
+        fs::remove_dir_all(&dir).expect("clean up");
     }
 }

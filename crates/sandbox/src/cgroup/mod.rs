@@ -15,7 +15,11 @@ pub mod hybrid;
 pub mod nothing;
 pub mod unified;
 
-use std::{io, os::fd::OwnedFd, path::PathBuf};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 pub use detect::{choose, decode};
 
@@ -114,14 +118,28 @@ impl Alarm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryUse {
     pub total_bytes: u64,
-    /// Without files: neither page cache nor what is in a tmpfs.
-    pub own_bytes: u64,
+    /// Files: page cache, and what is in a tmpfs or shared between processes.
+    pub files_bytes: u64,
+    /// Of these, what is in a tmpfs (`/tmp`, here) or shared between processes.
+    pub shared_bytes: u64,
+}
+
+impl MemoryUse {
+    /// What the function itself uses, when `tmp_bytes` are in its `/tmp`. Memory shared between
+    /// processes counts, though the kernel has it among files.
+    pub fn own_bytes(self, tmp_bytes: u64) -> u64 {
+        let shared = self.shared_bytes.saturating_sub(tmp_bytes);
+        self.total_bytes.saturating_sub(self.files_bytes) + shared
+    }
 }
 
 /// The groups of one instance.
 pub trait Groups: Send + Sync + std::fmt::Debug {
     /// Makes the instance's parent groups.
     fn open(&self) -> io::Result<()>;
+    /// Limits the processes of all slots together: the calling process and all that it will make,
+    /// where the layout has no group of slots alone.
+    fn confine(&self) -> io::Result<()>;
     /// Makes a slot's groups, limited to [`TASKS_MAX`] and otherwise open.
     fn make(&self, slot: Slot) -> io::Result<()>;
     /// The version 2 group that a process is born into, if there is one.
@@ -139,6 +157,8 @@ pub trait Groups: Send + Sync + std::fmt::Debug {
     /// Lets it ring when the group's memory goes past `bytes`, beside earlier marks or in their
     /// place.
     fn set_alarm(&self, slot: Slot, alarm: &Alarm, bytes: u64) -> io::Result<()>;
+    /// Whether earlier marks go on ringing.
+    fn keeps_alarms(&self) -> bool;
     fn memory_use(&self, slot: Slot) -> Option<MemoryUse>;
     /// How often the kernel killed something in it for lack of memory, since it was made.
     fn out_of_memory_kills(&self, slot: Slot) -> u64;
@@ -156,6 +176,18 @@ pub trait Groups: Send + Sync + std::fmt::Debug {
     fn limits_memory(&self) -> bool;
 }
 
+/// Processes and threads of all environments together, so that some thirty fork bombs do not take
+/// the host's last process numbers.
+fn all_tasks_max() -> u64 {
+    let setting = |name: &str| files::read_number(Path::new("/proc/sys/kernel"), name);
+    let host = [setting("pid_max"), setting("threads-max")];
+    all_tasks_of(host.into_iter().flatten().min().unwrap_or(32_768))
+}
+
+fn all_tasks_of(host: u64) -> u64 {
+    host / 4 * 3
+}
+
 pub use files::destroy;
 
 #[cfg(test)]
@@ -168,6 +200,12 @@ mod tests {
         assert_eq!(Cpu::Share { memory_mb: 10_240 }.quota_us(), 115_771);
         assert_eq!(Cpu::Share { memory_mb: 128 }.quota_us(), 1_447);
         assert_eq!(Cpu::Share { memory_mb: 1 }.quota_us(), CPU_QUOTA_US_MIN);
+    }
+
+    #[test]
+    fn the_host_keeps_some_processes_for_itself() {
+        assert_eq!(all_tasks_of(32_768), 24_576);
+        assert!(all_tasks_max() > TASKS_MAX);
     }
 
     #[test]

@@ -18,6 +18,10 @@ impl Groups for Nothing {
         Ok(())
     }
 
+    fn confine(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn make(&self, _: Slot) -> io::Result<()> {
         Ok(())
     }
@@ -54,6 +58,10 @@ impl Groups for Nothing {
         Ok(())
     }
 
+    fn keeps_alarms(&self) -> bool {
+        false
+    }
+
     fn memory_use(&self, _: Slot) -> Option<MemoryUse> {
         None
     }
@@ -79,10 +87,10 @@ impl Groups for Nothing {
     }
 
     fn missing(&self) -> Vec<String> {
-        let why =
-            "no writable control group; run as root, or under a systemd unit with Delegate=yes";
+        let why = "no writable control group; run as root, or under the user's own systemd (systemd-run --user)";
         [
-            "memory limit per environment (each process is limited instead)",
+            "memory limit per environment (the private memory of each process is limited instead, shared \
+             memory and socket buffers are not)",
             "CPU share by memory size",
             "memory peak in reports",
             "freeze by the kernel (idle environments are stopped by signals instead)",

@@ -58,6 +58,14 @@ impl Groups for Unified {
         Ok(())
     }
 
+    /// The instance's group holds slots and nothing else.
+    fn confine(&self) -> io::Result<()> {
+        if !self.pids {
+            return Ok(());
+        }
+        files::write(&self.dir, "pids.max", super::all_tasks_max().to_string())
+    }
+
     fn make(&self, slot: Slot) -> io::Result<()> {
         let dir = self.slot(slot);
         files::make(&dir)?;
@@ -120,13 +128,18 @@ impl Groups for Unified {
         files::write(&self.slot(slot), "memory.high", bytes.to_string())
     }
 
+    fn keeps_alarms(&self) -> bool {
+        false
+    }
+
     fn memory_use(&self, slot: Slot) -> Option<MemoryUse> {
         let dir = self.slot(slot);
         let total_bytes = files::read_number(&dir, "memory.current")?;
-        let files = files::read_key(&dir, "memory.stat", "file")?;
+        let [files_bytes, shared_bytes] = files::read_keys(&dir, "memory.stat", ["file", "shmem"])?;
         Some(MemoryUse {
             total_bytes,
-            own_bytes: total_bytes.saturating_sub(files),
+            files_bytes,
+            shared_bytes,
         })
     }
 
@@ -182,5 +195,103 @@ impl Groups for Unified {
 
     fn limits_memory(&self) -> bool {
         self.memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Control files are files; a directory of them shows what is written.
+    fn world(name: &str) -> (PathBuf, Unified) {
+        let dir = std::env::temp_dir().join(format!("lambent-v2-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("make directory");
+        let unified = Unified {
+            dir: dir.clone(),
+            memory: true,
+            cpu: true,
+            pids: true,
+        };
+        (dir, unified)
+    }
+
+    fn read(dir: &Path, file: &str) -> String {
+        fs::read_to_string(dir.join(file)).unwrap_or_else(|error| format!("{file}: {error}"))
+    }
+
+    #[test]
+    fn a_slot_is_limited_from_the_beginning() {
+        let (dir, unified) = world("make");
+        unified.open().expect("open");
+        unified.confine().expect("confine");
+        unified.make(3).expect("make");
+        unified.limit_memory(3, 640 << 20).expect("limit");
+        unified
+            .limit_cpu(3, Cpu::Share { memory_mb: 128 })
+            .expect("limit");
+        assert_eq!(
+            read(&dir, "pids.max"),
+            super::super::all_tasks_max().to_string()
+        );
+        for (file, expected) in [
+            ("pids.max", "1024"),
+            ("memory.oom.group", "1"),
+            ("memory.swap.max", "0"),
+            ("memory.max", "671088640"),
+            ("cpu.max", "1447 20000"),
+        ] {
+            assert_eq!(read(&dir.join("s3"), file), expected, "{file}");
+        }
+        fs::remove_dir_all(&dir).expect("clean up");
+    }
+
+    #[test]
+    fn memory_is_told_apart() {
+        let (dir, unified) = world("use");
+        unified.make(0).expect("make");
+        let slot = dir.join("s0");
+        fs::write(slot.join("memory.current"), "500\n").expect("write");
+        fs::write(slot.join("memory.stat"), "anon 100\nfile 400\nshmem 300\n").expect("write");
+        fs::write(slot.join("memory.events"), "oom 9\noom_kill 2\n").expect("write");
+        let used = unified.memory_use(0).expect("is there");
+        let expected = MemoryUse {
+            total_bytes: 500,
+            files_bytes: 400,
+            shared_bytes: 300,
+        };
+        assert_eq!(used, expected);
+        assert_eq!(used.own_bytes(250), 150, "50 are shared, not in /tmp");
+        assert_eq!(unified.out_of_memory_kills(0), 2);
+        fs::remove_dir_all(&dir).expect("clean up");
+    }
+
+    #[test]
+    fn a_slot_is_thawed_and_emptied_for_the_next() {
+        let (dir, unified) = world("renew");
+        unified.make(0).expect("make");
+        let slot = dir.join("s0");
+        fs::write(slot.join("cgroup.freeze"), "1").expect("write");
+        fs::write(slot.join("memory.current"), "1000\n").expect("write");
+        unified.renew(0).expect("renew");
+        assert_eq!(read(&slot, "cgroup.freeze"), "0");
+        assert!(!slot.join("memory.reclaim").exists(), "not worth it");
+        fs::write(slot.join("memory.current"), "9000000\n").expect("write");
+        unified.renew(0).expect("renew");
+        assert_eq!(read(&slot, "memory.reclaim"), "9000000");
+        fs::remove_dir_all(&dir).expect("clean up");
+    }
+
+    #[test]
+    fn what_is_not_delegated_is_told() {
+        let unified = Unified {
+            dir: PathBuf::new(),
+            memory: true,
+            cpu: false,
+            pids: false,
+        };
+        let missing = unified.missing();
+        assert_eq!(missing.len(), 2, "{missing:?}");
     }
 }

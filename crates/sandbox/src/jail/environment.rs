@@ -1,8 +1,10 @@
 //! One running environment as the server holds it.
 
 use std::{
+    ffi::CString,
     fs::File,
     io,
+    mem::MaybeUninit,
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::fs::FileExt,
@@ -137,6 +139,26 @@ impl Environment {
     /// What is in `/tmp` is not the function's memory, so never more than its size.
     fn peak_bytes(&self, live: &Live) -> u64 {
         live.peak_bytes().min(u64::from(self.memory_mb) << 20)
+    }
+}
+
+impl Environment {
+    /// What is in its `/tmp`, where that can be seen.
+    pub fn tmp_bytes(&self) -> Option<u64> {
+        let init = self.init().ok().flatten()?;
+        let about = format!("/proc/self/fdinfo/{}", init.as_raw_fd());
+        let about = std::fs::read_to_string(about).ok()?;
+        let pid = about.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+        // The init's own: no process of the function's can change what is mounted there.
+        let tmp = CString::new(format!("/proc/{}/root/tmp", pid.trim())).ok()?;
+        let mut space = MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: a terminated string, and room for the answer.
+        if unsafe { libc::statvfs(tmp.as_ptr(), space.as_mut_ptr()) } != 0 {
+            return None;
+        }
+        // SAFETY: filled in, as the call says.
+        let space = unsafe { space.assume_init() };
+        Some((space.f_blocks - space.f_bfree) * space.f_frsize)
     }
 }
 

@@ -8,11 +8,14 @@
 //! as there is room left. A late answer lets a function have a little more for a moment; it never
 //! kills one that is within its limits.
 //!
+//! To the kernel memory shared between processes is a tmpfs too; only `/tmp` itself says how much
+//! of it is in `/tmp`.
+//!
 //! One thread sleeps on all alarms. An alarm belongs to a slot and outlives environments, so that
 //! starting one costs nothing here.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -21,8 +24,8 @@ use std::{
 use super::environment::Environment;
 use crate::cgroup::{Alarm, Groups, MemoryUse, Slot as Number};
 
-/// The alarm is never set closer than this above the present use.
-const STEP_BYTES_MIN: u64 = 4 << 20;
+/// The alarm is set at multiples of this, and never closer above the present use.
+const STEP_BYTES: u64 = 4 << 20;
 const EVENTS_AT_A_TIME: usize = 64;
 
 /// Watches the memory of all environments. Dropped, it stops.
@@ -42,8 +45,10 @@ struct Watched {
     groups: Weak<dyn Groups>,
     limit_bytes: u64,
     environment: Weak<Environment>,
-    /// The alarm was set anew since the environment began.
-    moved: bool,
+    /// Where else the alarm has been set since the environment began, in steps of
+    /// [`STEP_BYTES`]. Version 1 keeps every mark, so each is set once: a function that goes up
+    /// and down between two must not make them pile up.
+    marks: BTreeSet<u64>,
 }
 
 const END: u64 = u64::MAX;
@@ -101,7 +106,7 @@ impl MemoryWatch {
             groups: Arc::downgrade(groups),
             limit_bytes,
             environment: Arc::downgrade(environment),
-            moved: false,
+            marks: BTreeSet::new(),
         };
         self.shared.lock().insert(slot, watched);
     }
@@ -109,7 +114,7 @@ impl MemoryWatch {
     /// The environment is gone. The slot's alarm, if it is still set as it was.
     pub fn end(&self, slot: Number) -> Option<Arc<Alarm>> {
         let watched = self.shared.lock().remove(&slot)?;
-        (!watched.moved).then_some(watched.alarm)
+        watched.marks.is_empty().then_some(watched.alarm)
     }
 }
 
@@ -200,13 +205,15 @@ impl Shared {
         let Some(used) = groups.memory_use(slot) else {
             return;
         };
-        match judge(used, watched.limit_bytes) {
+        match judge(used, environment.tmp_bytes(), watched.limit_bytes) {
             Judgement::OutOfMemory => {
                 drop(table);
                 environment.kill_for_memory();
             }
             Judgement::WatchFrom(bytes) => {
-                watched.moved = true;
+                if !watched.marks.insert(bytes / STEP_BYTES) && groups.keeps_alarms() {
+                    return;
+                }
                 if let Err(error) = groups.set_alarm(slot, &watched.alarm, bytes) {
                     tracing::warn!("set a memory alarm: {error}");
                 }
@@ -222,12 +229,15 @@ enum Judgement {
     WatchFrom(u64),
 }
 
-fn judge(used: MemoryUse, limit_bytes: u64) -> Judgement {
-    if used.own_bytes > limit_bytes {
+/// `tmp_bytes` is what is in `/tmp`; if that is not known, everything that could be.
+fn judge(used: MemoryUse, tmp_bytes: Option<u64>, limit_bytes: u64) -> Judgement {
+    let own_bytes = used.own_bytes(tmp_bytes.unwrap_or(used.shared_bytes));
+    if own_bytes > limit_bytes {
         return Judgement::OutOfMemory;
     }
-    let room = (limit_bytes - used.own_bytes).max(STEP_BYTES_MIN);
-    Judgement::WatchFrom((used.total_bytes + room).max(limit_bytes))
+    let room = (limit_bytes - own_bytes).max(STEP_BYTES);
+    let mark = (used.total_bytes + room).max(limit_bytes);
+    Judgement::WatchFrom(mark.next_multiple_of(STEP_BYTES))
 }
 
 fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
@@ -244,36 +254,63 @@ mod tests {
 
     const MB: u64 = 1 << 20;
 
-    fn used(total_mb: u64, own_mb: u64) -> MemoryUse {
-        MemoryUse {
-            total_bytes: total_mb * MB,
-            own_bytes: own_mb * MB,
-        }
+    /// With this much page cache, this much in `/tmp`, and this much shared between processes.
+    fn judge_mb(total: u64, cache: u64, tmp: u64, shared: u64) -> Judgement {
+        let used = MemoryUse {
+            total_bytes: total * MB,
+            files_bytes: (cache + tmp + shared) * MB,
+            shared_bytes: (tmp + shared) * MB,
+        };
+        judge(used, Some(tmp * MB), 128 * MB)
     }
 
     #[test]
     fn what_a_function_itself_uses_counts() {
-        assert_eq!(judge(used(129, 129), 128 * MB), Judgement::OutOfMemory);
-        assert_eq!(judge(used(640, 129), 128 * MB), Judgement::OutOfMemory);
+        assert_eq!(judge_mb(129, 0, 0, 0), Judgement::OutOfMemory);
+        assert_eq!(judge_mb(640, 0, 511, 0), Judgement::OutOfMemory);
+    }
+
+    #[test]
+    fn what_its_processes_share_counts() {
+        assert_eq!(judge_mb(129, 0, 0, 100), Judgement::OutOfMemory);
+        assert_eq!(judge_mb(640, 300, 211, 100), Judgement::OutOfMemory);
+        assert_eq!(
+            judge_mb(600, 0, 500, 72),
+            Judgement::WatchFrom(628 * MB),
+            "28 of its own and 72 shared"
+        );
     }
 
     #[test]
     fn its_tmp_does_not() {
-        assert_eq!(
-            judge(used(600, 28), 128 * MB),
-            Judgement::WatchFrom(700 * MB)
-        );
-        assert_eq!(
-            judge(used(600, 128), 128 * MB),
-            Judgement::WatchFrom(604 * MB)
-        );
+        assert_eq!(judge_mb(600, 0, 572, 0), Judgement::WatchFrom(700 * MB));
+        assert_eq!(judge_mb(600, 472, 0, 0), Judgement::WatchFrom(604 * MB));
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_its_tmp() {
+        let used = MemoryUse {
+            total_bytes: 600 * MB,
+            files_bytes: 572 * MB,
+            shared_bytes: 572 * MB,
+        };
+        let judgement = judge(used, None, 128 * MB);
+        assert_eq!(judgement, Judgement::WatchFrom(700 * MB));
     }
 
     #[test]
     fn the_alarm_is_never_below_the_limit() {
-        assert_eq!(
-            judge(used(20, 20), 128 * MB),
-            Judgement::WatchFrom(128 * MB)
-        );
+        assert_eq!(judge_mb(20, 0, 0, 0), Judgement::WatchFrom(128 * MB));
+    }
+
+    #[test]
+    fn there_are_few_marks() {
+        let marks: BTreeSet<u64> = (100..640)
+            .filter_map(|total| match judge_mb(total, total - 1, 0, 0) {
+                Judgement::WatchFrom(bytes) => Some(bytes),
+                Judgement::OutOfMemory => None,
+            })
+            .collect();
+        assert!(marks.len() <= 640 / 4, "{}", marks.len());
     }
 }

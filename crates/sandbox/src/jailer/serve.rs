@@ -68,6 +68,10 @@ fn prepare<'a>(setup: &Setup<'a>) -> Result<Jailer<'a>, Trouble> {
         .groups
         .open()
         .during(|| "make control groups".into())?;
+    setup
+        .groups
+        .confine()
+        .during(|| "limit the number of processes".into())?;
     Ok(Jailer {
         socket: setup.socket,
         staging: setup.state_dir.join("root"),

@@ -10,6 +10,9 @@ use crate::{
 
 crate::tests![
     memory_bomb,
+    memory_shared_between_processes,
+    memory_in_tmp_is_not_shared,
+    memory_in_sockets,
     memory_peak,
     cpu_share,
     fork_bomb,
@@ -62,6 +65,91 @@ except MemoryError:
             out_of_memory: false
         }
     );
+    world.end().await;
+}
+
+/// The kernel counts such memory among files, as it does `/tmp`; in Lambda it is memory.
+async fn memory_shared_between_processes() {
+    if is_ordinary() {
+        return; // Said at start to be missing.
+    }
+    let world = World::new().await;
+    for hold in [
+        "fd = os.memfd_create('x')\nfor _ in range(400): os.write(fd, bytes(1 << 20))",
+        "m = mmap.mmap(-1, 400 << 20)\nfor at in range(0, len(m), 4096): m[at] = 1",
+    ] {
+        // That no step is too fast for whoever counts is not what this is about.
+        let bomb = format!("import mmap, os, time\n{hold}\ntime.sleep(60)");
+        let (log, exit) = finish(python(&world, &bomb).await).await;
+        assert_eq!(
+            exit,
+            Exit {
+                status: ExitStatus::Signal(9),
+                out_of_memory: true
+            },
+            "{hold} {log}"
+        );
+    }
+    world.end().await;
+}
+
+/// Up and down around the memory size, many times: nobody is killed for a full disk.
+async fn memory_in_tmp_is_not_shared() {
+    let world = World::new().await;
+    let churn = "
+import os
+block = bytes(1 << 20)
+for _ in range(6):
+    with open('/tmp/fill', 'wb', buffering=0) as f:
+        for _ in range(300):
+            f.write(block)
+    os.unlink('/tmp/fill')
+m = bytearray(150 << 20)
+with open('/tmp/fill', 'wb', buffering=0) as f:
+    for _ in range(300):
+        f.write(block)
+print('done')
+";
+    let (log, exit) = finish(python(&world, churn).await).await;
+    assert_eq!(log, "done\n", "{exit:?}");
+    assert!(!exit.out_of_memory);
+    world.end().await;
+}
+
+/// Version 1 does not count them as memory.
+async fn memory_in_sockets() {
+    if is_ordinary() {
+        return; // Said at start to be missing.
+    }
+    let world = World::new().await;
+    let hold = "
+import os, socket
+listener = socket.create_server(('127.0.0.1', 0), backlog=600)
+listener.settimeout(1)
+held, block = 0, bytes(1 << 16)
+pairs = []
+for _ in range(400):
+    try:
+        near = socket.create_connection(listener.getsockname(), timeout=1)
+        far, _ = listener.accept()
+    except OSError:
+        break
+    pairs.append((near, far))
+    near.setblocking(False)
+    try:
+        while True:
+            held += near.send(block)
+    except OSError:
+        pass
+print(held >> 20, flush=True)
+os._exit(0)
+";
+    let (log, exit) = finish(python(&world, hold).await).await;
+    // With version 2 they are memory, and it is killed for them.
+    if !exit.out_of_memory {
+        let held_mb: u32 = log.trim().parse().expect("a number");
+        assert!(held_mb < 256, "{held_mb} MB in sockets");
+    }
     world.end().await;
 }
 
