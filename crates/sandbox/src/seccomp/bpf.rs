@@ -11,7 +11,8 @@ use super::{Condition, Test};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Allow,
-    AllowIf(Condition),
+    /// If all of them hold.
+    AllowIf(Vec<Condition>),
     /// Fails with this error.
     Refuse(u16),
 }
@@ -74,10 +75,10 @@ pub fn compile(ranges: &[(u32, Verdict)]) -> Vec<u64> {
 }
 
 fn assemble(ranges: &[(u32, Verdict)]) -> Vec<Instruction> {
-    let mut conditions: Vec<&Condition> = Vec::new();
+    let mut conditions: Vec<&[Condition]> = Vec::new();
     let mut tree = search(ranges, &mut conditions);
     let blocks: Vec<_> = conditions.into_iter().map(block).collect();
-    // A leaf that jumps carries its condition's index; now the distances are known.
+    // A leaf that jumps carries its conditions' index; now the distances are known.
     let length = tree.len();
     for (at, instruction) in tree.iter_mut().enumerate() {
         if instruction.code == JUMP {
@@ -104,14 +105,14 @@ fn assemble(ranges: &[(u32, Verdict)]) -> Vec<Instruction> {
 
 fn search<'a>(
     ranges: &'a [(u32, Verdict)],
-    conditions: &mut Vec<&'a Condition>,
+    conditions: &mut Vec<&'a [Condition]>,
 ) -> Vec<Instruction> {
     if let [(_, verdict)] = ranges {
         return vec![match verdict {
             Verdict::Allow => Instruction::new(RETURN, RETURN_ALLOW),
             Verdict::Refuse(errno) => Instruction::new(RETURN, RETURN_ERRNO | u32::from(*errno)),
-            Verdict::AllowIf(condition) => {
-                conditions.push(condition);
+            Verdict::AllowIf(all) => {
+                conditions.push(all);
                 Instruction::new(JUMP, conditions.len() as u32 - 1)
             }
         }];
@@ -129,30 +130,35 @@ fn search<'a>(
     tree
 }
 
-fn block(condition: &Condition) -> Vec<Instruction> {
+/// One condition after the other; whoever comes through all of them is allowed.
+fn block(conditions: &[Condition]) -> Vec<Instruction> {
     let allow = Instruction::new(RETURN, RETURN_ALLOW);
+    let checks = conditions.iter().flat_map(check);
+    checks.chain([allow]).collect()
+}
+
+/// Goes on behind itself if the condition holds.
+fn check(condition: &Condition) -> Vec<Instruction> {
     let refuse = Instruction::new(RETURN, RETURN_ERRNO | EPERM);
+    let go_on = Instruction::new(JUMP, 1);
     let load = Instruction::new(LOAD, ARGUMENTS + 8 * u32::from(condition.argument));
-    let any_of = |values: &[u32], found, otherwise| {
+    // To the instruction that follows all comparisons, or to the one behind that.
+    let any_of = |values: &[u32]| -> Vec<Instruction> {
         let compare = values.iter().enumerate().map(|(at, value)| Instruction {
             yes: u8::try_from(values.len() - at).expect("a handful of values"),
             ..Instruction::new(IF_EQUAL, *value)
         });
-        [vec![load], compare.collect(), vec![otherwise, found]].concat()
+        compare.collect()
     };
     match &condition.test {
-        Test::In(values) => any_of(values, allow, refuse),
-        Test::NotIn(values) => any_of(values, refuse, allow),
+        Test::In(values) => [vec![load], any_of(values), vec![refuse]].concat(),
+        Test::NotIn(values) => [vec![load], any_of(values), vec![go_on, refuse]].concat(),
         Test::Clear(mask) => {
-            vec![
-                load,
-                Instruction {
-                    yes: 1,
-                    ..Instruction::new(IF_ANY_BIT, *mask)
-                },
-                allow,
-                refuse,
-            ]
+            let any_bit = Instruction {
+                no: 1,
+                ..Instruction::new(IF_ANY_BIT, *mask)
+            };
+            vec![load, any_bit, refuse]
         }
     }
 }
@@ -164,8 +170,10 @@ mod tests {
         *,
     };
 
+    type Arguments = [u32; 6];
+
     /// What the kernel would do, and how many instructions it takes.
-    fn run(program: &[Instruction], arch: u32, number: u32, argument: u32) -> (u32, usize) {
+    fn run(program: &[Instruction], arch: u32, number: u32, arguments: &Arguments) -> (u32, usize) {
         let (mut at, mut loaded, mut steps) = (0, 0, 0);
         loop {
             let one = program[at];
@@ -175,7 +183,7 @@ mod tests {
             match one.code {
                 LOAD if one.value == NUMBER => loaded = number,
                 LOAD if one.value == ARCHITECTURE => loaded = arch,
-                LOAD => loaded = argument,
+                LOAD => loaded = arguments[(one.value - ARGUMENTS) as usize / 8],
                 JUMP => at += one.value as usize,
                 IF_EQUAL => at += skip(loaded == one.value),
                 IF_AT_LEAST => at += skip(loaded >= one.value),
@@ -186,7 +194,16 @@ mod tests {
         }
     }
 
-    fn expected(rules: &[(u32, Rule)], number: u32, argument: u32) -> u32 {
+    fn holds(condition: &Condition, arguments: &Arguments) -> bool {
+        let argument = arguments[usize::from(condition.argument)];
+        match &condition.test {
+            Test::In(values) => values.contains(&argument),
+            Test::NotIn(values) => !values.contains(&argument),
+            Test::Clear(mask) => argument & mask == 0,
+        }
+    }
+
+    fn expected(rules: &[(u32, Rule)], number: u32, arguments: &Arguments) -> u32 {
         let highest = rules.last().expect("not empty").0;
         match rules
             .iter()
@@ -195,13 +212,9 @@ mod tests {
         {
             Some(Rule::Allow) => RETURN_ALLOW,
             Some(Rule::NotImplemented) => RETURN_ERRNO | 38,
-            Some(Rule::If(condition)) => {
-                let allowed = match &condition.test {
-                    Test::In(values) => values.contains(&argument),
-                    Test::NotIn(values) => !values.contains(&argument),
-                    Test::Clear(mask) => argument & mask == 0,
-                };
-                if allowed {
+            Some(Rule::Done) => RETURN_ERRNO,
+            Some(Rule::If(conditions)) => {
+                if conditions.iter().all(|one| holds(one, arguments)) {
                     RETURN_ALLOW
                 } else {
                     RETURN_ERRNO | EPERM
@@ -218,35 +231,46 @@ mod tests {
         let ranges = verdicts(&rules);
         let program = assemble(&ranges);
         let mut most = 0;
+        // Values that some rule asks for, and some that none does; in two places at once.
+        let values = [
+            0,
+            1,
+            2,
+            4,
+            6,
+            16,
+            17,
+            40,
+            132,
+            0x5412,
+            0x1_0000,
+            0x4_0000,
+            0x1000_0000,
+            0x200_0000,
+            u32::MAX,
+        ];
+        let pairs = values
+            .iter()
+            .flat_map(|a| values.iter().map(move |b| (*a, *b)));
+        let pairs: Vec<Arguments> = pairs.map(|(a, b)| [a, b, b, b, a, b]).collect();
         for number in (0..600).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
-            for argument in [
-                0,
-                1,
-                2,
-                16,
-                17,
-                40,
-                0x5412,
-                0x1000_0000,
-                0x200_0000,
-                u32::MAX,
-            ] {
-                let (verdict, steps) = run(&program, ARCH, number, argument);
+            for arguments in &pairs {
+                let (verdict, steps) = run(&program, ARCH, number, arguments);
                 assert_eq!(
                     verdict,
-                    expected(&rules, number, argument),
-                    "{number} {argument:#x}"
+                    expected(&rules, number, arguments),
+                    "{number} {arguments:#x?}"
                 );
                 most = most.max(steps);
             }
         }
-        assert!(most < 24, "the tree is {most} deep");
+        assert!(most < 32, "the tree and its conditions are {most} deep");
         assert!(program.len() < 400, "{} instructions", program.len());
     }
 
     #[test]
     fn another_architecture_is_killed() {
         let program = assemble(&verdicts(&parse(ALLOWED).expect("parses")));
-        assert_eq!(run(&program, 0x4000_0003, 1, 0).0, RETURN_KILL);
+        assert_eq!(run(&program, 0x4000_0003, 1, &[0; 6]).0, RETURN_KILL);
     }
 }

@@ -12,6 +12,8 @@ use bpf::Verdict;
 
 const ALLOWED: &str = include_str!("allow.txt");
 
+/// Refused without an error: the caller is told that it is done.
+const SUCCESS: u16 = 0;
 const EPERM: u16 = 1;
 const ENOSYS: u16 = 38;
 
@@ -32,7 +34,10 @@ enum Test {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rule {
     Allow,
-    If(Condition),
+    /// If all of them hold.
+    If(Vec<Condition>),
+    /// It succeeds and does nothing.
+    Done,
     NotImplemented,
 }
 
@@ -63,16 +68,21 @@ fn parse(text: &str) -> Result<Vec<(u32, Rule)>, String> {
 }
 
 fn rule(text: &str) -> Option<Rule> {
+    match text.trim() {
+        "" => Some(Rule::Allow),
+        "done" => Some(Rule::Done),
+        "nosys" => Some(Rule::NotImplemented),
+        conditions => {
+            let conditions = conditions.split(" and ").map(condition);
+            Some(Rule::If(conditions.collect::<Option<_>>()?))
+        }
+    }
+}
+
+fn condition(text: &str) -> Option<Condition> {
     let mut words = text.split_whitespace();
-    let argument = match words.next() {
-        None => return Some(Rule::Allow),
-        Some("nosys") => return Some(Rule::NotImplemented),
-        Some(argument) => argument
-            .strip_prefix("arg")?
-            .parse()
-            .ok()
-            .filter(|at| *at < 6)?,
-    };
+    let argument = words.next()?.strip_prefix("arg")?.parse().ok();
+    let argument = argument.filter(|at| *at < 6)?;
     let test = words.next()?;
     let values: Vec<u32> = words.map(value).collect::<Option<_>>()?;
     let test = match (test, values.as_slice()) {
@@ -82,7 +92,7 @@ fn rule(text: &str) -> Option<Rule> {
         ("clear", [mask]) => Test::Clear(*mask),
         _ => return None,
     };
-    Some(Rule::If(Condition { argument, test }))
+    Some(Condition { argument, test })
 }
 
 fn value(word: &str) -> Option<u32> {
@@ -109,7 +119,8 @@ fn verdicts(rules: &[(u32, Rule)]) -> Vec<(u32, Verdict)> {
             *number,
             match rule {
                 Rule::Allow => Verdict::Allow,
-                Rule::If(condition) => Verdict::AllowIf(condition.clone()),
+                Rule::If(conditions) => Verdict::AllowIf(conditions.clone()),
+                Rule::Done => Verdict::Refuse(SUCCESS),
                 Rule::NotImplemented => Verdict::Refuse(ENOSYS),
             },
         );
@@ -135,8 +146,17 @@ mod tests {
             argument: 0,
             test: Test::Clear(0xf0),
         };
-        assert_eq!(rule("arg0 clear 0xf0"), Some(Rule::If(clear)));
+        let both = Condition {
+            argument: 2,
+            test: Test::In(vec![1, 6]),
+        };
+        assert_eq!(
+            rule("arg0 clear 0xf0 and arg2 in 1 6"),
+            Some(Rule::If(vec![clear.clone(), both]))
+        );
+        assert_eq!(rule("arg0 clear 0xf0"), Some(Rule::If(vec![clear])));
         assert_eq!(rule(""), Some(Rule::Allow));
+        assert_eq!(rule("done"), Some(Rule::Done));
         for wrong in [
             "arg6 in 1",
             "arg0",
@@ -144,6 +164,8 @@ mod tests {
             "arg0 in x",
             "arg0 clear 1 2",
             "what",
+            "arg0 in 1 and",
+            "arg0 in 1 and done",
         ] {
             assert_eq!(rule(wrong), None, "{wrong}");
         }

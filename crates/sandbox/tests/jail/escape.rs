@@ -33,35 +33,53 @@ fn syscalls() -> String {
     let numbers = numbers![
         SYS_acct,
         SYS_add_key,
+        SYS_adjtimex,
         SYS_bpf,
         SYS_capset,
         SYS_clock_settime,
         SYS_clone,
         SYS_clone3,
         SYS_fanotify_init,
+        SYS_finit_module,
+        SYS_fsmount,
         SYS_fsopen,
+        SYS_fspick,
         SYS_init_module,
+        SYS_io_setup,
         SYS_io_uring_setup,
+        SYS_ioctl,
+        SYS_kcmp,
+        SYS_kexec_file_load,
         SYS_kexec_load,
         SYS_keyctl,
+        SYS_memfd_create,
         SYS_mount,
+        SYS_mount_setattr,
+        SYS_move_mount,
+        SYS_move_pages,
+        SYS_name_to_handle_at,
         SYS_open_by_handle_at,
         SYS_open_tree,
         SYS_perf_event_open,
+        SYS_personality,
         SYS_pidfd_getfd,
         SYS_pivot_root,
         SYS_process_vm_readv,
+        SYS_process_vm_writev,
         SYS_ptrace,
         SYS_quotactl,
         SYS_reboot,
         SYS_request_key,
+        SYS_set_mempolicy,
         SYS_sethostname,
         SYS_setns,
+        SYS_shmget,
         SYS_swapon,
         SYS_syslog,
         SYS_umount2,
         SYS_unshare,
         SYS_userfaultfd,
+        SYS_vmsplice,
     ];
     let numbers = numbers.map(|(name, number)| format!("{name:?}:{number}"));
     format!("{{{}}}", numbers.join(","))
@@ -134,7 +152,8 @@ async fn probe(group: &str, way: Way) -> Vec<(String, String)> {
         .function("probe", &format!("#!/usr/bin/python3 -IS\n{PROBE}"));
     let given = format!(
         "{{\"terces\":{:?},\"other_code\":{:?},\"own_code\":{:?},\"jail_dir\":{:?},\
-         \"scratch\":{:?},\"port\":{},\"addresses\":{:?},\"abstract\":{:?},\"pids\":{:?}}}",
+         \"scratch\":{:?},\"port\":{},\"addresses\":{:?},\"abstract\":{:?},\"pids\":{:?},\
+         \"ordinary\":{}}}",
         backwards(SECRET),
         other.join("bootstrap"),
         code.join("bootstrap"),
@@ -147,6 +166,7 @@ async fn probe(group: &str, way: Way) -> Vec<(String, String)> {
             .collect::<Vec<_>>(),
         outside.abstract_name,
         [std::process::id()],
+        crate::ordinary::is_ordinary(),
     );
     let mut spec = match way {
         Way::Executed => spec(code),
@@ -194,19 +214,19 @@ async fn other_functions_code_and_environment() {
 }
 
 async fn host_files() {
-    assert_refused("files", 30).await;
+    assert_refused("files", 32).await;
 }
 
 async fn platform_ports_and_other_networks() {
-    assert_refused("network", 11).await;
+    assert_refused("network", 16).await;
 }
 
 async fn other_processes() {
-    assert_refused("processes", 10).await;
+    assert_refused("processes", 12).await;
 }
 
 async fn kernel_interfaces() {
-    assert_refused("kernel", 35).await;
+    assert_refused("kernel", 55).await;
 }
 
 /// A probe that could not succeed anywhere would prove nothing: outside, the same looks work. Those

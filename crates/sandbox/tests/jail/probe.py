@@ -122,6 +122,76 @@ def inherited_descriptors():
     return extra
 
 
+def writable_places():
+    """Of everything there is to see, what can be written to beside what is meant to be."""
+    own = {"/tmp", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
+    # What is written there is an alarm of the writer's own.
+    own.add("/proc/pressure")
+    # An ordinary user is to the kernel who made the namespaces, whose settings these are: the
+    # environment's own, and nobody else's.
+    namespaces = ("/proc/sys/fs/mqueue/", "/proc/sys/kernel/msg", "/proc/sys/kernel/shm",
+                  "/proc/sys/kernel/auto_msgmni", "/proc/sys/kernel/sem",
+                  "/proc/sys/kernel/pid_max")
+    found = []
+    for directory, folders, files in os.walk("/"):
+        if directory == "/proc":
+            folders[:] = [name for name in folders if not name.isdigit()]
+        folders[:] = [name for name in folders if os.path.join(directory, name) not in own]
+        if os.access(directory, os.W_OK):
+            found.append(directory)
+        for name in files:
+            path = os.path.join(directory, name)
+            if path in own or os.path.islink(path) or not os.access(path, os.W_OK):
+                continue
+            if GIVEN["ordinary"] and path.startswith(namespaces):
+                continue
+            try:
+                fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+                if path.startswith("/proc/sys/"):
+                    # Some can be opened by everybody. This changes nothing if it succeeds.
+                    os.write(fd, read(path))
+                os.close(fd)
+                found.append(path)
+            except OSError:
+                pass
+    if not found:
+        raise Refused("nothing else")
+    return found
+
+
+def huge_pages_by_mmap():
+    import mmap
+
+    mmap.mmap(-1, 2 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000)
+    return "mapped"
+
+
+def watch_the_others():
+    fd = libc.inotify_init1(0)
+    watched = libc.inotify_add_watch(fd, b"/usr/bin", 0x20)
+    if watched == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return "sees what is opened in /usr/bin"
+
+
+def old_entry():
+    """A system call by the 32-bit way in (getpid there, by interrupt)."""
+    import mmap
+
+    if os.uname().machine != "x86_64":
+        raise Refused("not on this machine")
+    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(b"\xb8\x14\0\0\0\xcd\x80\xc3")
+    address = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if ctypes.CFUNCTYPE(ctypes.c_int)(address)() > 0 else 1)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        raise Refused(signal.Signals(os.WTERMSIG(status)).name)
+    return status
+
+
 def become_root():
     for call in (os.setuid, os.seteuid, os.setgid):
         try:
@@ -290,6 +360,7 @@ GROUPS = {
         "sysrq": lambda: open_to_write("/proc/sysrq-trigger"),
         "by handle": lambda: syscall("open_by_handle_at", -100, MEMORY, 0),
         "descriptors": inherited_descriptors,
+        "anything else": writable_places,
     },
     "network": {
         "the platform's port": lambda: connect("127.0.0.1", GIVEN["port"]),
@@ -306,6 +377,11 @@ GROUPS = {
         "packet socket": lambda: socket.socket(17, socket.SOCK_RAW, 0x300),
         "vsock": vsock,
         "kernel crypto": lambda: socket.socket(38, socket.SOCK_SEQPACKET),
+        "SCTP": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132),
+        "DCCP": lambda: socket.socket(socket.AF_INET, 6, 33),
+        "L2TP": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 115),
+        "MPTCP": lambda: socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 262),
+        "generic netlink": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16),
         "the interfaces": change_network,
     },
     "processes": {
@@ -318,6 +394,10 @@ GROUPS = {
         "ptrace of init": lambda: syscall("ptrace", 16, 1, 0, 0),
         "ptrace of oneself by the parent": lambda: syscall("ptrace", 0, 0, 0, 0),
         "another's memory": lambda: syscall("process_vm_readv", 1, MEMORY, 1, MEMORY, 1, 0),
+        "another's memory to write": lambda: syscall(
+            "process_vm_writev", 1, MEMORY, 1, MEMORY, 1, 0
+        ),
+        "compared": lambda: syscall("kcmp", 1, 2, 0, 0, 0),
         "another's descriptor": lambda: syscall("pidfd_getfd", os.pidfd_open(1), 0, 0),
     },
     "kernel": {
@@ -346,6 +426,26 @@ GROUPS = {
         "reboot": lambda: syscall("reboot", 0, 0, 0, 0),
         "swap": lambda: syscall("swapon", b"/no-such-place", 0),
         "log": lambda: syscall("syslog", 3, MEMORY, 64),
+        "fsmount": lambda: syscall("fsmount", -1, 0, 0),
+        "fspick": lambda: syscall("fspick", -100, b"/", 0),
+        "move_mount": lambda: syscall("move_mount", -1, b"", -1, b"", 4),
+        "mount_setattr": lambda: syscall("mount_setattr", -100, b"/", 0, MEMORY, 32),
+        "name_to_handle_at": lambda: syscall("name_to_handle_at", -100, b"/", MEMORY, MEMORY, 0),
+        "aio": lambda: syscall("io_setup", 1, MEMORY),
+        "module file": lambda: syscall("finit_module", -1, b"", 0),
+        "kexec file": lambda: syscall("kexec_file_load", -1, -1, 0, b"", 0),
+        "vmsplice": lambda: syscall("vmsplice", -1, MEMORY, 0, 0),
+        "memory policy": lambda: syscall("set_mempolicy", 0, 0, 0),
+        "other pages": lambda: syscall("move_pages", 1, 0, 0, 0, 0, 0),
+        "clock drift": lambda: syscall("adjtimex", ctypes.create_string_buffer(256)),
+        "terminal": lambda: syscall("ioctl", 0, 0x5412, MEMORY),
+        "console": lambda: syscall("ioctl", 0, 0x541C, MEMORY),
+        "personality": lambda: syscall("personality", 0x0400000),
+        "huge pages by file": lambda: syscall("memfd_create", b"x", 4),
+        "huge pages by mapping": huge_pages_by_mmap,
+        "huge pages by key": lambda: syscall("shmget", 0, 2 << 20, 0o4600),
+        "watching": watch_the_others,
+        "the 32-bit way in": old_entry,
         "clock": lambda: syscall("clock_settime", 0, struct.pack("qq", 0, -1)),
         "host name": lambda: syscall("sethostname", b"x", -1),
         "quota": lambda: syscall("quotactl", 0, b"/", 0, 0),
