@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     dns::{self, Answer, NO_SUCH_NAME, Query},
-    limits::{DNS_QUERIES_MAX, DNS_QUERY_BYTES_MAX},
+    limits::{DNS_ANSWERS_BYTES_MAX, DNS_QUERIES_MAX, DNS_QUERY_BYTES_MAX},
     names::Names,
 };
 
@@ -48,9 +48,15 @@ impl DnsStream {
         &self.stream
     }
 
-    /// Takes bytes of queries; not while earlier ones are still on their way out.
+    /// Takes bytes of queries; not while earlier ones are still on their way out, nor while answers
+    /// to them are not fetched.
     pub(super) fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         self.flush()?;
+        if self.to_environment.len() >= DNS_ANSWERS_BYTES_MAX {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        // A refusal is as long as its query, so a little at a time does not go far past the limit.
+        let data = &data[..data.len().min(DNS_QUERY_BYTES_MAX)];
         let mut taken = 0;
         while let Some(message) =
             next_frame(&mut self.query, data, &mut taken, DNS_QUERY_BYTES_MAX)?
@@ -160,7 +166,40 @@ fn push_frame(queue: &mut VecDeque<u8>, message: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::NetworkPolicy;
+
+    #[test]
+    fn who_does_not_fetch_answers_is_not_asked_for_more() {
+        let server = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let stream = TcpStream::connect(server.local_addr().expect("its address"));
+        let stream = stream.expect("connect");
+        stream.set_nonblocking(true).expect("set");
+        let mut stream = DnsStream::new(stream, Arc::new(Names::new(NetworkPolicy::Off)));
+        // `a.test` A, which nobody may resolve here.
+        let query = b"\0\x18\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\x04test\0\0\x01\0\x01";
+        let queries = query.repeat(10_000);
+        let mut sent = 0;
+        let blocked = loop {
+            match stream.write(&queries[sent..]) {
+                Ok(written) => sent += written,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(blocked.kind(), ErrorKind::WouldBlock);
+        assert!(
+            sent < DNS_ANSWERS_BYTES_MAX + 2 * DNS_QUERY_BYTES_MAX,
+            "{sent}"
+        );
+        let fetched = stream.read(&mut [0; 1 << 16]).expect("answers");
+        assert!(fetched > 0);
+        assert!(
+            stream.write(&queries[sent..]).is_ok(),
+            "there is room again"
+        );
+    }
 
     #[test]
     fn messages_are_found_however_the_stream_is_cut() {

@@ -34,6 +34,9 @@ pub(super) const DNS_TRY: Duration = Duration::from_millis(1500);
 pub(super) const LEARNED_AT_LEAST: Duration = Duration::from_secs(600);
 /// A query over TCP that is longer than this is cut off.
 pub(super) const DNS_QUERY_BYTES_MAX: usize = 4096;
+/// Bytes of answers over TCP that an environment has not fetched, before no more of its queries
+/// are read.
+pub(super) const DNS_ANSWERS_BYTES_MAX: usize = 64 << 10;
 
 /// The first retransmission towards an environment. The link is a function call long, so a missing
 /// acknowledgement means a lost packet, not a slow one.

@@ -20,6 +20,7 @@ use super::{
     stack::{Flow, Io, Key, Stack},
     tcp::{After, Connection, Host, Pumped, Step, Syn, Wire},
 };
+use crate::NetworkPolicy;
 
 pub(super) struct TcpFlow {
     key: Key,
@@ -143,7 +144,9 @@ impl Stack {
     fn tcp_targets(&self, to: SocketAddrV4, now: Instant) -> Result<Vec<SocketAddr>, Denied> {
         if *to.ip() == GATEWAY_ADDRESS {
             return match to.port() {
-                53 => Ok(self.shared.resolvers.current(now).to_vec()),
+                53 if *self.names.policy() != NetworkPolicy::Off => {
+                    Ok(self.shared.resolvers.current(now).to_vec())
+                }
                 _ => Err(Denied),
             };
         }
@@ -202,8 +205,8 @@ impl Stack {
             return;
         };
         if let End::Dns(_) = host.end {
-            // It may have an answer of its own, of which no event tells.
-            connection.host_ready(true, false);
+            // It may have an answer of its own, or room again, of which no event tells.
+            connection.host_ready(true, true);
         }
         let mut step = Step {
             now: io.now,

@@ -366,6 +366,7 @@ fn off_refuses_everything_at_once(lab: &Lab) {
     let environment = lab.environment(Off);
     environment.run(|| {
         assert_denied(at_once(|| connect(WORLD, world::HTTP)));
+        assert_denied(at_once(|| connect(GATEWAY_ADDRESS, 53)));
         assert!(at_once(|| resolve("world.test")).is_err());
         let socket = UdpSocket::bind("0.0.0.0:0").expect("bound");
         socket.connect((WORLD, world::UDP_ECHO)).expect("connected");
