@@ -195,7 +195,14 @@ impl Helper {
         self.link.close();
         let mut keeper = self.keeper.lock().await;
         if timeout(END_MAX, keeper.wait()).await.is_err() {
-            tracing::warn!("the jailer did not end within {END_MAX:?}");
+            tracing::warn!("the jailer did not end within {END_MAX:?} and is killed");
+            // It goes with the keeper, and everything in it goes with it, but the control groups.
+            let _ = keeper.kill().await;
+            let groups = self.groups.parents();
+            let removed = tokio::task::spawn_blocking(move || {
+                groups.iter().for_each(|dir| drop(cgroup::destroy(dir)));
+            });
+            let _ = removed.await;
         }
     }
 }

@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::fd::{FromRawFd, OwnedFd},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use guest::jail::sys;
@@ -15,6 +16,8 @@ use crate::cgroup::{self, Groups};
 pub const GROUP_PREFIX: &str = "lambent-";
 /// Listeners, namespaces and groups of thousands of slots are held open.
 const FILES_WANTED: u64 = 1 << 20;
+/// How long the jailer may take to leave once the server is gone, in tenths of a second.
+const LEAVE_TENTHS_MAX: u32 = 30;
 
 pub fn run(state_dir: PathBuf) -> i32 {
     settle();
@@ -69,6 +72,7 @@ pub fn tell(socket: &impl std::os::fd::AsRawFd, notice: &Notice) {
 }
 
 fn keep(socket: &OwnedFd, state_dir: &Path) -> Result<i32, Trouble> {
+    let server = parent();
     let files = raise_file_limit();
     fs::create_dir_all(state_dir.join("root"))
         .during(|| format!("make {}", state_dir.join("root").display()))?;
@@ -82,24 +86,31 @@ fn keep(socket: &OwnedFd, state_dir: &Path) -> Result<i32, Trouble> {
         missing.extend(groups.missing());
         if ids == Ids::One {
             missing.push(
-                "a host user of its own per environment: an ordinary user has only one; process \
-                 namespaces and Landlock keep environments apart"
+                "a host user of its own per environment: an ordinary user has only one, and its \
+                 groups stay with it; process namespaces and Landlock keep environments apart"
                     .into(),
             );
         }
-        imprison(serve::Setup {
+        let setup = serve::Setup {
             socket,
             state_dir,
             ids,
             groups: groups.as_ref(),
             missing,
-        })
+        };
+        imprison(setup, server)
     });
     for dir in groups.parents() {
         let _ = cgroup::destroy(&dir);
     }
     record.erase();
     outcome
+}
+
+/// A pidfd of the server. If that has gone already, of whoever took over: the socket tells then.
+fn parent() -> Option<i32> {
+    let pidfd = sys::pidfd_open(std::os::unix::process::parent_id(), 0);
+    pidfd.ok().map(|pidfd| pidfd as i32)
 }
 
 /// Unique among everything alive that could be confused with it.
@@ -189,7 +200,7 @@ fn refused(what: &str, errno: sys::Errno) -> Trouble {
 }
 
 /// Starts the jailer as process 1 of the new process namespace, and waits for its end.
-fn imprison(setup: serve::Setup<'_>) -> Result<i32, Trouble> {
+fn imprison(setup: serve::Setup<'_>, server: Option<i32>) -> Result<i32, Trouble> {
     // SAFETY: this process has one thread, so the child may go on as it likes.
     match unsafe { libc::fork() } {
         -1 => Err(Trouble::new("fork the jailer", io::Error::last_os_error())),
@@ -205,6 +216,7 @@ fn imprison(setup: serve::Setup<'_>) -> Result<i32, Trouble> {
                 use std::os::fd::AsRawFd;
                 let _ = sys::dup3(null, setup.socket.as_raw_fd(), sys::O_CLOEXEC);
             }
+            outlive(server, jailer);
             loop {
                 match sys::wait4(jailer, 0) {
                     Ok(Some((_, status))) => return Ok(status),
@@ -214,6 +226,38 @@ fn imprison(setup: serve::Setup<'_>) -> Result<i32, Trouble> {
             }
         }
     }
+}
+
+/// Waits for the jailer's end. When the server is gone the jailer goes by itself, at once; one that
+/// does not (stopped, or stuck in the kernel) is killed.
+fn outlive(server: Option<i32>, jailer: i32) {
+    let Ok(jailer_pidfd) = sys::pidfd_open(jailer as u32, 0) else {
+        return;
+    };
+    let jailer_pidfd = jailer_pidfd as i32;
+    let ended = |pidfds: &[i32], within| {
+        let mut fds: Vec<sys::PollFd> = pidfds
+            .iter()
+            .map(|fd| sys::PollFd {
+                fd: *fd,
+                events: sys::POLLIN,
+                happened: 0,
+            })
+            .collect();
+        let _ = sys::poll(&mut fds, within);
+        fds.iter().map(|fd| fd.happened != 0).collect::<Vec<_>>()
+    };
+    if let Some(server) = server {
+        while let [false, false] = ended(&[jailer_pidfd, server], None)[..] {}
+        let _ = sys::close(server);
+        for _ in 0..LEAVE_TENTHS_MAX {
+            if ended(&[jailer_pidfd], Some(Duration::from_millis(100)))[0] {
+                break;
+            }
+        }
+        let _ = sys::pidfd_send_signal(jailer_pidfd, sys::SIGKILL);
+    }
+    let _ = sys::close(jailer_pidfd);
 }
 
 /// The jailer's own view: nothing propagates, and /proc is of its own process namespace.

@@ -28,7 +28,17 @@ fn matching(wanted: impl Fn(&[u8]) -> bool) -> Vec<i32> {
         .collect()
 }
 
+/// What it calls itself.
+pub fn name(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm"));
+    name.unwrap_or_default().trim().to_owned()
+}
+
 pub fn kill(pid: i32) {
+    signal(pid, libc::SIGKILL);
+}
+
+pub fn signal(pid: i32, signal: i32) {
     // SAFETY: takes numbers only.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
+    unsafe { libc::kill(pid, signal) };
 }
