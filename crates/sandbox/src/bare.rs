@@ -44,6 +44,8 @@ impl Bare {
             "isolation: functions are plain processes of this user; they can read this user's \
              files, the platform's store among them, and reach every port",
             "memory limit, CPU share, process limit, size of /tmp",
+            "the end of everything: a process that leaves its function's process group outlives it, \
+             and all functions outlive a platform that is killed",
             "network policy",
             "the file system of Lambda (/var/task, /opt): paths in the environment are adapted",
         ];

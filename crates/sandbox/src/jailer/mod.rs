@@ -21,6 +21,7 @@
 mod ids;
 mod inject;
 mod keeper;
+mod lacks;
 pub mod message;
 mod mounts;
 mod root;

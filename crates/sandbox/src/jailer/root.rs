@@ -38,7 +38,9 @@ const SYSTEM: &[&str] = &[
     "etc/alternatives",
     "etc/ssl/certs",
     "etc/pki/ca-trust/extracted",
-    "etc/pki/tls",
+    // Not all of it: private keys lie beside.
+    "etc/pki/tls/certs",
+    "etc/pki/tls/cert.pem",
     "etc/ca-certificates",
 ];
 
@@ -46,6 +48,7 @@ const SYSTEM: &[&str] = &[
 const COPIED: &[&str] = &[
     "etc/ld.so.cache",
     "etc/ssl/openssl.cnf",
+    "etc/pki/tls/openssl.cnf",
     "etc/protocols",
     "etc/services",
     "etc/mime.types",

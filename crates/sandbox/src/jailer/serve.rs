@@ -11,7 +11,7 @@ use guest::jail::sys;
 use super::{
     During, Trouble,
     ids::{Ids, SLOTS_MAX},
-    inject, keeper,
+    inject, keeper, lacks,
     message::{Injection, MESSAGE_MAX, Notice, Request, Root},
     mounts, slot, station,
 };
@@ -46,7 +46,9 @@ struct Jailer<'a> {
 pub fn run(setup: Setup<'_>) -> i32 {
     match prepare(&setup) {
         Ok(mut jailer) => {
-            let open = keeper::open_notice(setup.groups, setup.ids, setup.missing);
+            let mut missing = setup.missing;
+            missing.extend(lacks::all());
+            let open = keeper::open_notice(setup.groups, setup.ids, missing);
             keeper::tell(setup.socket, &open);
             jailer.run();
             0
