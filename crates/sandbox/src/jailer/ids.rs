@@ -11,6 +11,8 @@ use crate::cgroup::Slot;
 const PREFERRED: u32 = 0x6c00_0000;
 /// Slots are numbered below this.
 pub const SLOTS_MAX: u32 = 60_000;
+/// As many environments as a machine may have by default.
+const ENOUGH: u32 = 10_000;
 /// Ids are never taken from below this, where accounts are.
 const FIRST: u32 = 20_000;
 
@@ -54,6 +56,21 @@ impl Ids {
         }
     }
 
+    /// What that means for an operator, where not every environment has an id of its own.
+    pub fn lack(self) -> Option<String> {
+        let why = match self {
+            Ids::Range { count, .. } if count >= ENOUGH => return None,
+            Ids::Range { count, .. } => format!(
+                "there are only {count} user ids here, and beyond that number two share one"
+            ),
+            Ids::One => "an ordinary user has only one, and its groups stay with it".into(),
+        };
+        Some(format!(
+            "a host user of its own per environment: {why}; process namespaces and Landlock keep \
+             environments apart"
+        ))
+    }
+
     pub fn of(self, slot: Slot) -> u32 {
         match self {
             Ids::Range { first, count } => first + slot % count,
@@ -77,6 +94,14 @@ mod tests {
             }
         );
         assert_eq!(ids.of(7), PREFERRED + 7);
+    }
+
+    #[test]
+    fn ids_that_do_not_go_round_are_told() {
+        let lack = |first, count| Ids::Range { first, count }.lack();
+        assert_eq!(lack(FIRST, ENOUGH), None);
+        assert!(lack(FIRST, 7).is_some_and(|text| text.contains("only 7")));
+        assert!(Ids::One.lack().is_some_and(|text| text.contains("groups")));
     }
 
     #[test]

@@ -84,13 +84,7 @@ fn keep(socket: &OwnedFd, state_dir: &Path) -> Result<i32, Trouble> {
     missing.extend(files);
     let outcome = namespaces().and_then(|ids| {
         missing.extend(groups.missing());
-        if ids == Ids::One {
-            missing.push(
-                "a host user of its own per environment: an ordinary user has only one, and its \
-                 groups stay with it; process namespaces and Landlock keep environments apart"
-                    .into(),
-            );
-        }
+        missing.extend(ids.lack());
         let setup = serve::Setup {
             socket,
             state_dir,
