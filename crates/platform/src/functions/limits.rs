@@ -10,6 +10,8 @@ pub const ENTRIES_MAX: usize = 100_000;
 /// What the file system takes, below `/var/task`.
 pub const ENTRY_PATH_BYTES_MAX: usize = 3_800;
 pub const ENTRY_NAME_BYTES_MAX: usize = 255;
+/// Directories in each other; what makes and removes them goes through all of them each time.
+pub const ENTRY_DEPTH_MAX: usize = 256;
 
 /// Synchronous invocations.
 pub const PAYLOAD_BYTES_MAX: usize = 6_291_456;

@@ -12,11 +12,13 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::limits;
 
 const CHUNK: usize = 64 * 1024;
+/// How an entry of the archive's directory begins.
+const ENTRY_SIGNATURE: &[u8] = b"PK\x01\x02";
 const LINK_TARGET_BYTES_MAX: u64 = 4_095;
 const FILE_TYPE: u32 = 0o170_000;
 const REGULAR: u32 = 0o100_000;
@@ -57,11 +59,21 @@ pub fn unpack(zip: &[u8], root: &Path) -> Result<(), PackageError> {
     if zip.is_empty() {
         return Err(PackageError::Empty);
     }
+    // Before the archive is read, which takes some hundred bytes of memory for each.
+    if zip
+        .windows(4)
+        .filter(|four| *four == ENTRY_SIGNATURE)
+        .count()
+        > limits::ENTRIES_MAX
+    {
+        return Err(PackageError::TooManyEntries);
+    }
     let mut archive = ZipArchive::new(Cursor::new(zip)).map_err(|_| PackageError::NotAZip)?;
     check_declared(&mut archive)?;
     let mut unpacking = Unpacking {
         root,
         bytes_left: limits::UNZIPPED_BYTES_MAX,
+        directories_left: limits::ENTRIES_MAX,
         links: BTreeMap::new(),
         chunk: vec![0; CHUNK],
     };
@@ -94,6 +106,8 @@ fn check_declared(archive: &mut ZipArchive<Cursor<&[u8]>>) -> Result<(), Package
 struct Unpacking<'a> {
     root: &'a Path,
     bytes_left: u64,
+    /// A long name alone can ask for a thousand of them.
+    directories_left: usize,
     /// Where each link is to be and what it says.
     links: BTreeMap<PathBuf, PathBuf>,
     chunk: Vec<u8>,
@@ -105,15 +119,24 @@ impl Unpacking<'_> {
         archive: &mut ZipArchive<Cursor<&[u8]>>,
         index: usize,
     ) -> Result<(), PackageError> {
-        let mut entry = archive.by_index(index).map_err(|_| PackageError::NotAZip)?;
-        let told = String::from_utf8_lossy(entry.name_raw()).into_owned();
+        let raw = archive.by_index_raw(index);
+        let raw = raw.map_err(|_| PackageError::NotAZip)?;
+        let told = String::from_utf8_lossy(raw.name_raw()).into_owned();
         let bad = |reason| PackageError::BadEntry {
             entry: told.chars().take(200).collect(),
             reason,
         };
-        if entry.encrypted() {
+        if raw.encrypted() {
             return Err(bad("is encrypted"));
         }
+        if !matches!(
+            raw.compression(),
+            CompressionMethod::Stored | CompressionMethod::Deflated
+        ) {
+            return Err(bad("is compressed by another method than deflate"));
+        }
+        drop(raw);
+        let mut entry = archive.by_index(index).map_err(|_| PackageError::NotAZip)?;
         let path = relative(&told).map_err(bad)?;
         let mode = entry.unix_mode();
         let kind = match mode.map_or(0, |mode| mode & FILE_TYPE) {
@@ -131,7 +154,7 @@ impl Unpacking<'_> {
         }
         self.links.remove(&path);
         match kind {
-            DIRECTORY => self.directory(&path).map_err(|error| clash(error, &bad)),
+            DIRECTORY => self.directory(&path, &bad),
             REGULAR => {
                 let executable = mode.is_some_and(|mode| mode & 0o111 != 0);
                 self.file(&path, executable, &mut entry, &bad)
@@ -148,22 +171,36 @@ impl Unpacking<'_> {
         }
     }
 
-    fn directory(&self, path: &Path) -> io::Result<()> {
-        let mut whole = self.root.to_owned();
-        for part in path.components() {
-            whole.push(part);
-            match DirBuilder::new().mode(0o755).create(&whole) {
+    /// Makes a directory and what it lies in, as far as they are not there.
+    fn directory(
+        &mut self,
+        path: &Path,
+        bad: &dyn Fn(&'static str) -> PackageError,
+    ) -> Result<(), PackageError> {
+        let whole = self.root.join(path);
+        let mut missing = vec![whole.as_path()];
+        while let Some(directory) = missing.last() {
+            match DirBuilder::new().mode(0o755).create(directory) {
+                Ok(()) => {
+                    let left = self.directories_left.checked_sub(1);
+                    self.directories_left = left.ok_or(PackageError::TooManyEntries)?;
+                    // Whatever the umask: every environment's own user has to read it.
+                    fs::set_permissions(directory, Permissions::from_mode(0o755))?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    if !fs::symlink_metadata(&whole)?.is_dir() {
-                        return Err(io::ErrorKind::NotADirectory.into());
+                    if !fs::symlink_metadata(directory)?.is_dir() {
+                        return Err(clash(error, bad));
                     }
                 }
-                made => {
-                    made?;
-                    // Whatever the umask: every environment's own user has to read it.
-                    fs::set_permissions(&whole, Permissions::from_mode(0o755))?;
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Not above the root, which is there.
+                    let above = directory.parent().filter(|up| up.starts_with(self.root));
+                    missing.push(above.ok_or(error)?);
+                    continue;
                 }
+                Err(error) => return Err(clash(error, bad)),
             }
+            missing.pop();
         }
         Ok(())
     }
@@ -176,7 +213,7 @@ impl Unpacking<'_> {
         bad: &dyn Fn(&'static str) -> PackageError,
     ) -> Result<(), PackageError> {
         if let Some(parent) = path.parent() {
-            self.directory(parent).map_err(|error| clash(error, bad))?;
+            self.directory(parent, bad)?;
         }
         // There are no links yet that this could follow.
         let mut file = OpenOptions::new()
@@ -214,30 +251,26 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    fn make_links(&self) -> Result<(), PackageError> {
+    fn make_links(&mut self) -> Result<(), PackageError> {
         let bad = |path: &Path, reason| PackageError::BadEntry {
             entry: path.display().to_string(),
             reason,
         };
-        for (path, target) in &self.links {
+        let links = std::mem::take(&mut self.links);
+        for (path, target) in &links {
             // A link below a link would be made wherever that one leads.
-            let below_link = path
-                .ancestors()
-                .skip(1)
-                .any(|up| self.links.contains_key(up));
-            if below_link {
+            if path.ancestors().skip(1).any(|up| links.contains_key(up)) {
                 return Err(bad(path, "lies below a link"));
             }
             if let Some(parent) = path.parent() {
-                self.directory(parent)
-                    .map_err(|error| clash(error, &|reason| bad(path, reason)))?;
+                self.directory(parent, &|reason| bad(path, reason))?;
             }
             symlink(target, self.root.join(path))
                 .map_err(|error| clash(error, &|reason| bad(path, reason)))?;
         }
         // Each by itself stays inside; together they might not.
         let root = self.root.canonicalize()?;
-        for path in self.links.keys() {
+        for path in links.keys() {
             let outside = match self.root.join(path).canonicalize() {
                 Ok(end) => !end.starts_with(&root),
                 Err(error) => error.kind() != io::ErrorKind::NotFound,
@@ -270,6 +303,9 @@ fn relative(name: &str) -> Result<PathBuf, &'static str> {
                 return Err("leads out of the package");
             }
         }
+    }
+    if path.components().count() > limits::ENTRY_DEPTH_MAX {
+        return Err("lies too deep");
     }
     Ok(path)
 }

@@ -143,3 +143,58 @@ fn bombs_are_refused_by_what_they_say_and_by_what_they_do() {
     bytes[at + 24..at + 28].copy_from_slice(&1_u32.to_le_bytes());
     assert!(unpacked(&bytes).is_err());
 }
+
+#[test]
+fn directories_count_as_entries_do() {
+    // 500 names of 220 directories each: some kilobytes of zip.
+    let names: Vec<String> = (0..500)
+        .map(|n| format!("{n}/{}x", "d/".repeat(219)))
+        .collect();
+    let entries: Vec<_> = names
+        .iter()
+        .map(|name| Entry::File(name, 0o644, b""))
+        .collect();
+    let bytes = zip(&entries);
+    assert!(matches!(
+        unpacked(&bytes),
+        Err(PackageError::TooManyEntries)
+    ));
+    let entries = &entries[..3];
+    assert!(unpacked(&zip(entries)).is_ok());
+    let deep = format!("{}x", "d/".repeat(limits::ENTRY_DEPTH_MAX));
+    assert!(refused(&[Entry::File(&deep, 0o644, b"")]).contains("too deep"));
+}
+
+#[test]
+fn more_entries_than_can_be_are_not_even_read() {
+    let mut bytes = zip(&[Entry::File("a", 0o644, b"x")]);
+    bytes.extend_from_slice(&b"PK\x01\x02".repeat(limits::ENTRIES_MAX));
+    assert!(matches!(
+        unpacked(&bytes),
+        Err(PackageError::TooManyEntries)
+    ));
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let whole = zip(&[Entry::File("a", 0o644, b"some text")]);
+    let changed = |field: usize, value: u16| {
+        let mut bytes = whole.clone();
+        // In the entry itself and in the archive's directory, two bytes further there.
+        for (signature, at) in [(b"PK\x03\x04", field), (b"PK\x01\x02", field + 2)] {
+            let begin = bytes.windows(4).position(|w| w == signature).unwrap();
+            bytes[begin + at..begin + at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        unpacked(&bytes).unwrap_err().to_string()
+    };
+    const FLAGS: usize = 6;
+    const METHOD: usize = 8;
+    assert!(changed(FLAGS, 1).contains("'a' is encrypted"));
+    for method in [9, 12, 14, 93, 95, 4711] {
+        let message = changed(METHOD, method);
+        assert!(
+            message.contains("'a' is compressed by another method"),
+            "{message}"
+        );
+    }
+}
