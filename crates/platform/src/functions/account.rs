@@ -7,7 +7,13 @@ use wire::{
     lambda::{AccountLimit, AccountUsage, GetAccountSettingsResponse},
 };
 
-use super::{Functions, definitions::Entry, limits};
+use super::{
+    Functions,
+    definitions::Entry,
+    error::{Error, Result},
+    execution::FunctionKey,
+    limits,
+};
 
 impl Functions {
     pub(super) fn account_settings(&self, cx: &Context) -> GetAccountSettingsResponse {
@@ -33,6 +39,17 @@ impl Functions {
         }
     }
 
+    /// Refuses a package with which an account's functions would have more code than they may.
+    pub(super) fn check_code_size(&self, cx: &Context, key: &FunctionKey, size: u64) -> Result<()> {
+        let mut others = self.all_of(cx);
+        others.retain(|entry| entry.key != *key);
+        if fits(code_size(&others), size) {
+            Ok(())
+        } else {
+            Err(Error::CodeStorageExceeded)
+        }
+    }
+
     pub(super) fn all_of(&self, cx: &Context) -> Vec<Arc<Entry>> {
         let (account, region) = (&cx.account_id, &cx.region);
         self.0.definitions.list(account, region, None, usize::MAX)
@@ -42,4 +59,22 @@ impl Functions {
 /// Every version counts with its package, as in Lambda, also where packages are the same.
 fn code_size(all: &[Arc<Entry>]) -> u64 {
     all.iter().map(|entry| entry.record.spec.code.size).sum()
+}
+
+fn fits(others: u64, size: u64) -> bool {
+    let all = i64::try_from(others.saturating_add(size));
+    all.is_ok_and(|all| all <= limits::ACCOUNT_CODE_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_an_account_is_bounded() {
+        let max = u64::try_from(limits::ACCOUNT_CODE_BYTES_MAX).unwrap();
+        assert!(fits(max - 1, 1));
+        assert!(!fits(max, 1));
+        assert!(!fits(u64::MAX, u64::MAX));
+    }
 }

@@ -384,6 +384,7 @@ fn refusal(error: Error) -> Refusal {
             StatusCode::PAYLOAD_TOO_LARGE,
             message,
         ),
+        Error::CodeStorageExceeded => errors::code_storage_exceeded(message),
         Error::PolicyTooLong { .. } => errors::policy_length_exceeded(message),
         Error::PayloadTooLarge { .. } => errors::request_too_large(message),
         Error::PayloadNotJson(_) => errors::invalid_request_content(message),

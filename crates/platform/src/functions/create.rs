@@ -31,6 +31,7 @@ impl Functions {
         if self.0.definitions.get(&key).is_some() {
             return Err(Error::Exists { name });
         }
+        self.check_code_size(cx, &key, zip.len() as u64)?;
         record.spec.code = self.0.packages.take(zip).await?;
         let _changing = self.0.changes.lock(&key).await;
         let stored = record.clone();

@@ -39,6 +39,8 @@ pub enum Error {
     Unsupported { what: &'static str },
     #[error("{0}")]
     Constraint(String),
+    #[error("Code storage limit exceeded.")]
+    CodeStorageExceeded,
     #[error("Zipped size must be smaller than {max} bytes")]
     ZipTooLarge { max: usize },
     #[error(

@@ -26,6 +26,8 @@ pub const TIMEOUT_S_MAX: i32 = 900;
 pub const MEMORY_MB_MAX: i32 = 10_240;
 pub const TMP_MB_MAX: i32 = 10_240;
 pub const TAGS_MAX: usize = 50;
+pub const TAG_KEY_LENGTH_MAX: usize = 128;
+pub const TAG_VALUE_LENGTH_MAX: usize = 256;
 pub const POLICY_BYTES_MAX: usize = 20_480;
 pub const NETWORK_DESTINATIONS_MAX: usize = 64;
 

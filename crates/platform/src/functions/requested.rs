@@ -293,6 +293,27 @@ pub fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
     if tags.len() > limits::TAGS_MAX {
         return Err(Error::invalid("Number of tags exceeds resource tag limit."));
     }
+    let length = |text: &str| text.chars().count();
+    for (key, value) in tags {
+        if key.is_empty() || length(key) > limits::TAG_KEY_LENGTH_MAX {
+            return Err(Error::Invalid(format!(
+                "A tag's key has to have between 1 and {} characters: {key}",
+                limits::TAG_KEY_LENGTH_MAX
+            )));
+        }
+        if length(value) > limits::TAG_VALUE_LENGTH_MAX {
+            return Err(Error::Invalid(format!(
+                "A tag's value has to have at most {} characters; that of {key} has {}",
+                limits::TAG_VALUE_LENGTH_MAX,
+                length(value)
+            )));
+        }
+        if key.to_ascii_lowercase().starts_with("aws:") {
+            return Err(Error::Invalid(format!(
+                "Tag keys that begin with aws: are reserved for AWS: {key}"
+            )));
+        }
+    }
     let network = network::parse(tags.get(network::TAG).map(String::as_str));
     network.map_err(|error| Error::Invalid(error.to_string()))?;
     Ok(())

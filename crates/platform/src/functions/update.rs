@@ -35,6 +35,7 @@ impl Functions {
         let zip = input.zip_file;
         let zip =
             zip.ok_or_else(|| Error::invalid("Please provide a source for function code."))?;
+        self.check_code_size(cx, &key, zip.len() as u64)?;
         let code = self.0.packages.take(zip).await?;
         let apply = |record: &mut FunctionRecord| {
             let mut spec = record.spec.clone();

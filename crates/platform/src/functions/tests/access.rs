@@ -162,6 +162,30 @@ async fn statements_come_and_go() {
 }
 
 #[tokio::test]
+async fn tags_that_cannot_be_are_refused() {
+    let world = World::new().await;
+    world.create("f").await;
+    for (key, value, expect) in [
+        ("", "x".to_owned(), "between 1 and 128"),
+        (
+            "k".repeat(129).as_str(),
+            "x".to_owned(),
+            "between 1 and 128",
+        ),
+        ("k", "v".repeat(257), "at most 256"),
+        ("AWS:cloudformation:stack", "x".to_owned(), "reserved"),
+    ] {
+        let input = api::TagResourceRequest {
+            resource: arn("f"),
+            tags: BTreeMap::from([(key.to_owned(), value)]),
+        };
+        let error = world.functions.tag_resource(cx(), input).await.unwrap_err();
+        assert_eq!(error.code, "InvalidParameterValueException");
+        assert!(error.message.contains(expect), "{}", error.message);
+    }
+}
+
+#[tokio::test]
 async fn tags_are_kept_and_the_networks_tag_takes_effect() {
     let world = World::new().await;
     let functions = &world.functions;
