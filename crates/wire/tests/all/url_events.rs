@@ -226,6 +226,21 @@ fn an_answer_with_a_status_code_is_a_response() {
 }
 
 #[test]
+fn a_streamed_answer_says_first_what_it_is() {
+    let payload =
+        b"{\"statusCode\": 418, \"headers\": {\"X-A\": \"b\"}, \"cookies\": [\"c=d\"]}\0\0\0\0\0\0\0\0tea\0\xff";
+    let made = response(payload, "id");
+    assert_eq!(made.status().as_u16(), 418);
+    assert_eq!(made.headers()["x-a"], "b");
+    assert_eq!(made.headers()["set-cookie"], "c=d");
+    assert_eq!(made.headers()["content-type"], "application/octet-stream");
+    assert_eq!(made.body().as_ref(), b"tea\0\xff");
+    assert_eq!(answer("{}\0\0\0\0\0\0\0\0").0, 200);
+    assert_eq!(answer("{\"statusCode\": 1}\0\0\0\0\0\0\0\0x").0, 502);
+    assert_eq!(answer("{]\0\0\0\0\0\0\0\0x").0, 502);
+}
+
+#[test]
 fn what_cannot_be_a_response_is_a_502() {
     for payload in [
         "",
@@ -233,6 +248,8 @@ fn what_cannot_be_a_response_is_a_502() {
         "{\"statusCode\": 200",
         r#"{"statusCode": "abc"}"#,
         r#"{"statusCode": 99}"#,
+        r#"{"statusCode": 100}"#,
+        r#"{"statusCode": 101}"#,
         r#"{"statusCode": 600}"#,
         r#"{"statusCode": {}}"#,
         r#"{"statusCode": 200, "headers": {"a": []}}"#,

@@ -268,6 +268,7 @@ fn is_left_out(name: &HeaderName) -> bool {
         name.as_str(),
         "connection"
             | "cookie"
+            | "expect"
             | "keep-alive"
             | "proxy-connection"
             | "te"

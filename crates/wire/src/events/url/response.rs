@@ -12,7 +12,7 @@ pub fn response(payload: &[u8], request_id: &str) -> Response<Bytes> {
     let made = match structured(payload) {
         Ok(Some(answer)) => answer.response(),
         Ok(None) => inferred(payload),
-        Err(Malformed) => Err(Malformed),
+        Err(Malformed) => streamed(payload),
     };
     let mut response = made.unwrap_or_else(|Malformed| internal_server_error());
     if let Ok(id) = HeaderValue::from_str(request_id) {
@@ -97,15 +97,38 @@ fn structured(payload: &[u8]) -> Result<Option<Answer<'_>>, Malformed> {
         .map_err(|_| Malformed)
 }
 
+/// What a function wrote to a response stream with metadata: what the response is, eight zero bytes,
+/// and its body as it is.
+fn streamed(payload: &[u8]) -> Result<Response<Bytes>, Malformed> {
+    const END: &[u8] = &[0; 8];
+    let end = payload.windows(END.len()).position(|eight| eight == END);
+    let (head, body) = payload.split_at(end.ok_or(Malformed)?);
+    let answer: Answer<'_> = serde_json::from_slice(head).map_err(|_| Malformed)?;
+    let status = match answer.status_code {
+        Some(_) => answer.status()?,
+        None => StatusCode::OK,
+    };
+    let body = Bytes::copy_from_slice(&body[END.len()..]);
+    answer.with(status, body, "application/octet-stream")
+}
+
 impl Answer<'_> {
     fn response(self) -> Result<Response<Bytes>, Malformed> {
-        let mut response = Response::new(self.bytes()?);
-        *response.status_mut() = self.status()?;
+        let (status, body) = (self.status()?, self.bytes()?);
+        self.with(status, body, "application/json")
+    }
+
+    fn with(
+        self,
+        status: StatusCode,
+        body: Bytes,
+        content_type: &'static str,
+    ) -> Result<Response<Bytes>, Malformed> {
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        let content_type = HeaderValue::from_static(content_type);
+        headers.insert(header::CONTENT_TYPE, content_type);
         for (name, value) in self.headers.iter().flatten() {
             let Some(value) = header_value(value)? else {
                 continue;
@@ -120,13 +143,13 @@ impl Answer<'_> {
         Ok(response)
     }
 
-    /// A number, or a number in a string.
+    /// A number, or a number in a string; of an answer, not of what goes before one.
     fn status(&self) -> Result<StatusCode, Malformed> {
         let text = self.status_code.map(RawValue::get).unwrap_or_default();
         let code: u16 = text.trim_matches('"').parse().map_err(|_| Malformed)?;
         StatusCode::from_u16(code)
             .ok()
-            .filter(|code| code.as_u16() < 600)
+            .filter(|code| (200..600).contains(&code.as_u16()))
             .ok_or(Malformed)
     }
 
