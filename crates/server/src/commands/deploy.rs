@@ -13,7 +13,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{client::Client, detect, style, zipped};
+use super::{
+    client::{Answer, Client},
+    detect,
+    style::{self, say},
+    zipped,
+};
 use crate::{args::DeployArguments, percent::encode};
 
 const FUNCTIONS: &str = "/2015-03-31/functions";
@@ -28,6 +33,7 @@ pub struct Function {
     /// In the order of preference: the first that the platform has an interpreter for.
     pub runtimes: Vec<String>,
     pub handler: String,
+    pub description: Option<String>,
     pub memory_mb: Option<u32>,
     pub timeout_s: Option<u32>,
     pub environment: Option<BTreeMap<String, String>>,
@@ -46,6 +52,9 @@ pub struct Deployed {
 
 pub async fn run(client: Client, given: DeployArguments) -> Result<()> {
     let function = function(&given)?;
+    for missing in detect::missing(&given.folder) {
+        eprintln!("lambent: {missing}");
+    }
     let deployed = deploy(&client, &function).await?;
     if given.json {
         let shown = json!({
@@ -57,10 +66,10 @@ pub async fn run(client: Client, given: DeployArguments) -> Result<()> {
             "took_ms": deployed.took.as_millis() as u64,
             "url": deployed.url,
         });
-        println!("{shown}");
+        say!("{shown}");
         return Ok(());
     }
-    println!(
+    say!(
         "{} {} {} ({}, {}) in {:.2} s",
         style::good("✓"),
         deployed.action,
@@ -69,8 +78,8 @@ pub async fn run(client: Client, given: DeployArguments) -> Result<()> {
         style::bytes(function.zip.len() as u64),
         deployed.took.as_secs_f64()
     );
-    println!("  {}", style::accent(&deployed.url));
-    println!(
+    say!("  {}", style::accent(&deployed.url));
+    say!(
         "  {}",
         style::dim(&format!(
             "lambent invoke {0}   lambent logs {0} --follow",
@@ -101,12 +110,24 @@ pub async fn deploy(client: &Client, function: &Function) -> Result<Deployed> {
 }
 
 async fn create(client: &Client, function: &Function) -> Result<String> {
+    let code = json!({"ZipFile": BASE64_STANDARD.encode(&function.zip)});
+    first_possible(function, &function.runtimes, async |settings| {
+        settings["FunctionName"] = json!(function.name);
+        settings["Code"] = code.clone();
+        client.post(FUNCTIONS, settings).await
+    })
+    .await
+}
+
+/// Asks with one runtime after the other until the platform has an interpreter for it.
+async fn first_possible(
+    function: &Function,
+    runtimes: &[String],
+    ask: impl AsyncFn(&mut Value) -> Result<Answer>,
+) -> Result<String> {
     let mut refused = None;
-    for runtime in &function.runtimes {
-        let mut body = settings(function, runtime);
-        body["FunctionName"] = json!(function.name);
-        body["Code"] = json!({"ZipFile": BASE64_STANDARD.encode(&function.zip)});
-        let answer = client.post(FUNCTIONS, &body).await?;
+    for runtime in runtimes {
+        let answer = ask(&mut settings(function, runtime)).await?;
         if answer.status.is_success() {
             return Ok(runtime.clone());
         }
@@ -126,18 +147,17 @@ async fn update(
     path: &str,
     now: Value,
 ) -> Result<(&'static str, String)> {
-    let runtime = now["Runtime"].as_str().unwrap_or_default();
-    let runtime = match function.runtimes.iter().any(|wanted| wanted == runtime) {
-        true => runtime.to_owned(),
-        false => function.runtimes.first().cloned().unwrap_or_default(),
+    let mut runtime = now["Runtime"].as_str().unwrap_or_default().to_owned();
+    let runtimes = match function.runtimes.contains(&runtime) {
+        true => std::slice::from_ref(&runtime),
+        false => &function.runtimes[..],
     };
     let mut action = "unchanged";
-    if differs(function, &runtime, &now) {
-        let body = settings(function, &runtime);
-        client
-            .put(&format!("{path}/configuration"), &body)
-            .await?
-            .good()?;
+    if runtimes != [runtime.as_str()] || differs(function, &runtime, &now) {
+        runtime = first_possible(function, runtimes, async |settings| {
+            client.put(&format!("{path}/configuration"), settings).await
+        })
+        .await?;
         until_ready(client, function, path).await?;
         action = "updated";
     }
@@ -157,6 +177,9 @@ fn settings(function: &Function, runtime: &str) -> Value {
         "Handler": function.handler,
         "Role": function.role,
     });
+    if let Some(description) = &function.description {
+        body["Description"] = json!(description);
+    }
     if let Some(memory_mb) = function.memory_mb {
         body["MemorySize"] = json!(memory_mb);
     }
@@ -193,6 +216,8 @@ async fn until_ready(client: &Client, function: &Function, path: &str) -> Result
             .json()?;
         let text = |name: &str| now[name].as_str().unwrap_or_default().to_owned();
         match (text("State").as_str(), text("LastUpdateStatus").as_str()) {
+            // Also of a function that could not be created: this may be its remedy.
+            (_, "InProgress") => {}
             ("Failed", _) => bail!("{}: {}", function.name, text("StateReason")),
             (_, "Failed") => bail!("{}: {}", function.name, text("LastUpdateStatusReason")),
             ("Active" | "Inactive", "Successful" | "") => return Ok(()),
@@ -211,11 +236,7 @@ async fn url(client: &Client, function: &Function, path: &str) -> Result<String>
     let config = format!("/2021-10-31/functions/{}/url", encode(&function.name));
     let found = client.get(&config).await?;
     let shown = if found.status == StatusCode::NOT_FOUND {
-        let made = client
-            .post(&config, &json!({"AuthType": "NONE"}))
-            .await?
-            .good()?
-            .json()?;
+        // First, so that there is no URL without it when this is interrupted.
         let permission = json!({
             "StatementId": "FunctionURLAllowPublicAccess",
             "Action": "lambda:InvokeFunctionUrl",
@@ -226,7 +247,8 @@ async fn url(client: &Client, function: &Function, path: &str) -> Result<String>
         if allowed.status != StatusCode::CONFLICT {
             allowed.good().context("let everybody call the URL")?;
         }
-        made
+        let made = client.post(&config, &json!({"AuthType": "NONE"})).await?;
+        made.good()?.json()?
     } else {
         found.good()?.json()?
     };
@@ -237,6 +259,11 @@ async fn url(client: &Client, function: &Function, path: &str) -> Result<String>
 /// From the command line, the folder's description and the look of its files, in this order.
 pub fn function(given: &DeployArguments) -> Result<Function> {
     let folder = &given.folder;
+    ensure!(
+        !folder.is_file(),
+        "{} is a file; deploy takes the folder that it lies in",
+        folder.display()
+    );
     ensure!(folder.is_dir(), "there is no folder {}", folder.display());
     let described = detect::described(folder)?;
     let runtime = given.runtime.clone().or(described.runtime);
@@ -265,7 +292,9 @@ pub fn function(given: &DeployArguments) -> Result<Function> {
             Some(all)
         }
     };
+    detect::check(folder, &runtimes)?;
     Ok(Function {
+        description: described.description,
         name: match &given.name {
             Some(name) => name.clone(),
             None => name_of(folder)?,
@@ -276,7 +305,7 @@ pub fn function(given: &DeployArguments) -> Result<Function> {
         timeout_s: given.timeout.or(described.timeout),
         environment,
         role: given.role.clone().unwrap_or_else(|| ROLE.to_owned()),
-        zip: zipped::zip(folder)?,
+        zip: zipped::package(folder)?,
     })
 }
 

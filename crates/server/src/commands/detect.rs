@@ -1,6 +1,6 @@
 //! What a folder of code is: `function.json` if it has one, else what its files look like.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -102,10 +102,85 @@ pub fn found(folder: &Path) -> Result<Found> {
     }
     bail!(
         "{} holds no function that could be recognised: lambda_function.py, app.py, main.py or \
-         index.py with a handler, index.mjs or index.js, or an executable bootstrap.\n\
-         Say what it is with --runtime and --handler, or in a {DESCRIPTION}.",
-        folder.display()
+         index.py with a handler, index.mjs or index.js, or an executable bootstrap.\n{}",
+        folder.display(),
+        advice(folder)
     )
+}
+
+/// What somebody with such a folder may want to hear.
+fn advice(folder: &Path) -> String {
+    for (file, build) in [
+        ("Cargo.toml", "cargo build --release"),
+        ("go.mod", "CGO_ENABLED=0 go build -o bootstrap"),
+    ] {
+        if folder.join(file).is_file() {
+            return format!(
+                "It has a {file}: build it (`{build}`) and deploy a folder that holds the program \
+                 under the name bootstrap."
+            );
+        }
+    }
+    format!("Say what it is with --runtime and --handler, or in a {DESCRIPTION}.")
+}
+
+/// A custom runtime is one program under a name that is always the same.
+pub fn check(folder: &Path, runtimes: &[String]) -> Result<()> {
+    if !runtimes.iter().any(|name| name.starts_with("provided")) {
+        return Ok(());
+    }
+    let path = folder.join("bootstrap");
+    match fs::metadata(&path) {
+        Ok(file) if !file.is_file() => bail!("{} is no file", path.display()),
+        Ok(file) if file.permissions().mode() & 0o111 == 0 => bail!(
+            "{0} is not executable; `chmod +x {0}` makes it so",
+            path.display()
+        ),
+        Ok(_) => Ok(()),
+        Err(_) => bail!(
+            "there is no {}: the program that a custom runtime starts",
+            path.display()
+        ),
+    }
+}
+
+/// Dependencies that a folder names and does not hold: a function finds nothing but its folder.
+pub fn missing(folder: &Path) -> Vec<String> {
+    let mut missing = Vec::new();
+    if has_lines(&folder.join("requirements.txt")) && !has_installed(folder) {
+        missing.push(format!(
+            "{0}/requirements.txt names packages that are not in the folder; \
+             `pip install -r {0}/requirements.txt -t {0}` puts them there",
+            folder.display()
+        ));
+    }
+    if names_dependencies(&folder.join("package.json")) && !folder.join("node_modules").is_dir() {
+        missing.push(format!(
+            "{0}/package.json names packages that are not in the folder; \
+             `npm install --omit=dev --prefix {0}` puts them there",
+            folder.display()
+        ));
+    }
+    missing
+}
+
+fn has_lines(requirements: &Path) -> bool {
+    let text = fs::read_to_string(requirements).unwrap_or_default();
+    let mut lines = text.lines().map(str::trim);
+    lines.any(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// What pip has put beside the code says so.
+fn has_installed(folder: &Path) -> bool {
+    let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.any(|entry| entry.file_name().to_string_lossy().ends_with(".dist-info"))
+}
+
+fn names_dependencies(package: &Path) -> bool {
+    let text = fs::read_to_string(package).unwrap_or_default();
+    let package: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let named = package["dependencies"].as_object();
+    named.is_some_and(|named| !named.is_empty())
 }
 
 /// The function of a Python file that takes the events.
@@ -175,6 +250,50 @@ mod tests {
             });
             assert_eq!(found(folder.path()).ok(), expect, "{file}");
         }
+    }
+
+    #[test]
+    fn a_custom_runtime_needs_a_program() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let path = folder.path().join("bootstrap");
+        let said = |runtime: &str| match check(folder.path(), &[runtime.to_owned()]) {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(said("python3.13"), "");
+        assert!(said("provided.al2023").contains("there is no"));
+        fs::write(&path, "#!/bin/sh").expect("write a file");
+        assert!(said("provided.al2").contains("chmod +x"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("make it executable");
+        assert_eq!(said("provided.al2"), "");
+    }
+
+    #[test]
+    fn what_a_folder_names_and_does_not_hold_is_told() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let write = |name: &str, text: &str| {
+            fs::write(folder.path().join(name), text).expect("write a file");
+        };
+        write("requirements.txt", "# none\n\n");
+        write("package.json", r#"{"type": "module", "dependencies": {}}"#);
+        assert_eq!(missing(folder.path()), Vec::<String>::new());
+        write("requirements.txt", "requests==2.0\n");
+        write("package.json", r#"{"dependencies": {"left-pad": "1"}}"#);
+        let said = missing(folder.path());
+        assert!(said[0].contains("pip install") && said[1].contains("npm install"));
+        for installed in ["node_modules", "requests-2.0.dist-info"] {
+            fs::create_dir(folder.path().join(installed)).expect("make a folder");
+        }
+        assert_eq!(missing(folder.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn projects_that_have_to_be_built_are_told_so() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let said = || found(folder.path()).expect_err("no function").to_string();
+        assert!(said().contains("--handler"));
+        fs::write(folder.path().join("Cargo.toml"), "").expect("write a file");
+        assert!(said().contains("cargo build"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
+use super::style;
+
 /// Lambda's own bound on what is unpacked.
 const BYTES_MAX: u64 = 262_144_000;
 const FILES_MAX: usize = 100_000;
@@ -29,7 +31,23 @@ const LEFT_OUT: [&str; 12] = [
     ".serverless",
 ];
 
-pub fn zip(folder: &Path) -> Result<Vec<u8>> {
+/// Lambda's own bound on a package that comes with the request.
+const ZIPPED_BYTES_MAX: usize = 52_428_800;
+
+/// A folder's package, as the platform takes it.
+pub fn package(folder: &Path) -> Result<Vec<u8>> {
+    let zip = zip(folder)?;
+    ensure!(
+        zip.len() <= ZIPPED_BYTES_MAX,
+        "{} is {} when zipped; Lambda takes packages of up to {}",
+        folder.display(),
+        style::bytes(zip.len() as u64),
+        style::bytes(ZIPPED_BYTES_MAX as u64)
+    );
+    Ok(zip)
+}
+
+fn zip(folder: &Path) -> Result<Vec<u8>> {
     let mut files = Vec::new();
     collect(folder, &mut files)?;
     files.sort();
@@ -40,9 +58,9 @@ pub fn zip(folder: &Path) -> Result<Vec<u8>> {
         total += code.len() as u64;
         ensure!(
             total <= BYTES_MAX,
-            "{} is larger than Lambda's {} MB of unpacked code",
+            "{} has more than {} of code, which is all that Lambda unpacks",
             folder.display(),
-            BYTES_MAX >> 20
+            style::bytes(BYTES_MAX)
         );
         let executable = fs::metadata(&path)?.permissions().mode() & 0o111 != 0;
         let options = SimpleFileOptions::default()
@@ -68,8 +86,11 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
             continue;
         }
         // Through links: what they point to is what the function would miss.
-        let kind = fs::metadata(&path).with_context(|| format!("read {}", path.display()))?;
         let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        let kind = fs::metadata(&path).with_context(|| match is_link {
+            true => format!("{} is a link to what is not there", path.display()),
+            false => format!("read {}", path.display()),
+        })?;
         if kind.is_dir() && is_link {
             bail!(
                 "{} is a link to a folder; packages hold none",
