@@ -1,9 +1,12 @@
 """The commands that help a newcomer, and AWS's own command line."""
 
+import http.server
 import json
 import os
+import random
 import re
 import subprocess
+import threading
 import time
 
 import pytest
@@ -65,6 +68,49 @@ class TestDeploy:
         assert json.loads(lambent("invoke", name))["word"] == "second"
         assert client.get_function_url_config(FunctionName=name)["FunctionUrl"] == url
         client.delete_function(FunctionName=name)
+
+    def test_what_function_json_says(self, client, lambent, folder, name):
+        described = {"Description": "says a word", "MemorySize": 192, "Timeout": 7}
+        (folder / "function.json").write_text(json.dumps(described))
+        lambent("deploy", str(folder))
+        found = client.get_function_configuration(FunctionName=name)
+        assert {key: found[key] for key in described} == described
+        described["Description"] = "says another word"
+        (folder / "function.json").write_text(json.dumps(described))
+        assert json.loads(lambent("deploy", str(folder), "--json"))["action"] == "updated"
+        found = client.get_function_configuration(FunctionName=name)
+        assert found["Description"] == "says another word"
+        assert json.loads(lambent("deploy", str(folder), "--json"))["action"] == "unchanged"
+        client.delete_function(FunctionName=name)
+
+    def test_another_language_than_before(self, client, lambent, folder, name):
+        """The first runtime of the new one's list that has an interpreter here."""
+        lambent("deploy", str(folder))
+        (folder / "index.py").unlink()
+        (folder / "index.mjs").write_text("export const handler = async () => 'in JavaScript'\n")
+        deployed = json.loads(lambent("deploy", str(folder), "--json"))
+        assert deployed["runtime"].startswith("nodejs")
+        assert json.loads(lambent("invoke", name)) == "in JavaScript"
+        client.delete_function(FunctionName=name)
+
+    def test_a_bootstrap_that_is_not_executable(self, server, tmp_path):
+        (tmp_path / "bootstrap").write_text("#!/bin/sh\n")
+        run = server.command_line("deploy", str(tmp_path))
+        assert run.returncode != 0
+        assert f"chmod +x {tmp_path}/bootstrap" in run.stderr
+
+    def test_packages_that_are_not_there_are_told(self, server, client, folder, name):
+        (folder / "requirements.txt").write_text("requests\n")
+        run = server.command_line("deploy", str(folder))
+        assert run.returncode == 0, run.stderr
+        assert "pip install" in run.stderr
+        client.delete_function(FunctionName=name)
+
+    def test_more_than_50_mb(self, server, folder):
+        (folder / "noise").write_bytes(random.Random(0).randbytes(53_000_000))
+        run = server.command_line("deploy", str(folder))
+        assert run.returncode != 0
+        assert "52.4 MB" in run.stderr
 
     def test_a_folder_that_is_not_there(self, server):
         run = server.command_line("deploy", "/nowhere/at-all")
@@ -233,6 +279,49 @@ class TestHelp:
         assert run.returncode != 0
         assert "http://127.0.0.1:1" in run.stderr
         assert "lambent up" in run.stderr, "it says how to start one"
+
+
+    def test_another_server_is_told_from_a_platform(self):
+        class Nothing(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_error(404)
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as other:
+            thread = threading.Thread(target=other.serve_forever)
+            thread.start()
+            try:
+                url = f"http://127.0.0.1:{other.server_port}"
+                run = subprocess.run(
+                    [binary(), "logs", "x"],
+                    capture_output=True,
+                    text=True,
+                    timeout=20,
+                    env=environment(AWS_ENDPOINT_URL=url),
+                )
+            finally:
+                other.shutdown()
+                thread.join()
+        assert run.returncode != 0
+        assert url in run.stderr and "no Lambent" in run.stderr
+        assert "there is no function" not in run.stderr
+
+    @pytest.mark.parametrize("command", ["functions", "usage --json"])
+    def test_a_reader_that_has_gone(self, server, command):
+        running = subprocess.Popen(
+            [binary(), *command.split()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(AWS_ENDPOINT_URL=server.url),
+        )
+        running.stdout.close()
+        said = running.stderr.read()
+        assert running.wait(20) == 0, said
+        assert said == ""
 
 
 class TestAwsCli:

@@ -2,7 +2,7 @@
 
 use std::{env, fmt::Write, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use aws_lc_rs::{digest, hmac};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -13,8 +13,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
+const ELSEWHERE: &str = "Start one with `lambent up`, or name a running one in AWS_ENDPOINT_URL.";
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// For the head of an answer. What a function does takes 15 minutes at most.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const FUNCTION_WITHIN: Duration = Duration::from_secs(960);
 
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -23,6 +27,7 @@ pub struct Client {
     access_key_id: String,
     secret_access_key: String,
     region: String,
+    answer_within: Duration,
 }
 
 /// What the platform answered.
@@ -99,7 +104,20 @@ impl Client {
             access_key_id: "test".to_owned(),
             secret_access_key: "test".to_owned(),
             region: "us-east-1".to_owned(),
+            answer_within: ANSWER_WITHIN,
         })
+    }
+
+    /// One that waits as long as a function may take.
+    pub fn patient(self) -> Self {
+        Client {
+            answer_within: FUNCTION_WITHIN,
+            ..self
+        }
+    }
+
+    pub fn region(&self) -> &str {
+        &self.region
     }
 
     /// A signed request, answered whole.
@@ -152,7 +170,17 @@ impl Client {
         }
         let (mut parts, ()) = request.body(()).context("make a request")?.into_parts();
         self.sign(&mut parts, &body)?;
-        self.raw(Request::from_parts(parts, Full::new(body))).await
+        let response = self
+            .raw(Request::from_parts(parts, Full::new(body)))
+            .await?;
+        // The platform names every request that it answers.
+        ensure!(
+            response.headers().contains_key("x-amzn-requestid"),
+            "what answers at http://{} is no Lambent: HTTP {} without a request id\n{ELSEWHERE}",
+            self.authority,
+            response.status().as_u16()
+        );
+        Ok(response)
     }
 
     /// A request as it is, to the platform's address.
@@ -168,14 +196,18 @@ impl Client {
             .await
             .context("speak to the platform")?;
         tokio::spawn(connection);
-        let response = sender.send_request(request).await;
-        response.with_context(|| format!("ask the platform at http://{}", self.authority))
+        match timeout(self.answer_within, sender.send_request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(error).with_context(|| {
+                format!("no answer from the platform at http://{}", self.authority)
+            }),
+            Err(_) => bail!("{}", self.not_there("it does not answer")),
+        }
     }
 
     fn not_there(&self, why: &str) -> String {
         format!(
-            "no platform at http://{}: {why}\n\
-             Start one with `lambent up`, or name a running one in AWS_ENDPOINT_URL.",
+            "no platform at http://{}: {why}\n{ELSEWHERE}",
             self.authority
         )
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::Client,
-    style::{self, Align},
+    style::{self, Align, say},
 };
 use crate::{args::FunctionsArguments, percent::encode};
 
@@ -15,11 +15,11 @@ const PAGES_MAX: usize = 200;
 pub async fn run(client: Client, given: FunctionsArguments) -> Result<()> {
     let functions = list(&client).await?;
     if given.json {
-        println!("{}", json!({"functions": functions}));
+        say!("{}", json!({"functions": functions}));
         return Ok(());
     }
     if functions.is_empty() {
-        println!("No functions yet. `lambent deploy DIR` makes one of a folder of code.");
+        say!("No functions yet. `lambent deploy DIR` makes one of a folder of code.");
         return Ok(());
     }
     let rows: Vec<_> = functions.iter().map(row).collect();
@@ -33,7 +33,7 @@ pub async fn run(client: Client, given: FunctionsArguments) -> Result<()> {
         ("IDLE", Align::Right),
         ("CHANGED", Align::Left),
     ];
-    println!("{}", style::table(&heading, &rows));
+    say!("{}", style::table(&heading, &rows));
     Ok(())
 }
 
@@ -60,7 +60,8 @@ async fn list(client: &Client) -> Result<Vec<Value>> {
             .as_array()
             .into_iter()
             .flatten();
-        all.filter(|e| e["function"] == *name && (e["state"] == "busy") == busy)
+        all.filter(|e| e["function"] == *name && e["region"] == *client.region())
+            .filter(|e| (e["state"] == "busy") == busy)
             .count()
     };
     let mut functions = Vec::new();

@@ -8,7 +8,10 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{client::Client, style};
+use super::{
+    client::Client,
+    style::{self, say},
+};
 use crate::{args::InvokeArguments, percent::encode};
 
 pub async fn run(client: Client, given: InvokeArguments) -> Result<()> {
@@ -21,6 +24,7 @@ pub async fn run(client: Client, given: InvokeArguments) -> Result<()> {
         &[]
     };
     let answer = client
+        .patient()
         .send_with(Method::POST, &target, payload, headers)
         .await?;
     if answer.status == StatusCode::NOT_FOUND {
@@ -50,9 +54,9 @@ pub async fn run(client: Client, given: InvokeArguments) -> Result<()> {
             "payload": payload,
             "log": log,
         });
-        println!("{shown}");
+        say!("{shown}");
     } else {
-        println!("{}", style::shown(&String::from_utf8_lossy(&answer.body)));
+        say!("{}", style::shown(&String::from_utf8_lossy(&answer.body)));
         if given.log {
             eprint!("{}", style::dim(&style::shown(&log.unwrap_or_default())));
         }

@@ -9,7 +9,10 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{client::Client, style};
+use super::{
+    client::Client,
+    style::{self, say},
+};
 use crate::{args::LogsArguments, percent::encode};
 
 /// The longest line that is waited for.
@@ -64,7 +67,6 @@ async fn print_lines(mut body: hyper::body::Incoming, as_json: bool) -> Result<(
 }
 
 fn print_line(line: &[u8], as_json: bool) -> Result<()> {
-    use std::io::Write;
     let line: Value = serde_json::from_slice(line).context("read a line of the log")?;
     let ms = line["timestamp_ms"].as_i64().unwrap_or_default();
     let at = Timestamp::from_millisecond(ms).unwrap_or_default();
@@ -74,11 +76,7 @@ fn print_line(line: &[u8], as_json: bool) -> Result<()> {
         true => json!({"timestamp": at, "stream": line["stream"], "message": message}).to_string(),
         false => format!("{} {}", style::dim(&at), toned(message)),
     };
-    // A reader that has gone, such as `head`, has seen enough.
-    let mut out = std::io::stdout().lock();
-    if writeln!(out, "{shown}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
-    }
+    say!("{shown}");
     Ok(())
 }
 

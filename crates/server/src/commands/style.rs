@@ -1,10 +1,32 @@
 //! Colours where somebody looks, none where a program reads; and tables.
 
-use std::{borrow::Cow, env, fmt::Write, io::IsTerminal, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    env,
+    fmt::{self, Write as _},
+    io::{self, IsTerminal, Write},
+    sync::OnceLock,
+};
+
+/// Prints a line, as `println!` does. A reader that has gone, such as `head`, has seen enough.
+macro_rules! say {
+    ($($text:tt)*) => {
+        if $crate::commands::style::line(format_args!($($text)*)).is_err() {
+            std::process::exit(0);
+        }
+    };
+}
+pub(crate) use say;
+
+pub fn line(text: fmt::Arguments<'_>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
 
 fn is_looked_at() -> bool {
     static LOOKED_AT: OnceLock<bool> = OnceLock::new();
-    *LOOKED_AT.get_or_init(|| std::io::stdout().is_terminal())
+    *LOOKED_AT.get_or_init(|| io::stdout().is_terminal())
 }
 
 fn coloured() -> bool {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     client::Client,
-    style::{self, Align},
+    style::{self, Align, say},
 };
 use crate::args::UsageArguments;
 
@@ -15,8 +15,8 @@ pub async fn run(client: Client, given: UsageArguments) -> Result<()> {
     let from = today.checked_sub(i64::from(given.days.saturating_sub(1)).days())?;
     let bill = fetch(&client, &format!("?from={from}")).await?;
     match given.json {
-        true => println!("{bill}"),
-        false => println!("{}", printed(&bill)),
+        true => say!("{bill}"),
+        false => say!("{}", printed(&bill)),
     }
     Ok(())
 }
