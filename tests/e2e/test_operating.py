@@ -72,6 +72,20 @@ class TestStart:
         assert re.search(r"isolation|jail|cgroup", server.log())
 
 
+def test_what_clients_are_told_begins_with_its_public_url(new_server):
+    for url, expected in [
+        ("https://fn.example:8443", r"https://[a-z0-9]+\.lambda-url\.us-east-1\.fn\.example:8443/"),
+        ("http://192.0.2.7", r"http://192\.0\.2\.7/_lambent/url/[a-z0-9]+/"),
+    ]:
+        server = new_server("--url", url, data=f"data-of-{url[-4:]}").start()
+        client = server.client()
+        function = make(client, ECHO)
+        made = client.create_function_url_config(FunctionName=function, AuthType="NONE")
+        assert re.fullmatch(expected, made["FunctionUrl"])
+        location = client.get_function(FunctionName=function)["Code"]["Location"]
+        assert location.startswith(f"{url}/_lambent/code/")
+
+
 class TestEndpoints:
     def test_health(self, server):
         assert http.request(server, "GET", server.url + "/_lambent/health").status == 200

@@ -58,8 +58,9 @@ pub struct PlatformConfig {
     /// Interpreters named by the operator, by runtime.
     pub interpreters: Configured,
     pub prices: Prices,
-    /// Where the platform is reached; function URLs name it.
-    pub port: u16,
+    /// How clients reach the platform, e.g. `http://localhost:4566`: function URLs and links to
+    /// code begin so.
+    pub base_url: String,
 }
 
 /// A cheap handle.
@@ -147,7 +148,7 @@ impl Platform {
                 counts: counts.clone(),
             }),
             runtimes: runtimes.clone(),
-            base_url: format!("http://localhost:{}", config.port),
+            base_url: config.base_url,
             account_concurrency: config.account_concurrency,
         });
         let functions = functions.await?;

@@ -154,6 +154,10 @@ pub struct UpArguments {
         value_name = "ADDRESS:PORT"
     )]
     pub listen: String,
+    /// How clients reach it, where that is not http://localhost: function URLs and links to code
+    /// begin so.
+    #[arg(long, env = "LAMBENT_URL", value_name = "URL")]
+    pub url: Option<String>,
     /// Where functions, logs and usage are kept.
     #[arg(
         long,

@@ -26,6 +26,8 @@ const ACCOUNT_ID: &str = "LAMBENT_ACCOUNT_ID";
 #[derive(Debug)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// How clients reach it, where that is not by the name `localhost`.
+    pub url: Option<String>,
     /// Absolute; exists.
     pub data: PathBuf,
     /// A directory, or `postgres://…`.
@@ -59,9 +61,10 @@ impl Config {
             given.account_concurrency > 0,
             "--account-concurrency has to be at least 1"
         );
-        let data = directory(&given.data)?;
+        let data = directory(&given.data, &mut warnings)?;
         Ok(Config {
             listen,
+            url: given.url.map(url).transpose()?,
             store: store(given.store, &data)?,
             data,
             isolation: given.isolation,
@@ -85,6 +88,20 @@ fn address(text: &str) -> Result<SocketAddr> {
     found
         .next()
         .with_context(|| format!("--listen {text}: the name has no address"))
+}
+
+fn url(text: String) -> Result<String> {
+    let parsed = text.parse::<http::Uri>().ok();
+    let good = parsed.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.path_and_query().is_none_or(|rest| rest == "/")
+    });
+    ensure!(
+        good,
+        "--url {text} is no address such as https://functions.example.org"
+    );
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn seconds(option: &str, seconds: f64) -> Result<Duration> {
@@ -133,15 +150,26 @@ fn prices(file: Option<&Path>) -> Result<Prices> {
 }
 
 /// Nobody else may look into it: there are secrets in function variables.
-fn directory(given: &Path) -> Result<PathBuf> {
+fn directory(given: &Path, warnings: &mut Vec<String>) -> Result<PathBuf> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(given)
         .with_context(|| format!("make the data directory {}", given.display()))?;
-    given
-        .canonicalize()
-        .with_context(|| format!("find the data directory {}", given.display()))
+    let found = given.canonicalize().and_then(|path| {
+        let mode = fs::metadata(&path)?.mode();
+        Ok((path, mode))
+    });
+    let (path, mode) =
+        found.with_context(|| format!("find the data directory {}", given.display()))?;
+    if mode & 0o077 != 0 {
+        warnings.push(format!(
+            "the data directory {} can be read by others (mode {:o}); chmod 700 it",
+            path.display(),
+            mode & 0o777
+        ));
+    }
+    Ok(path)
 }
 
 fn credentials(file: Option<&Path>, warnings: &mut Vec<String>) -> Result<Vec<Credential>> {
@@ -200,6 +228,20 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_others_can_read_is_told() {
+        use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let warned = |mode| {
+            fs::set_permissions(dir.path(), Permissions::from_mode(mode)).expect("it is ours");
+            let mut warnings = Vec::new();
+            directory(dir.path(), &mut warnings).expect("it is there");
+            warnings.concat()
+        };
+        assert!(warned(0o755).contains("chmod 700"));
+        assert_eq!(warned(0o700), "");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         for (arguments, expect) in [
             (["--listen", "nonsense"], "--listen"),
@@ -208,6 +250,8 @@ mod tests {
             (["--account-concurrency", "0"], "--account-concurrency"),
             (["--store", "mysql://root:hunter2@x"], "--store"),
             (["--credentials", "/nowhere"], "/nowhere"),
+            (["--url", "functions.example.org"], "--url"),
+            (["--url", "https://functions.example.org/below"], "--url"),
         ] {
             let arguments = [&[format!("{}={}", arguments[0], arguments[1])][..]].concat();
             let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();

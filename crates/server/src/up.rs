@@ -107,7 +107,10 @@ impl Server {
             },
             interpreters: config.interpreters,
             prices: config.prices,
-            port: address.port(),
+            base_url: match config.url {
+                Some(url) => url,
+                None => format!("http://localhost:{}", address.port()),
+            },
         });
         let platform = platform.await.context("start the platform")?;
         let app = App::new(platform.clone(), Admin::default());
@@ -123,6 +126,14 @@ impl Server {
             drain: config.drain,
             _lock: lock,
         })
+    }
+
+    /// What its isolation holds, and what it does not on this machine.
+    pub fn guarantees(&self) -> &Guarantees {
+        match &self.backend {
+            Started::Jail(jail) => jail.guarantees(),
+            Started::Bare(bare) => bare.guarantees(),
+        }
     }
 
     /// Takes no more requests, lets those that run finish, and leaves nothing behind.

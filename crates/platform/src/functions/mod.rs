@@ -54,7 +54,7 @@ pub use code::LINK_PATH;
 pub use error::Error;
 pub use executor::{DeployError, Executor};
 pub use tables::{MIGRATION_COUNT, migrations};
-pub use url::{InvokeMode, UrlTarget};
+pub use url::{InvokeMode, URL_PATH, UrlTarget};
 pub use url_access::{AuthType, url_allowed};
 
 use code::Packages;

@@ -15,6 +15,8 @@ use super::{
     url_access::{AuthType, url_allowed},
 };
 
+/// What stands before the id where a function URL is a path.
+pub const URL_PATH: &str = "/_lambent/url/";
 const ID_LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 const ID_LENGTH: usize = 32;
 
@@ -239,7 +241,7 @@ impl Functions {
 }
 
 /// `http://<id>.lambda-url.<region>.localhost:4566/`. An address cannot have a name in front of
-/// it, so a platform that is known by one is named localhost.
+/// it: where the platform is known by one, the URL is a path, or on loopback a name nevertheless.
 fn public_url(base: &str, id: &str, region: &str) -> String {
     let (scheme, rest) = base.split_once("://").unwrap_or(("http", base));
     let authority = rest.split('/').next().unwrap_or_default();
@@ -249,7 +251,8 @@ fn public_url(base: &str, id: &str, region: &str) -> String {
     };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let host = match bare.parse::<std::net::IpAddr>() {
-        Ok(_) => "localhost",
+        Ok(address) if address.is_loopback() => "localhost",
+        Ok(_) => return format!("{scheme}://{authority}{URL_PATH}{id}/"),
         Err(_) => host,
     };
     let colon = if port.is_some() { ":" } else { "" };
@@ -322,6 +325,10 @@ mod tests {
         check(
             "https://fn.example.org",
             "https://id.lambda-url.eu-west-1.fn.example.org/",
+        );
+        check(
+            "http://192.0.2.7:4566",
+            "http://192.0.2.7:4566/_lambent/url/id/",
         );
     }
 }

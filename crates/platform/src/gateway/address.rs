@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use http::{Uri, request::Parts, uri::PathAndQuery};
 
-const BY_PATH: &str = "/_lambent/url/";
+use crate::functions::URL_PATH;
+
 /// AWS's ids have 32 characters; ours may grow.
 const ID_MAX: usize = 64;
 
@@ -25,7 +26,7 @@ pub fn of(parts: &Parts) -> Option<Address> {
             path: None,
         });
     }
-    let rest = parts.uri.path().strip_prefix(BY_PATH)?;
+    let rest = parts.uri.path().strip_prefix(URL_PATH)?;
     let (id, path) = match rest.split_once('/') {
         Some((id, path)) => (id, format!("/{path}")),
         None => (rest, "/".to_owned()),
@@ -34,11 +35,6 @@ pub fn of(parts: &Parts) -> Option<Address> {
         url_id: id.to_owned(),
         path: Some(path),
     })
-}
-
-/// What a client is told: the name under which this platform's own port serves the URL.
-pub fn of_client(url_id: &str, region: &str, port: u16) -> String {
-    format!("http://{url_id}.lambda-url.{region}.localhost:{port}/")
 }
 
 /// The host that was asked for, with its port if it has one.
