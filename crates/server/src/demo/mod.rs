@@ -7,7 +7,7 @@ mod caller;
 mod examples;
 mod page;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -30,10 +30,14 @@ const REST_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 pub fn run(given: DemoArguments) -> Result<()> {
-    let data = tempfile::Builder::new().prefix("lambent-demo-").tempdir();
+    let data = tempfile::Builder::new()
+        .prefix("lambent-demo-")
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir();
     let data = data.context("make a fresh data directory")?;
     let config = config(&given, data.path())?;
-    up::start_log("warn", LogFormat::Text)?;
+    // What the page says itself it says better than the log.
+    up::start_log("warn,lambent::up=error", LogFormat::Text)?;
     up::raise_descriptor_limit();
     up::runtime()?.block_on(demo(config, &given))
 }
@@ -41,6 +45,7 @@ pub fn run(given: DemoArguments) -> Result<()> {
 fn config(given: &DemoArguments, data: &std::path::Path) -> Result<Config> {
     let mut config = Config::checked(UpArguments {
         listen: given.listen.clone(),
+        url: None,
         data: data.to_owned(),
         store: None,
         isolation: given.isolation,
@@ -66,13 +71,14 @@ async fn demo(config: Config, given: &DemoArguments) -> Result<()> {
     let begun = Instant::now();
     let server = Server::start(free_port(config)).await?;
     page::opening(server.address, begun.elapsed(), given.isolation);
+    page::missing(&server.guarantees().missing);
     let shown = tokio::select! {
         shown = show(server.address) => shown.map(|()| given.exit),
         () = end.asked() => Ok(true),
     };
     if matches!(shown, Ok(false)) {
         end.asked().await;
-        println!();
+        page::gap();
     }
     server.stop().await;
     shown.map(|_| ())
@@ -100,7 +106,14 @@ async fn show(address: SocketAddr) -> Result<()> {
     );
     let mut functions = Vec::new();
     for kind in Kind::ALL {
-        let prepared = tokio::task::spawn_blocking(move || Example::prepare(kind)).await?;
+        if kind == Kind::Rust {
+            page::compiling(kind.name());
+        }
+        let prepared = tokio::task::spawn_blocking(move || Example::prepare(kind)).await;
+        if kind == Kind::Rust {
+            page::compiled();
+        }
+        let prepared = prepared?;
         let example = match prepared {
             Ok(example) => example,
             Err(why) => {
@@ -124,7 +137,10 @@ async fn show(address: SocketAddr) -> Result<()> {
 
     page::heading("Call", "HTTP and JSON in, HTTP and JSON out");
     let mut latencies = Vec::new();
-    for function in &functions {
+    for (at, function) in functions.iter().enumerate() {
+        if at > 0 {
+            page::gap();
+        }
         latencies.push(call(address, function).await?);
     }
     page::heading("Latency", "client to client, over HTTP");
@@ -142,10 +158,7 @@ async fn show(address: SocketAddr) -> Result<()> {
         "Bill",
         "at Lambda's list prices; nothing is billed while nothing runs",
     );
-    println!(
-        "{}",
-        page::indented(&usage::printed(&usage::fetch(&client, "").await?))
-    );
+    page::bill(&usage::printed(&usage::fetch(&client, "").await?));
     page::next(address, &first.example, &first.url);
     Ok(())
 }

@@ -1,7 +1,13 @@
 //! What the demo looks like: within 80 columns, calm, every figure with its unit.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
 
+use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
 
 use super::{Latency, caller::Reply, examples::Example};
@@ -12,6 +18,15 @@ use crate::commands::{
     style::{self, Align},
 };
 
+/// Prints a line. When nobody reads on, the demo ends as if it had been asked to.
+macro_rules! say {
+    ($($text:tt)*) => {
+        if style::line(format_args!($($text)*)).is_err() {
+            let _ = kill_process(getpid(), Signal::TERM);
+        }
+    };
+}
+
 const COLUMNS: usize = 80;
 /// Of one line of a log.
 const LOG_LINE_PIECES_MAX: usize = 3;
@@ -19,46 +34,88 @@ const LOG_LINE_PIECES_MAX: usize = 3;
 const LINES_MAX: usize = 12;
 
 pub fn opening(address: SocketAddr, took: Duration, isolation: Isolation) {
-    println!();
-    println!(
+    say!("");
+    say!(
         "  {}  {}",
         style::bold("lambent"),
         style::dim("an AWS Lambda that you own")
     );
-    println!();
-    println!(
+    say!("");
+    say!(
         "  Ready on {} after {}, in a fresh directory.",
         style::accent(&format!("http://{address}")),
         time(took)
     );
     match isolation {
-        Isolation::Jail => println!("  Every environment of a function is a jail of its own."),
-        Isolation::None => println!(
+        Isolation::Jail => say!("  Every environment of a function is a jail of its own."),
+        Isolation::None => say!(
             "  {}",
             style::bad("No isolation: functions have your rights.")
         ),
     }
 }
 
+/// What this machine cannot enforce, each thing with its reason, those with the same one together.
+pub fn missing(missing: &[String]) {
+    for (reason, what) in by_reason(missing) {
+        say!("");
+        let text = format!("Not enforced here: {}", what.join(", "));
+        for line in wrapped(&text, COLUMNS - 4).iter().map(|line| line.trim()) {
+            say!("  {line}");
+        }
+        for line in wrapped(reason, COLUMNS - 6).iter().map(|line| line.trim()) {
+            say!("    {}", style::dim(line));
+        }
+    }
+}
+
+/// The guarantees are written `what: why`.
+fn by_reason(missing: &[String]) -> Vec<(&str, Vec<&str>)> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for text in missing {
+        let (what, reason) = text.split_once(": ").unwrap_or((text, ""));
+        match groups.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, all)) => all.push(what),
+            None => groups.push((reason, vec![what])),
+        }
+    }
+    groups
+}
+
 pub fn heading(name: &str, what: &str) {
-    println!();
-    println!("  {}  {}", style::bold(name), style::dim(what));
-    println!("  {}", style::dim(&"─".repeat(COLUMNS - 4)));
+    say!("");
+    say!("  {}  {}", style::bold(name), style::dim(what));
+    say!("  {}", style::dim(&"─".repeat(COLUMNS - 4)));
+}
+
+/// Says what takes a while, on a terminal, until [`compiled`].
+pub fn compiling(name: &str) {
+    if std::io::stdout().is_terminal() {
+        print!("  {} {name:<18}being compiled", style::dim("…"));
+        let _ = std::io::stdout().flush();
+    }
+}
+
+pub fn compiled() {
+    if std::io::stdout().is_terminal() {
+        print!("\r\x1b[K");
+    }
 }
 
 pub fn deployed(example: &Example, deployed: &Deployed) {
     let name = &example.function.name;
     let size = style::bytes(example.function.zip.len() as u64);
     let (runtime, took) = (&deployed.runtime, time(deployed.took));
-    println!(
+    say!(
         "  {} {name:<18}{runtime:<18}{size:>10}   ready after {took}",
         style::good("✓")
     );
-    println!("    {}", style::dim(&deployed.url));
+    // As far to the left as it can be: it is as long as a line.
+    say!("  {}", style::dim(&deployed.url));
 }
 
 pub fn left_out(name: &str, why: &str) {
-    println!("  {} {name:<18}left out: {why}", style::bad("–"));
+    say!("  {} {name:<18}left out: {why}", style::bad("–"));
 }
 
 pub fn answer(example: &Example, reply: &Reply, took: Duration) {
@@ -67,15 +124,18 @@ pub fn answer(example: &Example, reply: &Reply, took: Duration) {
         true => style::good(&status),
         false => style::bad(&status),
     };
-    println!(
+    say!(
         "  POST {}  {status}  {}",
         style::bold(&example.function.name),
         time(took)
     );
     for line in pretty(&reply.body) {
-        println!("    {line}");
+        say!("    {line}");
     }
-    println!();
+}
+
+pub fn gap() {
+    say!("");
 }
 
 pub fn latencies(names: &[&str], latencies: &[Latency]) {
@@ -89,7 +149,7 @@ pub fn latencies(names: &[&str], latencies: &[Latency]) {
         ("COLD", Align::Right),
         ("WARM, MEDIAN", Align::Right),
     ];
-    println!("{}", indented(&style::table(&heading, &rows)));
+    say!("{}", indented(&style::table(&heading, &rows)));
 }
 
 pub fn log(lines: &[String]) {
@@ -100,13 +160,12 @@ pub fn log(lines: &[String]) {
             pieces.truncate(LOG_LINE_PIECES_MAX);
             pieces.push(style::dim("    …"));
         }
-        for piece in pieces {
-            println!(
+        for piece in pieces.iter().map(|piece| piece.trim_end()) {
+            say!(
                 "  {}",
-                if line.starts_with("REPORT") {
-                    piece
-                } else {
-                    toned(&piece)
+                match line.starts_with("REPORT") {
+                    true => piece.to_owned(),
+                    false => toned(piece),
                 }
             );
         }
@@ -114,32 +173,36 @@ pub fn log(lines: &[String]) {
 }
 
 pub fn burst(asked: usize, good: usize, environments: usize, took: Duration) {
-    println!(
+    say!(
         "  {asked} requests at once: {good} answered in {}",
         time(took)
     );
-    println!(
-        "  {environments:>4} environments   {}",
-        style::good(&"▪".repeat(environments.min(60)))
+    scaled(
+        environments,
+        "environments",
+        &style::good(&bar("▪", environments)),
     );
 }
 
 pub fn frozen(environments: usize, after: Duration) {
-    let bar = style::accent(&"▫".repeat(environments.min(60)));
-    println!(
-        "  {environments:>4} frozen         {bar}  {} later",
-        time(after)
-    );
+    let what = format!("frozen {} later", time(after));
+    scaled(environments, &what, &style::accent(&bar("▫", environments)));
 }
 
 pub fn zero(after: Duration) {
-    println!(
-        "  {:>4} left           back at zero {} later",
-        0,
-        time(after)
-    );
+    scaled(0, &format!("left {} later", time(after)), "");
 }
 
+fn scaled(environments: usize, what: &str, bar: &str) {
+    say!("  {environments:>4} {what:<21}{bar}");
+}
+
+/// One for each environment, as far as the line goes.
+fn bar(one: &str, environments: usize) -> String {
+    one.repeat(environments.min(COLUMNS - 29))
+}
+
+/// As they are to be pasted, with nothing before them.
 pub fn next(address: SocketAddr, example: &Example, url: &str) {
     let name = &example.function.name;
     let id = url
@@ -157,18 +220,21 @@ pub fn next(address: SocketAddr, example: &Example, url: &str) {
         "Try next",
         "in another terminal; the platform stays until you press Ctrl-C",
     );
-    println!("  $ curl -s http://{address}/_lambent/url/{id}/ -d @{request}");
-    println!("  $ {endpoint}{program} logs {name}");
-    println!("  $ {endpoint}{program} usage");
-    println!();
-    println!(
-        "  Your own: {}",
-        style::dim(&format!("{endpoint}{program} deploy DIR"))
-    );
-    println!();
+    say!("  curl -s http://{address}/_lambent/url/{id}/ \\");
+    say!("    -d @{request}");
+    say!("  {endpoint}{program} logs {name}");
+    say!("  {endpoint}{program} usage");
+    say!("");
+    say!("  A function of your own:");
+    say!("  {endpoint}{program} deploy DIR");
+    say!("");
 }
 
-pub fn indented(text: &str) -> String {
+pub fn bill(bill: &str) {
+    say!("{}", indented(bill));
+}
+
+fn indented(text: &str) -> String {
     let lines = text.lines().map(|line| format!("  {line}"));
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -251,6 +317,17 @@ mod tests {
         assert_eq!(wrapped("ab cd ef", 5), ["ab cd", "    ef"]);
         assert_eq!(wrapped("abcdefgh", 5), ["abcdefgh"]);
         assert_eq!(cut("abcdef", 4), "abc…");
+    }
+
+    #[test]
+    fn what_is_missing_for_one_reason_is_told_once() {
+        let missing = ["a: why", "b: other", "c: why", "d"].map(str::to_owned);
+        let expect = [
+            ("why", vec!["a", "c"]),
+            ("other", vec!["b"]),
+            ("", vec!["d"]),
+        ];
+        assert_eq!(by_reason(&missing), expect);
     }
 
     #[test]
