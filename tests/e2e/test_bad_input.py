@@ -44,6 +44,14 @@ def refused(client, name, zip_file):
     )
 
 
+def status_line(server, head: str) -> bytes:
+    """How the answer to a head begins, without a byte of the body."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        with connection.makefile("rb") as answer:
+            return answer.readline()
+
+
 class TestPackages:
     @pytest.mark.parametrize(
         "zip_file",
@@ -230,6 +238,18 @@ class TestHttp:
                 connection.sendall(sent)
         client.get_account_settings()
 
+    def test_a_host_too_many_or_none(self, server):
+        for hosts in ("", "Host: one.example\r\nHost: another.example\r\n"):
+            head = f"GET /_lambent/health HTTP/1.1\r\n{hosts}\r\n"
+            assert b" 400 " in status_line(server, head)
+
+    def test_who_asks_before_sending_too_much_is_told_at_once(self, server):
+        head = (
+            "POST /2015-03-31/functions HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            "Content-Length: 80000000\r\n\r\n"
+        )
+        assert b" 100 " not in status_line(server, head)
+
     def test_a_client_that_leaves_during_its_request(self, server, client, make_function):
         code = "import time\ndef handler(event, context):\n    time.sleep(event.get('s', 0))\n    return 'fine'\n"
         function = make_function(code)
@@ -319,6 +339,14 @@ class TestSignatures:
     def test_none(self, guarded):
         status, error, answer = self.answer(guarded, {"X": "y"})
         assert (status, error) == (403, "MissingAuthenticationTokenException")
+
+    def test_nobody_unknown_is_listened_to_for_long(self, guarded):
+        """A package is not read from somebody who would be refused after it."""
+        head = (
+            "POST /2015-03-31/functions HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            "Content-Length: 60000000\r\n\r\n"
+        )
+        assert b" 403 " in status_line(guarded, head)
 
     def test_another_body_than_was_signed(self, guarded):
         path = "/2015-03-31/functions"

@@ -54,6 +54,20 @@ class TestEnvironments:
             answers = list(pool.map(lambda n: call(client, function, {"n": n}), range(100)))
         assert answers == list(range(100))
 
+    def test_large_payloads_do_not_wait_for_each_other(self, client, make_function):
+        """More of them at once than are read at once: each has an environment when all run."""
+        code = """
+            import time
+            def handler(event, context):
+                time.sleep(event["s"])
+                return context.log_stream_name
+            """
+        function = make_function(code, Timeout=60)
+        event = {"s": 10, "padding": "x" * 300_000}
+        with concurrent.futures.ThreadPoolExecutor(40) as pool:
+            streams = list(pool.map(lambda _: call(client, function, event), range(40)))
+        assert len(set(streams)) == 40
+
     def test_between_requests_nothing_of_it_runs(self, client, make_function):
         """A thread that outlives its request stands still until the next one."""
         code = """

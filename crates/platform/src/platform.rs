@@ -105,6 +105,14 @@ impl Target {
         }
     }
 
+    /// Whether a function's code comes with it: the largest bodies, and work of seconds.
+    pub fn is_code(&self) -> bool {
+        match self {
+            Target::Api(route) => lambda::takes_code(route.operation),
+            Target::Url(_) | Target::Unknown(_) => false,
+        }
+    }
+
     /// What a longer one gets.
     pub fn too_large(&self, request_id: &str) -> Response<Bytes> {
         match self {
@@ -240,6 +248,23 @@ impl Platform {
         match self.inner.router.route(parts) {
             Ok(route) => Target::Api(route),
             Err(error) => Target::Unknown(self.unknown(parts, error)),
+        }
+    }
+
+    /// Whether more than a small body is worth reading: not from somebody who will be refused
+    /// whatever it is.
+    pub fn may_send(&self, target: &Target, parts: &Parts) -> bool {
+        let identity = &self.inner.identity;
+        match target {
+            Target::Api(_) => identity.may_be_known(parts, Timestamp::now()),
+            Target::Url(address) => {
+                let target = self.inner.functions.url_target(&address.url_id);
+                target.is_some_and(|target| {
+                    target.auth_type == AuthType::None
+                        || identity.may_be_known(parts, Timestamp::now())
+                })
+            }
+            Target::Unknown(_) => false,
         }
     }
 

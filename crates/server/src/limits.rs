@@ -14,6 +14,9 @@ pub const HEAD_SPILL_BYTES: u64 = 1024 * 1024;
 pub const HEAD_SPILL_WITHIN: Duration = Duration::from_secs(1);
 /// For the next piece of a body to arrive.
 pub const BODY_PIECE_WITHIN: Duration = Duration::from_secs(30);
+/// For all of a body, whatever its length; and the pace that a long one has to keep beyond that.
+pub const BODY_WITHIN: Duration = Duration::from_secs(60);
+pub const BODY_BYTES_PER_S_MIN: usize = 64 * 1024;
 /// Bodies beyond this size are held a bounded number of at once.
 pub const BODY_SMALL_BYTES: usize = 256 * 1024;
 pub const BODIES_LARGE_MAX: usize = 32;

@@ -93,6 +93,14 @@ impl Identity {
         }
     }
 
+    /// Whether there could be a body with which a request's signature is good.
+    pub fn may_be_known(&self, parts: &Parts, now: Timestamp) -> bool {
+        matches!(
+            self.caller(parts, b"", now),
+            Ok(_) | Err(AuthError::Mismatch | AuthError::PayloadMismatch)
+        )
+    }
+
     /// Whether an administrative request may be answered: signed where there are credentials, not
     /// from a foreign web page where there are none.
     pub fn admits(&self, parts: &Parts, now: Timestamp) -> Result<(), AuthError> {
@@ -223,6 +231,7 @@ mod tests {
         ];
         let unknown = identity.caller(&parts(&headers), b"", at);
         assert_eq!(unknown, Err(AuthError::UnknownAccessKey));
+        assert!(!identity.may_be_known(&parts(&headers), at));
         assert_eq!(identity.admits(&parts(&[]), at), Err(AuthError::Missing));
     }
 }

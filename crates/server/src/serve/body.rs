@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -63,7 +64,8 @@ impl http_body::Body for Body {
     }
 }
 
-/// A whole body. Of large ones few are held at once, hence the place, which is to live as long.
+/// A whole body. Large ones have a place, of which there are few.
+#[derive(Default)]
 pub struct Read {
     pub bytes: Bytes,
     pub place: Option<OwnedSemaphorePermit>,
@@ -79,8 +81,27 @@ pub enum Unread {
     Cut,
 }
 
-/// Reads a body of up to `bytes_max`.
-pub async fn read<B>(mut body: B, bytes_max: usize, large: &Arc<Semaphore>) -> Result<Read, Unread>
+/// How long a body of up to `bytes_max` may take.
+pub fn time_for(bytes_max: usize) -> Duration {
+    let at_least_pace = bytes_max / limits::BODY_BYTES_PER_S_MIN;
+    limits::BODY_WITHIN + Duration::from_secs(at_least_pace as u64)
+}
+
+/// Reads a body of up to `bytes_max`. Who sends a byte now and then has no more than `within`.
+pub async fn read<B>(
+    body: B,
+    bytes_max: usize,
+    within: Duration,
+    large: &Arc<Semaphore>,
+) -> Result<Read, Unread>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let read = timeout(within, read_all(body, bytes_max, large)).await;
+    read.unwrap_or(Err(Unread::Slow))
+}
+
+async fn read_all<B>(mut body: B, bytes_max: usize, large: &Arc<Semaphore>) -> Result<Read, Unread>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
@@ -168,7 +189,8 @@ mod tests {
         }
         drop(sender);
         let large = Arc::new(Semaphore::new(1));
-        let read = read(Body::Stream(pieces), bytes_max, &large).await?;
+        let within = time_for(bytes_max);
+        let read = read(Body::Stream(pieces), bytes_max, within, &large).await?;
         assert_eq!(read.place.is_some(), large.available_permits() == 0);
         Ok(read.bytes.len())
     }
@@ -186,7 +208,18 @@ mod tests {
     async fn a_declared_length_is_believed_before_anything_is_read() {
         let large = Arc::new(Semaphore::new(1));
         let body = Body::Whole(Bytes::from_static(b"12345678"));
-        let refused = read(body, 7, &large).await.err();
+        let refused = read(body, 7, time_for(7), &large).await.err();
         assert_eq!(refused, Some(Unread::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        let (sender, pieces) = mpsc::channel(1);
+        let endless = tokio::spawn(async move { while sender.send(Bytes::new()).await.is_ok() {} });
+        let large = Arc::new(Semaphore::new(1));
+        let within = Duration::from_millis(10);
+        let refused = read(Body::Stream(pieces), 7, within, &large).await.err();
+        assert_eq!(refused, Some(Unread::Slow));
+        endless.await.expect("nobody reads any more");
     }
 }

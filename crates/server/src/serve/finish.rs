@@ -5,6 +5,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use tokio::runtime::Handle;
+
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Runs `work` in place, without a task of its own, which would cost a change of threads; only if
@@ -14,6 +16,14 @@ pub fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> impl Future<Output = T> + Send {
     ToTheEnd(Some(Box::pin(work)))
+}
+
+/// The same for work that holds the processor for a while: on a thread of its own, as those that
+/// carry all other requests would stand still meanwhile. Nothing if it panicked.
+pub async fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let runtime = Handle::current();
+    let working = tokio::task::spawn_blocking(move || runtime.block_on(work));
+    working.await.ok()
 }
 
 struct ToTheEnd<T: Send + 'static>(Option<Work<T>>);
@@ -35,7 +45,7 @@ impl<T: Send + 'static> Future for ToTheEnd<T> {
 impl<T: Send + 'static> Drop for ToTheEnd<T> {
     fn drop(&mut self) {
         if let Some(work) = self.0.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(work);
         }
@@ -61,6 +71,16 @@ mod tests {
         drop(work);
         go.send(()).expect("it still waits");
         assert_eq!(finished.await, Ok("done"));
+    }
+
+    #[tokio::test]
+    async fn work_aside_does_not_hold_the_others() {
+        // On the one thread that the test has, it would wait for itself.
+        let (go, wait) = std::sync::mpsc::channel();
+        let work = tokio::spawn(aside(async move { wait.recv().is_ok() }));
+        tokio::task::yield_now().await;
+        go.send(()).expect("it still waits");
+        assert_eq!(work.await.expect("it is done"), Some(true));
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@ mod listen;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header, request::Parts};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use platform::{Platform, Target, gateway::url::Client};
 use tokio::sync::Semaphore;
@@ -40,6 +41,9 @@ impl App {
     ) -> Response<Body> {
         let request_id = wire::request_id();
         let (parts, body) = request.into_parts();
+        if !has_one_host(&parts) {
+            return cut_off(StatusCode::BAD_REQUEST, &request_id);
+        }
         let target = self.platform.target(&parts);
         if matches!(target, Target::Unknown(_)) && parts.uri.path().starts_with("/_lambent/") {
             let response = self.admin.respond(&self.platform, &parts).await;
@@ -65,28 +69,62 @@ impl App {
         client: Client,
         request_id: String,
     ) -> Response<Body> {
-        let Read { bytes, place } =
-            match body::read(body, target.body_bytes_max(), &self.large_bodies).await {
-                Ok(read) => read,
-                Err(Unread::TooLarge) => return target.too_large(&request_id).map(Body::from),
-                Err(Unread::Slow) => return cut_off(StatusCode::REQUEST_TIMEOUT, &request_id),
-                Err(Unread::Cut) => return cut_off(StatusCode::BAD_REQUEST, &request_id),
-            };
-        let app = self.clone();
-        let answer = finish::to_the_end(async move {
-            let _place = place;
+        let bytes_max = target.body_bytes_max();
+        // Nobody has to be known to be refused, but to send much.
+        let welcome = body.size_hint().upper().is_some_and(is_small)
+            || self.platform.may_send(&target, &parts);
+        let bytes_max = match welcome {
+            true => bytes_max,
+            false => bytes_max.min(limits::BODY_SMALL_BYTES),
+        };
+        let within = body::time_for(bytes_max);
+        let declared = body.size_hint().exact();
+        let read = match declared.is_some_and(|length| length > bytes_max as u64) {
+            // Who asks first is told, and sends nothing.
+            true if parts.headers.contains_key(header::EXPECT) => Err(Unread::TooLarge),
+            _ => body::read(body, bytes_max, within, &self.large_bodies).await,
+        };
+        let Read { bytes, place } = match read {
+            Ok(read) => read,
+            // Whatever it was, the signature is what is wrong with it.
+            Err(Unread::TooLarge) if !welcome => Read::default(),
+            Err(Unread::TooLarge) => return target.too_large(&request_id).map(Body::from),
+            Err(Unread::Slow) => return cut_off(StatusCode::REQUEST_TIMEOUT, &request_id),
+            Err(Unread::Cut) => return cut_off(StatusCode::BAD_REQUEST, &request_id),
+        };
+        // A package is held as long as it is worked on. A payload may run for minutes, and how many
+        // of those do at once is for concurrency to say.
+        let package = place.filter(|_| target.is_code());
+        let is_package = package.is_some();
+        let (app, id) = (self.clone(), request_id.clone());
+        let answer = async move {
+            let _package = package;
             let platform = &app.platform;
-            platform
-                .answer(target, parts, bytes, client, request_id)
-                .await
-        });
-        answer.await.map(Body::from)
+            platform.answer(target, parts, bytes, client, id).await
+        };
+        if !is_package {
+            return finish::to_the_end(answer).await.map(Body::from);
+        }
+        match finish::aside(answer).await {
+            Some(answer) => answer.map(Body::from),
+            None => cut_off(StatusCode::INTERNAL_SERVER_ERROR, &request_id),
+        }
     }
 
     fn counted(&self, kind: &'static str, response: Response<Body>) -> Response<Body> {
         self.admin.metrics.answered(kind, response.status());
         response
     }
+}
+
+/// RFC 9112, 3.2: two of them could be two requests' in the eyes of two servers.
+fn has_one_host(parts: &Parts) -> bool {
+    let hosts = parts.headers.get_all(header::HOST).iter().count();
+    hosts == 1 || (hosts == 0 && parts.version != Version::HTTP_11)
+}
+
+fn is_small(bytes: u64) -> bool {
+    bytes <= limits::BODY_SMALL_BYTES as u64
 }
 
 /// A body that did not come: there may be nobody to read this.

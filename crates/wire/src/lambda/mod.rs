@@ -22,10 +22,18 @@ pub fn too_many_requests(reason: &'static str, message: impl Into<String>) -> Er
 /// The longest body of a request, which the listener has to stop reading at. Lambda takes code of
 /// 50 MB in base64, payloads of 6 MB, and little else.
 pub fn body_bytes_max(operation: &Operation) -> usize {
-    match operation.name {
-        "CreateFunction" | "UpdateFunctionCode" | "PublishLayerVersion" => 70_167_211,
-        _ => 6_291_456,
+    match takes_code(operation) {
+        true => 70_167_211,
+        false => 6_291_456,
     }
+}
+
+/// Whether a package is part of the request.
+pub fn takes_code(operation: &Operation) -> bool {
+    matches!(
+        operation.name,
+        "CreateFunction" | "UpdateFunctionCode" | "PublishLayerVersion"
+    )
 }
 
 /// What a body beyond [`body_bytes_max`] gets.
