@@ -194,7 +194,8 @@ pub fn zero(after: Duration) {
 }
 
 fn scaled(environments: usize, what: &str, bar: &str) {
-    say!("  {environments:>4} {what:<21}{bar}");
+    let line = format!("  {environments:>4} {what:<21}{bar}");
+    say!("{}", line.trim_end());
 }
 
 /// One for each environment, as far as the line goes.
