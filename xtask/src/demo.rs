@@ -117,6 +117,8 @@ impl Demo {
 struct Suggestions {
     begun: bool,
     commands: Vec<String>,
+    /// The last of them is not at its end.
+    goes_on: bool,
 }
 
 impl Suggestions {
@@ -126,13 +128,26 @@ impl Suggestions {
             self.begun = line.to_lowercase().contains(SUGGESTIONS);
             return None;
         }
-        // A line that is no command explains one.
-        let is_command = ["$ ", "curl ", "lambent ", "aws ", "AWS_", "cargo "];
-        if is_command.iter().any(|start| line.starts_with(start)) {
-            self.commands
-                .push(line.strip_prefix("$ ").unwrap_or(line).to_owned());
+        // Besides commands there are the rule below the heading, and lines that explain one.
+        let is_command = !line.is_empty() && !line.starts_with('─') && !line.ends_with(':');
+        if is_command {
+            self.begin_or_go_on(line);
         }
-        (self.commands.len() == SUGGESTIONS_COUNT).then(|| std::mem::take(&mut self.commands))
+        let whole = self.commands.len() == SUGGESTIONS_COUNT && !self.goes_on;
+        whole.then(|| std::mem::take(&mut self.commands))
+    }
+
+    /// A command goes on in the next line after a backslash, as in a shell.
+    fn begin_or_go_on(&mut self, line: &str) {
+        let (text, goes_on) = match line.strip_suffix('\\') {
+            Some(text) => (text, true),
+            None => (line, false),
+        };
+        match self.commands.last_mut().filter(|_| self.goes_on) {
+            Some(command) => command.push_str(text),
+            None => self.commands.push(text.to_owned()),
+        }
+        self.goes_on = goes_on;
     }
 }
 
@@ -268,18 +283,20 @@ mod tests {
         for line in [
             "curl http://before",
             "  Try next",
+            "  ─────",
             "",
             "   call it yourself:",
-            "    $ curl http://127.0.0.1:4566/x",
-            "    lambent logs resize --follow",
+            "    curl http://127.0.0.1:4566/x \\",
+            "      -d @request.json",
+            "    target/release/lambent logs resize --follow",
         ] {
             assert_eq!(suggestions.line(line), None);
         }
         let found = suggestions
             .line("    AWS_ENDPOINT_URL=http://127.0.0.1:4566 aws lambda list-functions");
         let expect = [
-            "curl http://127.0.0.1:4566/x",
-            "lambent logs resize --follow",
+            "curl http://127.0.0.1:4566/x -d @request.json",
+            "target/release/lambent logs resize --follow",
             "AWS_ENDPOINT_URL=http://127.0.0.1:4566 aws lambda list-functions",
         ];
         assert_eq!(found.as_deref(), Some(expect.map(str::to_owned).as_slice()));
