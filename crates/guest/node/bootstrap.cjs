@@ -28,7 +28,9 @@ async function main() {
   const report = reportUncaught(api);
   let user;
   try {
-    user = await load(root, process.env._HANDLER ?? '');
+    process.on('beforeExit', loadsForEver);
+    user = await load(root, process.env._HANDLER ?? '')
+      .finally(() => process.off('beforeExit', loadsForEver));
     refuseCallback(user, version);
   } catch (error) {
     log.logError(version >= 24 ? 'Init Error' : 'Uncaught Exception', error);
@@ -103,13 +105,20 @@ function reportUncaught(api) {
   return report;
 }
 
+// A module waits at its top level for what will never come: Node.js ends, with a code for just this.
+function loadsForEver() {
+  console.warn('Warning: Detected unsettled top-level await while the handler\'s module was loaded');
+  process.exit(13);
+}
+
 function refuseCallback(user, version) {
   if (!user.takesCallback || user.streaming) return;
   if (version >= 24) {
     throw new errors.CallbackHandlerDeprecated(
-      'ERROR: from Node.js 24 on Lambda does not support handlers that take a callback. Make ' +
-      'this one async, with the parameters event and context. ' +
-      'See https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html.');
+      'ERROR: AWS Lambda has removed support for callback-based function handlers starting with ' +
+      'Node.js 24. You need to modify this function to use a supported handler signature to use ' +
+      'Node.js 24 or later. For more information see ' +
+      'https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html.');
   }
 }
 

@@ -33,8 +33,9 @@ class UnhandledPromiseRejection extends kind('UnhandledPromiseRejection') {
 
 class NodeJsExit extends kind('NodeJsExit') {
   constructor() {
-    super('The event loop ran empty before the handler was done. Most often a promise that it ' +
-      'waits for is never settled.');
+    super('The Lambda runtime client detected an unexpected Node.js exit code. This is most ' +
+      'commonly caused by a Promise that was never settled. For more information, see ' +
+      'https://nodejs.org/docs/latest/api/process.html#exit-codes');
   }
 }
 
@@ -81,6 +82,14 @@ function cause(error) {
   }
 }
 
+// What helps against an error that the same code does not have in Lambda.
+function advice(error) {
+  const missing = /^(?:Error: )?Cannot find (?:module|package) '((?:@aws-sdk\/|@smithy\/)[^'/]+)/
+    .exec(error?.message ?? '');
+  return missing && `${missing[1]} is not a part of this runtime, as it is of Lambda's own. ` +
+    `Put it into the function's package: npm install ${missing[1]}`;
+}
+
 function intoError(error) {
   return error instanceof Error ? error : new Error(describe(error).errorMessage);
 }
@@ -115,5 +124,5 @@ function clean(text) {
 module.exports = {
   ImportModuleError, HandlerNotFound, MalformedHandlerName, MalformedStreamingHandler,
   InvalidStreamingOperation, CallbackHandlerDeprecated, JSONStringifyError, UserCodeSyntaxError,
-  UnhandledPromiseRejection, NodeJsExit, describe, formatted, cause, intoError,
+  UnhandledPromiseRejection, NodeJsExit, describe, formatted, cause, advice, intoError,
 };

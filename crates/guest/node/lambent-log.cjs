@@ -9,7 +9,7 @@
 
 const fs = require('fs');
 const { format } = require('util');
-const { formatted, intoError } = require('./lambent-errors.cjs');
+const { formatted, advice, intoError } = require('./lambent-errors.cjs');
 
 const FRAME_MAGIC = 0xa55a0003;
 const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
@@ -47,6 +47,8 @@ function log(level, message, ...parameters) {
 function logError(title, error) {
   if (settings.json) console.error(intoError(error));
   else console.error(title, formatted(intoError(error)));
+  const help = advice(error);
+  if (help) console.warn(help);
 }
 
 function jsonLine(timestamp, level, message, parameters) {

@@ -7,6 +7,7 @@ const { InvalidStreamingOperation, describe } = require('./lambent-errors.cjs');
 const ERROR_TYPE = 'Lambda-Runtime-Function-Error-Type';
 const ERROR_BODY = 'Lambda-Runtime-Function-Error-Body';
 const HTTP_CONTENT_TYPE = 'application/vnd.awslambda.http-integration-response';
+const ERROR_SIZE_MAX = 8 * 1024;
 const PRELUDE_END = Buffer.alloc(8);
 
 class ResponseStream extends Writable {
@@ -69,7 +70,7 @@ class ResponseStream extends Writable {
     const description = describe(error);
     this.#close({
       [ERROR_TYPE]: String(description.errorType).slice(0, 256).replace(/[^\x21-\x7e]/g, '?'),
-      [ERROR_BODY]: Buffer.from(JSON.stringify(description)).toString('base64'),
+      [ERROR_BODY]: Buffer.from(bounded(description)).toString('base64'),
     });
     this.destroy();
   }
@@ -84,6 +85,19 @@ class ResponseStream extends Writable {
     if (this.#ended) return;
     this.#ended = true;
     this.#open().end(trailers);
+  }
+}
+
+// Trailers are bounded by servers. The stack gives way first: the log has all of it.
+function bounded(description) {
+  const { errorType, errorMessage, trace } = description;
+  for (const [lines, letters] of [[trace.length, Infinity], [10, Infinity], [0, 2000]]) {
+    const text = JSON.stringify({
+      errorType: errorType.slice(0, 256),
+      errorMessage: errorMessage.slice(0, letters),
+      trace: trace.slice(0, lines),
+    });
+    if (letters < Infinity || Buffer.byteLength(text) <= ERROR_SIZE_MAX) return text;
   }
 }
 

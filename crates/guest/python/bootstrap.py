@@ -86,6 +86,9 @@ def _settle():
     # The user's code may have a module of this name.
     sys.modules.pop("bootstrap", None)
     _add_exit()
+    # Python's own variables have passed by an isolated interpreter.
+    if environ.get("PYTHONDONTWRITEBYTECODE"):
+        sys.dont_write_bytecode = True
     lambent_log.settle()
 
 
@@ -106,7 +109,7 @@ def _initialize(api):
         return lambent_handler.load(os.environ.get("_HANDLER", ""))
     except Exception as error:
         description, _ = lambent_handler.describe(error)
-        lambent_log.write_error(description)
+        _log_error(error, description)
         lambent_log.flush()
         api.fail_init(_bytes(description), description["errorType"])
         sys.exit(1)
@@ -162,9 +165,16 @@ def _json_header(headers, name, shown):
 
 def _report(api, request_id, error):
     description, frames = lambent_handler.describe(error, request_id.decode("ascii"))
-    lambent_log.write_error(description)
+    _log_error(error, description)
     api.fail(request_id, _bytes(description), description["errorType"],
              lambent_handler.cause(error, frames))
+
+
+def _log_error(error, description):
+    lambent_log.write_error(description)
+    advice = lambent_handler.advice(error)
+    if advice:
+        lambent_log.write_warning(advice)
 
 
 def _report_refusal(api, request_id, refusal):

@@ -71,6 +71,21 @@ def describe(error, request_id=""):
                   request_id), frames
 
 
+def advice(error):
+    """What helps against an error that the same code does not have in Lambda."""
+    for known in (error, error.__cause__, error.__context__):
+        if isinstance(known, ModuleNotFoundError):
+            package = (known.name or "").partition(".")[0]
+            if package in _OF_LAMBDAS_RUNTIME:
+                return (
+                    "%s is not a part of this runtime, as it is of Lambda's own. Put it into the "
+                    "function's package: pip install --target . %s" % (package, package))
+    return None
+
+
+_OF_LAMBDAS_RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath")
+
+
 def cause(error, frames):
     """The same for X-Ray, as the text of a header."""
     files = []

@@ -150,6 +150,23 @@ def write_error(error):
     write_entry("\n".join(lines))
 
 
+def write_warning(text):
+    """An entry of the runtime's own, in the form of the root logger's."""
+    if _json_format:
+        import lambent_json
+
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        fields = {"timestamp": stamp, "level": "WARNING", "message": text}
+        if request_id:
+            fields["requestId"] = request_id
+        write_entry(lambent_json.encode(fields))
+        return
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+    write_entry("[WARNING]\t%s.%03dZ\t%s\t%s" % (
+        stamp, now % 1 * 1000, request_id or "", text))
+
+
 class _WhenLoggingComes:
     """Sets the root logger up as soon as anything imports logging: the import costs more than
     all the rest of a small function's start, and many never need it."""

@@ -46,9 +46,9 @@ def formatter(logging):
 
 def _encode(fields):
     try:
-        return lambent_json.encode(fields)
+        return lambent_json.encode(fields, ascii_only=False)
     except (TypeError, ValueError):
         # A field that has no JSON form must not cost the record.
         return lambent_json.encode({
             name: value if isinstance(value, (str, int, float, list)) else str(value)
-            for name, value in fields.items()})
+            for name, value in fields.items()}, ascii_only=False)

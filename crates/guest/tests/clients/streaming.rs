@@ -181,6 +181,28 @@ fn an_error_comes_in_trailers() {
     }
 }
 
+/// Servers take sixteen kilobytes of trailers, some less.
+#[test]
+fn the_error_in_trailers_is_bounded() {
+    for (code, kept) in [
+        (
+            "const e = new RangeError('many'); e.stack = ('at x\\n').repeat(20_000); throw e;",
+            10,
+        ),
+        ("throw new RangeError('m'.repeat(100_000));", 0),
+    ] {
+        let once = |request: &Request| {
+            let error = error(request);
+            assert_eq!(error["errorType"], "RangeError");
+            let trace = error["trace"].as_array().expect("a list");
+            assert_eq!(trace.len(), kept);
+            let body = request.trailer("Lambda-Runtime-Function-Error-Body");
+            assert!(body.is_some_and(|body| body.len() < 12 * 1024));
+        };
+        check(&format!("async () => {{ {code} }}"), &[&once]);
+    }
+}
+
 #[test]
 fn what_does_not_end_is_an_error() {
     for (code, message) in [
@@ -194,7 +216,7 @@ fn what_does_not_end_is_an_error() {
         ),
         (
             "async (e, stream) => { await new Promise(() => {}); }",
-            "The event loop ran empty",
+            "unexpected Node.js exit code",
         ),
     ] {
         let once = |request: &Request| {

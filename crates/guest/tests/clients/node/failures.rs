@@ -78,6 +78,19 @@ fn init_errors() {
             ..PLAIN
         },
         Case {
+            name: "what Lambda's own runtime brings along",
+            files: &[("index.js", "require('@aws-sdk/client-s3/x');")],
+            outcome: Outcome::FailsInit(
+                "Runtime.ImportModuleError",
+                "Error: Cannot find module '@aws-sdk/client-s3/x'",
+                "",
+            ),
+            log: &[
+                "\tWARN\t@aws-sdk/client-s3 is not a part of this runtime…npm install @aws-sdk/client-s3",
+            ],
+            ..PLAIN
+        },
+        Case {
             name: "an ES module that lacks another",
             files: &[("index.mjs", "import 'not-there';")],
             outcome: Outcome::FailsInit(
@@ -182,6 +195,25 @@ fn init_errors() {
             ..PLAIN
         },
     ]);
+}
+
+#[test]
+fn a_module_that_waits_for_ever_ends_the_process_and_says_so() {
+    on_each(|node| {
+        for start in [Start::Plain, Start::Pool] {
+            let function = Function::node(node, start).file(
+                "index.mjs",
+                "await new Promise(() => {});\nexport const handler = 1;",
+            );
+            let ended = function.start().wait();
+            assert_eq!(ended.status.code(), Some(13), "{ended:?}");
+            let said = ended.log[0].text();
+            assert!(
+                said.contains("\tWARN\tWarning: Detected unsettled"),
+                "{said}"
+            );
+        }
+    });
 }
 
 #[test]

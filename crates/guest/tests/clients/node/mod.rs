@@ -365,7 +365,11 @@ fn modern_answers() {
                 "exports.handler = (event, context, callback) => callback(null, 1);",
             )],
             env: MODERN,
-            outcome: Outcome::FailsInit("Runtime.CallbackHandlerDeprecated", "Node.js 24", ""),
+            outcome: Outcome::FailsInit(
+                "Runtime.CallbackHandlerDeprecated",
+                "ERROR: AWS Lambda has removed support for callback-based function handlers",
+                "",
+            ),
             log: &[
                 "\tundefined\tERROR\tInit Error \t{\"errorType\":\"Runtime.CallbackHandlerDeprecated\"",
             ],

@@ -26,6 +26,14 @@ fn errors() {
             ..PLAIN
         },
         Case {
+            name: "what Lambda's own runtime brings along, as late as in the handler",
+            files: &[("app.py", "def handler(e, c):\n  import botocore.client\n")],
+            env: &[("AWS_LAMBDA_LOG_FORMAT", "JSON")],
+            outcome: Outcome::Fails("ModuleNotFoundError", "No module named 'botocore'", ""),
+            log: &["\"level\": \"WARNING\", \"message\": \"botocore is not a part of this runtime"],
+            ..PLAIN
+        },
+        Case {
             name: "an exception with nothing to say, and one that cannot say it",
             files: &[(
                 "app.py",
@@ -156,6 +164,19 @@ fn init_errors() {
                 "Unable to import module 'app': No module named 'not_there'",
                 "",
             ),
+            ..PLAIN
+        },
+        Case {
+            name: "what Lambda's own runtime brings along",
+            files: &[("app.py", "from boto3.session import Session\n")],
+            outcome: Outcome::FailsInit(
+                "Runtime.ImportModuleError",
+                "Unable to import module 'app': No module named 'boto3'",
+                "",
+            ),
+            log: &[
+                "[WARNING]\t20…Z\t\tboto3 is not a part of this runtime…pip install --target . boto3",
+            ],
             ..PLAIN
         },
         Case {

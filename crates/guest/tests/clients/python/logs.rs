@@ -80,7 +80,7 @@ fn logs_in_json() {
 import logging
 log = logging.getLogger('mine')
 def handler(event, c):
-    log.info('hello %s', 'you', extra={'order': 7, 'odd': object})
+    log.info('hello %s', 'you ☃', extra={'order': 7, 'odd': object})
     log.debug('unsaid')
     try:
         raise ValueError('bad')
@@ -110,7 +110,7 @@ def handler(event, c):
         let [hello, caught, error] = lines.as_slice() else {
             panic!("{lines:#?}")
         };
-        assert_eq!(hello["message"], "hello you");
+        assert_eq!(hello["message"], "hello you ☃");
         assert_eq!(hello["level"], "INFO");
         assert_eq!(hello["logger"], "mine");
         assert_eq!(hello["requestId"], REQUEST_ID);
