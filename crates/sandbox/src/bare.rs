@@ -149,7 +149,8 @@ impl Version {
             Launch::Bootstrap => self.bootstrap().map(Command::new),
             Launch::Python(python) => {
                 let main = self.runtime_dir.join("python").join(guest::python::MAIN);
-                Ok(client(&python.path, runtimes::PYTHON_FLAGS, main))
+                let flags = runtimes::python_flags(&self.spec);
+                Ok(client(&python.path, flags, main))
             }
             Launch::Node(node) => Ok(client(
                 &node.path,

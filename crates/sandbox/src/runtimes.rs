@@ -11,7 +11,9 @@ use crate::{Interpreter, Launch, TemplateSpec, jailer::message::Runtime};
 const RUNTIME_DIR: &str = "/var/runtime";
 /// Isolated and without site: no host configuration and no .pth hooks; the client arranges the
 /// user's paths itself.
-pub const PYTHON_FLAGS: &[&str] = &["-I", "-S"];
+const PYTHON_FLAGS: &[&str] = &["-I", "-S"];
+/// The same for an interpreter that is to heed the function's own `PYTHON…` variables.
+const HEEDING_PYTHON_FLAGS: &[&str] = &["-s", "-S"];
 /// Lambda's own language setting, which few functions change.
 pub const USUAL_LANG: &str = "en_US.UTF-8";
 /// Lambda's variable for a program that is to start the runtime's in its stead.
@@ -42,24 +44,58 @@ pub fn programs(spec: &TemplateSpec) -> Vec<Program> {
             program(&[b"/opt/bootstrap"]),
         ],
         Launch::Python(python) => {
-            vec![wrapped(spec, python, PYTHON_FLAGS, guest::python::MAIN)]
+            vec![wrapped(
+                spec,
+                python,
+                python_flags(spec),
+                guest::python::MAIN,
+            )]
         }
         Launch::Node(node) => {
-            let flags = node_flags(spec.memory_mb);
+            let flags = node_flags(spec);
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
             vec![wrapped(spec, node, &flags, guest::node::MAIN)]
         }
     }
 }
 
+pub fn python_flags(spec: &TemplateSpec) -> &'static [&'static str] {
+    match spec.env.iter().any(|(name, _)| is_pythons(name)) {
+        true => HEEDING_PYTHON_FLAGS,
+        false => PYTHON_FLAGS,
+    }
+}
+
 /// V8 would size its heap by the machine's memory, and go past the function's before it tidies up.
-/// These are the parts of it that Lambda gives.
-fn node_flags(memory_mb: u32) -> [String; 3] {
-    [
-        "--expose-gc".into(),
-        format!("--max-semi-space-size={}", (memory_mb / 20).max(1)),
-        format!("--max-old-space-size={}", memory_mb / 10 * 9),
-    ]
+/// These are the parts of it that Lambda gives, unless the function says in `NODE_OPTIONS` what it
+/// wants: an argument would win over it.
+fn node_flags(spec: &TemplateSpec) -> Vec<String> {
+    let memory_mb = spec.memory_mb;
+    let semi_space = ("--max-semi-space-size", (memory_mb / 20).max(1));
+    let old_space = ("--max-old-space-size", memory_mb / 10 * 9);
+    let options = variable(spec, "NODE_OPTIONS").unwrap_or_default();
+    let options = options.replace('_', "-");
+    let mut flags = vec!["--expose-gc".to_owned()];
+    if ![semi_space, old_space]
+        .iter()
+        .any(|(name, _)| options.contains(name))
+    {
+        flags.extend([semi_space, old_space].map(|(name, size)| format!("{name}={size}")));
+    }
+    flags
+}
+
+/// Whether a variable has a say in how an interpreter of Python starts. Of the others our client
+/// makes something itself, or they have no meaning here.
+fn is_pythons(name: &str) -> bool {
+    const HARMLESS: &[&str] = &[
+        "PYTHONPATH",
+        "PYTHONUNBUFFERED",
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONIOENCODING",
+        "PYTHONUTF8",
+    ];
+    name.starts_with("PYTHON") && !HARMLESS.contains(&name)
 }
 
 /// Where something of an interpreter's is to be found inside a sandbox. What a function's own
@@ -77,7 +113,7 @@ pub fn inside(path: &Path) -> Cow<'_, Path> {
 fn wrapped(spec: &TemplateSpec, with: &Interpreter, flags: &[&str], client: &str) -> Program {
     let client = format!("{RUNTIME_DIR}/{client}");
     let path = inside(&with.path);
-    let wrapper = variable(spec, EXEC_WRAPPER).map(str::as_bytes);
+    let wrapper = wrapper(spec).map(str::as_bytes);
     let words = wrapper
         .into_iter()
         .chain([path.as_os_str().as_bytes()])
@@ -105,7 +141,7 @@ pub fn zygote(spec: &TemplateSpec) -> Option<Help> {
     let Launch::Python(python) = &spec.launch else {
         return None;
     };
-    if !starts_plainly(spec) {
+    if !starts_plainly(spec) || spec.env.iter().any(|(name, _)| is_pythons(name)) {
         return None;
     }
     let script = format!("{RUNTIME_DIR}/{}", guest::python::ZYGOTE);
@@ -159,6 +195,14 @@ fn has_libraries(directory: &Path) -> bool {
         let name = name.as_bytes();
         name.starts_with(b"lib") && name.windows(3).any(|part| part == b".so")
     })
+}
+
+/// The function's own program that starts the runtime's, if it names one.
+pub fn wrapper(spec: &TemplateSpec) -> Option<&str> {
+    match spec.launch {
+        Launch::Bootstrap => None,
+        Launch::Python(_) | Launch::Node(_) => variable(spec, EXEC_WRAPPER),
+    }
 }
 
 fn variable<'a>(spec: &'a TemplateSpec, name: &str) -> Option<&'a str> {
@@ -227,6 +271,8 @@ mod tests {
             ("LANG", "en_US.UTF-8", true),
             ("LANG", "en_US", false),
             ("PYTHONPATH", "/opt/x", true),
+            ("PYTHONUNBUFFERED", "1", true),
+            ("PYTHONHASHSEED", "0", false),
             (
                 "LD_LIBRARY_PATH",
                 "/lib64:/var/task:/var/task/lib:/opt/lib",
@@ -260,14 +306,41 @@ mod tests {
         fs::remove_dir_all(&dir).expect("clean up");
     }
 
+    fn words(spec: &TemplateSpec) -> Vec<String> {
+        let arguments = programs(spec).swap_remove(0).arguments;
+        let words = arguments.iter().map(|word| word.to_str().expect("text"));
+        words.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn an_interpreter_heeds_its_variables() {
+        for (name, flag) in [("PYTHONPATH", "-I"), ("PYTHONHASHSEED", "-s")] {
+            assert_eq!(words(&spec(&[(name, "0")]))[1], flag, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_heap_of_node_is_lambdas_unless_the_function_says_otherwise() {
+        let lambdas = ["--max-semi-space-size=6", "--max-old-space-size=108"];
+        for (options, ours) in [
+            ("--enable-source-maps", true),
+            ("--max-old-space-size=100", false),
+            ("--trace-warnings --max_semi_space_size=2", false),
+        ] {
+            let mut spec = spec(&[("NODE_OPTIONS", options)]);
+            spec.launch = match spec.launch {
+                Launch::Python(found) => Launch::Node(found),
+                other => other,
+            };
+            let words = words(&spec);
+            let has = lambdas.map(|flag| words.iter().any(|word| word == flag));
+            assert_eq!(has, [ours; 2], "{options}: {words:?}");
+        }
+    }
+
     #[test]
     fn a_wrapper_comes_first() {
-        let programs = programs(&spec(&[(EXEC_WRAPPER, "/opt/wrapper")]));
-        let words: Vec<_> = programs[0]
-            .arguments
-            .iter()
-            .map(|word| word.to_str().expect("text"))
-            .collect();
+        let words = words(&spec(&[(EXEC_WRAPPER, "/opt/wrapper")]));
         let expected = [
             "/opt/wrapper",
             "/usr/bin/python3",

@@ -191,20 +191,16 @@ impl Version {
         let tried = paths
             .get(usize::from(failure.program))
             .map_or("", |path| path);
-        match (failure.step, &self.spec.launch) {
-            (Step::Missing, Launch::Bootstrap) => Error::InvalidEntrypoint(format!(
+        // Either is a program of the function's own.
+        let bootstrap = matches!(self.spec.launch, Launch::Bootstrap);
+        let wrapper = runtimes::wrapper(&self.spec);
+        match (failure.step, wrapper) {
+            (Step::Missing, _) if bootstrap => Error::InvalidEntrypoint(format!(
                 "Couldn't find valid bootstrap(s): [{}]",
                 paths.join(" ")
             )),
-            (Step::Exec, Launch::Bootstrap) => {
-                let why = match failure.errno {
-                    libc::EACCES => "permission denied",
-                    libc::ENOEXEC => "exec format error",
-                    libc::ENOENT => "no such file or directory",
-                    _ => return Error::InvalidEntrypoint(format!("fork/exec {tried}: {source}")),
-                };
-                Error::InvalidEntrypoint(format!("fork/exec {tried}: {why}"))
-            }
+            (Step::Missing, Some(wrapper)) => unexecutable(wrapper, &source),
+            (Step::Exec, wrapper) if bootstrap || wrapper.is_some() => unexecutable(tried, &source),
             (Step::Clone | Step::Init, _) if failure.errno == libc::EAGAIN => {
                 Error::Exhausted("no more processes can be made".into())
             }
@@ -214,6 +210,16 @@ impl Version {
             ),
         }
     }
+}
+
+fn unexecutable(program: &str, source: &io::Error) -> Error {
+    let why = match source.raw_os_error() {
+        Some(libc::EACCES) => "permission denied",
+        Some(libc::ENOEXEC) => "exec format error",
+        Some(libc::ENOENT) => "no such file or directory",
+        _ => return Error::InvalidEntrypoint(format!("fork/exec {program}: {source}")),
+    };
+    Error::InvalidEntrypoint(format!("fork/exec {program}: {why}"))
 }
 
 impl TemplateSpec {
