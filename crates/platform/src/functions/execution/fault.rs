@@ -4,8 +4,12 @@ use bytes::Bytes;
 use sandbox::{Exit, ExitStatus};
 use serde_json::json;
 
+use super::report::Ending;
+
 /// The most a function may answer, in bytes: 6 MiB and a hundred bytes, as Lambda has it.
 pub const RESPONSE_BYTES_MAX: usize = 6_291_556;
+
+const TIMEOUT: &str = "Sandbox.Timedout";
 
 /// A failure that Lambda words itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub struct Fault {
 impl Fault {
     pub fn timeout(timeout_s: u32) -> Self {
         Self {
-            kind: "Sandbox.Timedout",
+            kind: TIMEOUT,
             message: format!("Task timed out after {timeout_s}.00 seconds"),
         }
     }
@@ -47,12 +51,29 @@ impl Fault {
         }
     }
 
+    pub fn is_timeout(&self) -> bool {
+        self.kind == TIMEOUT
+    }
+
+    /// How it shows in the log.
+    pub fn ending(&self) -> Ending<'static> {
+        match self.is_timeout() {
+            true => Ending::Timeout,
+            false => Ending::RuntimeError(self.kind),
+        }
+    }
+
     pub fn payload(&self, request_id: &str) -> Bytes {
         let message = format!("RequestId: {request_id} Error: {}", self.message);
-        json!({"errorType": self.kind, "errorMessage": message})
-            .to_string()
-            .into()
+        object(self.kind, &message)
     }
+}
+
+/// An error object, as the caller gets it.
+pub fn object(kind: &str, message: &str) -> Bytes {
+    json!({"errorType": kind, "errorMessage": message})
+        .to_string()
+        .into()
 }
 
 /// The answer to a response that is too large; Lambda gives no request id with it.

@@ -5,21 +5,27 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::oneshot};
 
 use super::{
-    fault::RESPONSE_BYTES_MAX,
+    fault::{self, RESPONSE_BYTES_MAX},
     link::{Event, Link, Refusal, Reply},
 };
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 /// An error object; the official clients cut theirs far below it.
 const ERROR_BYTES_MAX: usize = 1024 * 1024;
+/// How much of a request that is refused is still taken from its sender.
+const DISCARDED_BYTES_MAX: usize = 256 * 1024 * 1024;
+const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+/// In the trailers of a streamed response: the error object, in base64.
+const ERROR_BODY: &str = "lambda-runtime-function-error-body";
 /// For a request's head once it has begun.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -120,79 +126,135 @@ fn event_response(event: Event) -> Response<Full<Bytes>> {
 
 async fn response(link: &Link, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
     if let Err(refusal) = link.expects(id) {
+        discard(request.into_body()).await;
         return refuse(refusal);
     }
     match body(request, RESPONSE_BYTES_MAX).await {
-        Ok(payload) => taken(link.answer(id, Reply::Response(payload))),
-        Err(Broken::TooLarge) => match link.answer(id, Reply::TooLarge) {
-            Ok(()) => problem(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestEntityTooLarge",
-                &format!("Exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes)."),
-            ),
-            Err(refusal) => refuse(refusal),
-        },
-        Err(Broken::CutOff) => cut_off(),
-    }
-}
-
-async fn error(link: &Link, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    if let Err(refusal) = link.expects(id) {
-        return refuse(refusal);
-    }
-    let kind = error_type(&request);
-    match body(request, ERROR_BYTES_MAX).await {
-        Ok(payload) => taken(link.answer(id, Reply::Error(error_object(payload, &kind)))),
-        Err(Broken::TooLarge) => {
-            taken(link.answer(id, Reply::Error(error_object(Bytes::new(), &kind))))
+        Ok(body) => taken(link.answer(id, reply(body))),
+        Err(Broken::TooLarge(rest)) => {
+            // Whoever waits for the function need not wait for the rest.
+            let answered = link.answer(id, Reply::TooLarge);
+            discard(rest).await;
+            match answered {
+                Ok(()) => problem(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "RequestEntityTooLarge",
+                    &format!("Exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes)."),
+                ),
+                Err(refusal) => refuse(refusal),
+            }
         }
         Err(Broken::CutOff) => cut_off(),
     }
 }
 
+/// A response that was streamed says in its trailers that it came to grief half way.
+fn reply(body: Collected<Bytes>) -> Reply {
+    match body.trailers().and_then(streamed_error) {
+        Some(error) => Reply::Error(error),
+        None => Reply::Response(body.to_bytes()),
+    }
+}
+
+fn streamed_error(trailers: &HeaderMap) -> Option<Bytes> {
+    trailers.get(ERROR_TYPE)?;
+    let object = trailers.get(ERROR_BODY).map(HeaderValue::as_bytes);
+    let object = object.and_then(|object| BASE64_STANDARD.decode(object).ok());
+    Some(error_object(
+        object.unwrap_or_default().into(),
+        &error_type(trailers),
+    ))
+}
+
+async fn error(link: &Link, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    if let Err(refusal) = link.expects(id) {
+        discard(request.into_body()).await;
+        return refuse(refusal);
+    }
+    let kind = error_type(request.headers());
+    match error_payload(request, &kind).await {
+        Ok(payload) => taken(link.answer(id, Reply::Error(payload))),
+        Err(answer) => answer,
+    }
+}
+
 async fn init_error(link: &Link, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let kind = error_type(&request);
-    let payload = match body(request, ERROR_BYTES_MAX).await {
-        Ok(payload) => payload,
-        Err(Broken::TooLarge) => Bytes::new(),
-        Err(Broken::CutOff) => return cut_off(),
-    };
-    let payload = error_object(payload, &kind);
-    taken(link.init_error(payload, kind))
+    let kind = error_type(request.headers());
+    match error_payload(request, &kind).await {
+        Ok(payload) => taken(link.init_error(payload, kind)),
+        Err(answer) => answer,
+    }
+}
+
+async fn error_payload(
+    request: Request<Incoming>,
+    kind: &str,
+) -> Result<Bytes, Response<Full<Bytes>>> {
+    match body(request, ERROR_BYTES_MAX).await {
+        Ok(body) => Ok(error_object(body.to_bytes(), kind)),
+        Err(Broken::TooLarge(rest)) => {
+            discard(rest).await;
+            Ok(error_object(Bytes::new(), kind))
+        }
+        Err(Broken::CutOff) => Err(cut_off()),
+    }
 }
 
 /// A runtime that sends no error object still fails with one.
 fn error_object(payload: Bytes, kind: &str) -> Bytes {
     if payload.is_empty() {
-        return serde_json::json!({"errorType": kind, "errorMessage": "Unknown error"})
-            .to_string()
-            .into();
+        return fault::object(kind, "Unknown error");
     }
     payload
 }
 
-fn error_type(request: &Request<Incoming>) -> String {
-    let given = request.headers().get("lambda-runtime-function-error-type");
-    let given = given
+/// The type by which Lambda itself knows an error, in its log and in its metrics: one of its own
+/// form, `Runtime.Reason` or `Function.Reason`. An exception's name is in the error object alone.
+fn error_type(headers: &HeaderMap) -> String {
+    let given = headers
+        .get(ERROR_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let plain = |c: char| c.is_ascii_graphic();
-    match given {
-        "" => "Runtime.Unknown".to_owned(),
-        given => given.chars().filter(|&c| plain(c)).take(256).collect(),
+    let reason = given
+        .strip_prefix("Runtime.")
+        .or_else(|| given.strip_prefix("Function."));
+    let known = reason.is_some_and(|reason| {
+        reason.len() > 1
+            && reason.len() <= 256
+            && reason.starts_with(|first: char| first.is_ascii_uppercase())
+            && reason.chars().all(|c| c.is_ascii_alphabetic())
+    });
+    match known {
+        true => given.to_owned(),
+        false if given.starts_with("Function.") => "Function.Unknown".to_owned(),
+        false => "Runtime.Unknown".to_owned(),
     }
 }
 
 enum Broken {
-    TooLarge,
+    /// With what has not been read of it.
+    TooLarge(Incoming),
     CutOff,
 }
 
-async fn body(request: Request<Incoming>, bytes_max: usize) -> Result<Bytes, Broken> {
-    match Limited::new(request.into_body(), bytes_max).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Broken::TooLarge),
+async fn body(request: Request<Incoming>, bytes_max: usize) -> Result<Collected<Bytes>, Broken> {
+    let mut body = request.into_body();
+    match Limited::new(&mut body, bytes_max).collect().await {
+        Ok(collected) => Ok(collected),
+        Err(error) if error.is::<LengthLimitError>() => Err(Broken::TooLarge(body)),
         Err(_) => Err(Broken::CutOff),
+    }
+}
+
+/// Takes what a refused request still sends. Its sender may look for the answer only when it has
+/// sent all, and a connection that is closed on unread bytes is reset, which loses the answer.
+async fn discard(mut body: Incoming) {
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+        if discarded > DISCARDED_BYTES_MAX {
+            return;
+        }
     }
 }
 
@@ -250,3 +312,6 @@ fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
+
+#[cfg(test)]
+mod tests;
