@@ -8,12 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from botocore.exceptions import ClientError
 
 from conftest import ROLE, until_active
-from support import logs
+from support import http, logs
 from support.bash import bash_runtime
 from support.package import CUSTOM, ECHO, NODE, PYTHON, custom_package, package, payload_of
 from support.server import ACCOUNT, REGION
@@ -199,7 +200,7 @@ class TestSurroundings:
         body = """
             outcome=response
             answer="{\\"deadline\\":$deadline,\\"arn\\":\\"$arn\\",\\"handler\\":\\"$_HANDLER\\","
-            answer+="\\"name\\":\\"$AWS_LAMBDA_FUNCTION_NAME\\",\\"cwd\\":\\"$PWD\\",\\"now\\":$(date +%s)}"
+            answer+="\\"name\\":\\"$AWS_LAMBDA_FUNCTION_NAME\\",\\"cwd\\":\\"$PWD\\",\\"now\\":$(date +%s),\\"ours\\":\\"${!LAMBENT*}\\"}"
         """
         bootstrap = bash_runtime(body)
         function = make_function(
@@ -210,6 +211,7 @@ class TestSurroundings:
         assert (seen["handler"], seen["name"]) == ("some.thing", function)
         assert seen["cwd"] == "/var/task"
         assert 5_000 < seen["deadline"] - seen["now"] * 1000 <= 11_000
+        assert seen["ours"] == ""
 
     def test_files(self, invoke, make_function):
         code = """
@@ -253,7 +255,179 @@ class TestSurroundings:
         assert len(set(streams)) == len(set(floats)) == len(set(uuids)) == 4
 
 
+class TestWrapper:
+    """AWS_LAMBDA_EXEC_WRAPPER: a program of the function's own starts the runtime's."""
+
+    CODE = "import os\ndef handler(event, context):\n    return os.environ['WRAPPED']\n"
+
+    def function(self, make_function, wrapper, mode=0o755):
+        zip_file = package({"index.py": self.CODE, "wrapper": wrapper}, mode)
+        variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}}
+        return make_function(zip_file=zip_file, Environment=variables)
+
+    def test_it_starts_the_runtime(self, invoke, make_function):
+        wrapper = '#!/bin/bash\nexport WRAPPED=yes\nexec "$@"\n'
+        assert payload_of(invoke(self.function(make_function, wrapper))) == "yes"
+
+    @pytest.mark.parametrize(
+        ("wrapper", "mode", "why"),
+        [
+            ("#!/bin/bash\n", 0o644, "permission denied"),
+            ("#!/no/such/shell\n", 0o755, "no such file or directory"),
+            ("no program", 0o755, "exec format error"),
+        ],
+    )
+    def test_one_that_cannot_is_the_functions_fault(self, invoke, make_function, wrapper, mode, why):
+        answer = invoke(self.function(make_function, wrapper, mode), LogType="Tail")
+        error = payload_of(answer)
+        assert error["errorType"] == "Runtime.InvalidEntrypoint"
+        assert error["errorMessage"].endswith(f" Error: fork/exec /var/task/wrapper: {why}")
+        assert error["errorMessage"] in logs.tail(answer)
+
+    def test_one_that_is_not_there(self, invoke, make_function):
+        variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/nothing"}}
+        error = payload_of(invoke(make_function(ECHO, Environment=variables)))
+        assert error["errorType"] == "Runtime.InvalidEntrypoint"
+        assert error["errorMessage"].endswith("fork/exec /opt/nothing: no such file or directory")
+
+
+class TestInitFailures:
+    """What the log has of an environment that never served anything."""
+
+    STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+
+    def check(self, answer, expected):
+        request_id = answer["ResponseMetadata"]["RequestId"]
+        pattern = "\n".join(expected).replace("ID", request_id).replace("STAMP", self.STAMP)
+        text = logs.tail(answer)
+        assert re.fullmatch(pattern + r"\n", text), text
+
+    def report(self, ending):
+        return (
+            r"REPORT RequestId: ID\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\t"
+            rf"Memory Size: 128 MB\tMax Memory Used: \d+ MB\t{ending}"
+        )
+
+    def test_no_bootstrap(self, invoke, make_function):
+        answer = invoke(make_function(files={"a": "b"}, Runtime=CUSTOM), LogType="Tail")
+        ending = r"Status: error\tError Type: Runtime\.InvalidEntrypoint"
+        self.check(answer, [
+            r"INIT_START Runtime Version: provided:al2023\t",
+            rf"INIT_REPORT Init Duration: 0\.00 ms\tPhase: init\t{ending}",
+            r"START RequestId: ID Version: \$LATEST",
+            r"RequestId: ID Error: Couldn't find valid bootstrap\(s\): \[.*\]",
+            r"Runtime\.InvalidEntrypoint",
+            "END RequestId: ID",
+            self.report(ending),
+        ])
+
+    def test_an_exit(self, invoke, make_function):
+        answer = invoke(make_function("import sys\nsys.exit(4)\n"), LogType="Tail")
+        ending = r"Status: error\tError Type: Runtime\.ExitError"
+        self.check(answer, [
+            r"INIT_START Runtime Version: python:3\.\d+\t",
+            rf"INIT_REPORT Init Duration: [\d.]+ ms\tPhase: init\t{ending}",
+            r"START RequestId: ID Version: \$LATEST",
+            "RequestId: ID Error: Runtime exited with error: exit status 4",
+            r"Runtime\.ExitError",
+            "END RequestId: ID",
+            self.report(ending),
+        ])
+
+    def test_an_exception_has_no_type_of_lambdas(self, invoke, make_function):
+        answer = invoke(make_function("raise ValueError('x')\n"), LogType="Tail")
+        assert payload_of(answer)["errorType"] == "ValueError"
+        ending = "\tStatus: error\tError Type: Runtime.Unknown\n"
+        assert logs.tail(answer).count(ending) == 2
+
+    def test_a_timeout(self, invoke, make_function):
+        """Ten seconds, and once more for as long as the function may take."""
+        bootstrap = "#!/bin/sh\necho hangs\nexec sleep 100\n"
+        zip_file = custom_package(bootstrap)
+        answer = invoke(make_function(zip_file=zip_file, Runtime=CUSTOM, Timeout=1), LogType="Tail")
+        error = payload_of(answer)
+        assert error["errorType"] == "Sandbox.Timedout"
+        assert error["errorMessage"].endswith(" Error: Task timed out after 1.00 seconds")
+        self.check(answer, [
+            r"INIT_START Runtime Version: provided:al2023\t",
+            "hangs",
+            r"INIT_REPORT Init Duration: 1000\.00 ms\tPhase: invoke\tStatus: timeout",
+            r"START RequestId: ID Version: \$LATEST",
+            "STAMP ID Task timed out after 1.00 seconds",
+            "",
+            "END RequestId: ID",
+            self.report("Status: timeout"),
+        ])
+
+
+class TestSystemLogLevel:
+    def kinds(self, invoke, make_function, level, code):
+        options = {"LogFormat": "JSON", "SystemLogLevel": level}
+        answer = invoke(make_function(code, LoggingConfig=options), LogType="Tail")
+        lines = [json.loads(line) for line in logs.tail(answer).splitlines()]
+        return {line["type"]: line["record"] for line in lines if "type" in line}
+
+    def test_warn_leaves_out_what_went_well(self, invoke, make_function):
+        assert self.kinds(invoke, make_function, "WARN", ECHO) == {}
+
+    def test_warn_has_what_did_not(self, invoke, make_function):
+        kinds = self.kinds(invoke, make_function, "WARN", "import os\ndef handler(e, c): os._exit(1)\n")
+        assert list(kinds) == ["platform.fault", "platform.runtimeDone", "platform.report"]
+        for kind in ("platform.runtimeDone", "platform.report"):
+            assert (kinds[kind]["status"], kinds[kind]["errorType"]) == ("error", "Runtime.ExitError")
+
+    def test_info_has_start_and_report(self, invoke, make_function):
+        kinds = self.kinds(invoke, make_function, "INFO", ECHO)
+        assert list(kinds) == ["platform.start", "platform.report"]
+        assert kinds["platform.start"]["functionArn"].startswith(f"arn:aws:lambda:{REGION}:{ACCOUNT}:")
+
+    def test_debug_has_all(self, invoke, make_function):
+        kinds = self.kinds(invoke, make_function, "DEBUG", ECHO)
+        assert list(kinds) == ["platform.start", "platform.runtimeDone", "platform.report"]
+        assert kinds["platform.runtimeDone"]["metrics"]["producedBytes"] == len("{}")
+
+
+class TestApplicationLogLevel:
+    """Lines that a function writes past its runtime's logger count by what they say of themselves."""
+
+    @pytest.mark.parametrize(
+        ("level", "kept"), [("DEBUG", ["debug", "plain", "error"]), ("INFO", ["plain", "error"]), ("ERROR", ["error"])]
+    )
+    def test_lines_are_left_out(self, invoke, make_function, level, kept):
+        bootstrap = bash_runtime(r"""
+            for name in debug error; do
+                echo "{\"timestamp\":\"2024-11-02T16:51:31Z\",\"level\":\"$name\",\"message\":\"$name\"}"
+                [ $name = debug ] && echo '{"message":"plain"}'
+            done
+            outcome=response answer=null
+        """).replace('echo "handling $id"', ":")
+        options = {"LogFormat": "JSON", "ApplicationLogLevel": level}
+        function = make_function(zip_file=custom_package(bootstrap), Runtime=CUSTOM, LoggingConfig=options)
+        lines = [json.loads(line) for line in logs.tail(invoke(function, LogType="Tail")).splitlines()]
+        assert [line["message"] for line in lines if "message" in line] == kept
+
+    def test_an_error_of_the_handler_is_kept(self, invoke, make_function):
+        options = {"LogFormat": "JSON", "ApplicationLogLevel": "ERROR"}
+        code = "def handler(event, context):\n    print('unsaid')\n    raise KeyError('said')\n"
+        text = logs.tail(invoke(make_function(code, LoggingConfig=options), LogType="Tail"))
+        assert '"errorType": "KeyError"' in text and "unsaid" not in text
+
+
 class TestPython:
+    def test_pythons_own_variables(self, invoke, make_function):
+        code = """
+            import sys
+            def handler(event, context):
+                return [hash("a"), sys.flags.optimize, sys.warnoptions, sys.path[0]]
+        """
+        variables = {"PYTHONHASHSEED": "0", "PYTHONOPTIMIZE": "1", "PYTHONWARNINGS": "error"}
+        function = make_function(code, Environment={"Variables": variables})
+        run = subprocess.run(
+            [sys.executable, "-c", "print(hash('a'))"],
+            capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "0"},
+        )
+        assert payload_of(invoke(function)) == [int(run.stdout), 1, ["error"], "/var/task"]
+
     @pytest.mark.parametrize("handler", ["pkg/mod.handle", "pkg.mod.handle"])
     def test_a_handler_in_a_package(self, invoke, make_function, handler):
         files = {
@@ -414,6 +588,33 @@ class TestNode:
         assert line["level"] == "WARN"
         assert line["requestId"] == answer["ResponseMetadata"]["RequestId"]
 
+    def test_the_heap_is_what_node_options_say(self, invoke, make_function):
+        code = "exports.handler = async () => require('v8').getHeapStatistics().heap_size_limit / 2 ** 20;"
+        sizes = []
+        for options in ("--max-old-space-size=64", "--trace-warnings"):
+            variables = {"Variables": {"NODE_OPTIONS": options}}
+            function = make_function(
+                files={"index.js": code}, Runtime=NODE, MemorySize=1024, Environment=variables
+            )
+            sizes.append(payload_of(invoke(function)))
+        assert sizes[0] < 200 < 900 < sizes[1]
+
+    def test_a_streaming_handler_may_be_invoked_in_one_piece(self, invoke, make_function):
+        code = """
+            exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+                stream.write('[1,');
+                if (event.fail) throw new RangeError('half way');
+                stream.end('2]');
+            });
+        """
+        function = make_function(files={"index.js": code}, Runtime=NODE)
+        assert payload_of(invoke(function)) == [1, 2]
+        answer = invoke(function, {"fail": True})
+        assert answer["FunctionError"] == "Unhandled"
+        error = payload_of(answer)
+        assert (error["errorType"], error["errorMessage"]) == ("RangeError", "half way")
+        assert payload_of(invoke(function)) == [1, 2]
+
     def test_work_left_over_goes_on_in_the_next_invocation(self, invoke, make_function):
         code = """
             let ticks = 0;
@@ -422,6 +623,52 @@ class TestNode:
         function = make_function(files={"index.js": code}, Runtime=NODE)
         assert payload_of(invoke(function)) == 0
         assert payload_of(invoke(function)) in (0, 1)
+
+
+class TestLargeResponses:
+    @pytest.mark.parametrize(
+        ("runtime", "files"),
+        [
+            (PYTHON, {"index.py": """
+                count = 0
+                def handler(event, context):
+                    global count
+                    count += 1
+                    return "x" * 20_000_000 if event else count
+            """}),
+            (NODE, {"index.js": """
+                let count = 0;
+                exports.handler = async event => {
+                    count += 1;
+                    return event ? 'x'.repeat(20_000_000) : count;
+                };
+            """}),
+            (NODE, {"index.js": """
+                let count = 0;
+                exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+                    count += 1;
+                    for (let at = 0; event && at < 20; at++) stream.write('x'.repeat(1_000_000));
+                    stream.end(`${count}`);
+                });
+            """}),
+        ],
+        ids=["python", "node", "stream"],
+    )
+    def test_the_environment_outlives_one(self, server, invoke, make_function, runtime, files):
+        function = make_function(files=files, Runtime=runtime, MemorySize=512, Timeout=30)
+        error = payload_of(invoke(function, True))
+        assert error["errorType"] == "Function.ResponseSizeTooLarge"
+        # The caller does not wait until the environment has got rid of its response.
+        deadline = time.monotonic() + 30
+        while self.states(server, function) == ["busy"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert payload_of(invoke(function, False)) == 2
+
+    def states(self, server, function):
+        answer = http.request(server, "GET", server.url + "/_lambent/environments")
+        found = answer.json()["environments"]
+        return [one["state"] for one in found if one["function"] == function]
 
 
 class TestCustom:

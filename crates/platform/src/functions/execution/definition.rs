@@ -48,9 +48,28 @@ pub struct Definition {
     pub tracing_active: bool,
 }
 
+impl Definition {
+    /// The levels below which Lambda's own lines and the function's are left out of the log: the
+    /// text format has all.
+    pub fn lowest_levels(&self) -> LowestLevels {
+        let json = self.log_format == LogFormat::Json;
+        LowestLevels {
+            system: json.then_some(self.system_log_level),
+            application: json.then_some(self.application_log_level),
+        }
+    }
+}
+
 /// A directory that stays as long as this is held: environments may have it mounted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CodeDirectory(pub PathBuf);
+
+/// None leaves nothing out.
+#[derive(Debug, Clone, Copy)]
+pub struct LowestLevels {
+    pub system: Option<LogLevel>,
+    pub application: Option<LogLevel>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {

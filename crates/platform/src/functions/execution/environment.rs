@@ -4,6 +4,7 @@
 //! runs in it, and when, is decided by whoever holds it.
 
 use std::{
+    os::fd::OwnedFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -65,23 +66,7 @@ impl Environment {
             control,
         } = sandbox;
 
-        let group = GroupKey {
-            account_id: definition.key.account_id.clone(),
-            region: definition.key.region.clone(),
-            name: definition.log_group.clone(),
-        };
-        let output = Output::new(log, logs.stream(group, &log_stream)).map_err(|source| {
-            let what = "read the environment's output".to_owned();
-            sandbox::Error::System { what, source }
-        })?;
-        let output = Arc::new(output);
-        output.begin(true);
-        output.say(&report::init_start(
-            definition.log_format,
-            &definition.runtime,
-            &definition.version,
-            now,
-        ));
+        let output = output(Some(log), definition, logs, &log_stream, now)?;
         let (link, init) = Link::new();
         let link = Arc::new(link);
         let gone = Arc::new(AtomicBool::new(false));
@@ -109,6 +94,13 @@ impl Environment {
             init,
             since,
         })
+    }
+
+    /// The log of one that could not be started for a reason of the function's own.
+    pub fn stillborn(definition: &Definition, logs: &Logs) -> Result<Arc<Output>, sandbox::Error> {
+        let now = Timestamp::now();
+        let log_stream = log_stream(&definition.version, now);
+        output(None, definition, logs, &log_stream, now)
     }
 
     pub fn log_stream(&self) -> &str {
@@ -195,6 +187,29 @@ impl Task {
             }
         }
     }
+}
+
+/// An environment's output, begun with the line of its init.
+fn output(
+    log: Option<OwnedFd>,
+    definition: &Definition,
+    logs: &Logs,
+    log_stream: &str,
+    now: Timestamp,
+) -> Result<Arc<Output>, sandbox::Error> {
+    let group = GroupKey {
+        account_id: definition.key.account_id.clone(),
+        region: definition.key.region.clone(),
+        name: definition.log_group.clone(),
+    };
+    let stream = logs.stream(group, log_stream);
+    let output = Output::new(log, stream, definition.lowest_levels()).map_err(|source| {
+        let what = "read the environment's output".to_owned();
+        sandbox::Error::System { what, source }
+    })?;
+    output.begin(true);
+    output.say(&report::init_start(definition, now));
+    Ok(Arc::new(output))
 }
 
 /// `2026/01/31/[$LATEST]0123456789abcdef0123456789abcdef`

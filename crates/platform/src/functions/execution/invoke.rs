@@ -8,10 +8,11 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use wire::Timestamp;
 
 use super::{
-    Definition, FunctionError, Invocation, LogFormat, LogLevel, Outcome,
+    Definition, FunctionError, Invocation, Outcome,
     environment::Environment,
     fault::{self, Fault},
     link::{Event, Reply},
+    output::Output,
     report::{self, Ending, Report},
     trace,
     version::{InitFailure, InitPayload},
@@ -49,7 +50,7 @@ impl Run<'_> {
             now,
         );
         environment.output.begin(invocation.log_tail);
-        self.say_start(environment, &request_id, now);
+        self.say_start(&environment.output, &request_id, now);
 
         let event = event(invocation, &trace_id, now, definition.timeout_s);
         let delivery = environment.link.deliver(event);
@@ -69,16 +70,18 @@ impl Run<'_> {
         };
         environment.output.drain();
         environment.output.finish();
-        self.say_fault(environment, &answer, &request_id);
-        let max_memory_mb = environment.memory_peak_mb();
-        self.close(
-            environment,
-            &request_id,
+        if let Some(fault) = &answer.fault {
+            self.say_fault(&environment.output, fault, &request_id);
+        }
+        let closing = Closing {
+            request_id: &request_id,
             took,
             init,
-            max_memory_mb,
-            answer.ending(),
-        );
+            max_memory_mb: environment.memory_peak_mb(),
+            produced_bytes: answer.produced_bytes(),
+            ending: answer.ending(),
+        };
+        self.close(&environment.output, closing);
 
         let outcome = Outcome {
             payload: answer.payload,
@@ -97,28 +100,29 @@ impl Run<'_> {
     /// The outcome of a request whose environment failed in its init.
     pub fn init_failed(&self, failure: InitFailure, invocation: &Invocation) -> Outcome {
         let request_id = &invocation.request_id;
-        let payload = match failure.payload {
-            InitPayload::Reported(payload) => payload,
-            InitPayload::Fault(fault) => fault.payload(request_id),
-        };
-        let ending = Ending::RuntimeError(&failure.kind);
-        let log_tail = match &failure.environment {
-            Some(environment) => {
-                self.say_start(environment, request_id, Timestamp::now());
-                let memory = environment.memory_peak_mb();
-                self.close(environment, request_id, failure.init, None, memory, ending);
-                environment.output.take_tail()
-            }
-            None => {
-                self.meter(failure.init, None, 0, true);
-                None
+        let output = &failure.output;
+        self.say_start(output, request_id, Timestamp::now());
+        let (payload, ending) = match failure.payload {
+            InitPayload::Reported(payload) => (payload, Ending::RuntimeError(&failure.kind)),
+            InitPayload::Fault(fault) => {
+                self.say_fault(output, &fault, request_id);
+                (fault.payload(request_id), fault.ending())
             }
         };
+        let closing = Closing {
+            request_id,
+            took: failure.init,
+            init: None,
+            max_memory_mb: failure.memory_peak_mb,
+            produced_bytes: 0,
+            ending,
+        };
+        self.close(output, closing);
         Outcome {
             payload,
             error: Some(FunctionError::Unhandled),
             executed_version: self.definition.version.clone(),
-            log_tail: log_tail.filter(|_| invocation.log_tail),
+            log_tail: output.take_tail().filter(|_| invocation.log_tail),
             trace_id: invocation.trace_id.clone().unwrap_or_default(),
         }
     }
@@ -127,22 +131,13 @@ impl Run<'_> {
         self.metering.record(&self.usage(UsageEvent::Throttled));
     }
 
-    fn say_start(&self, environment: &Environment, request_id: &str, now: Timestamp) {
-        let Definition {
-            log_format,
-            version,
-            ..
-        } = self.definition;
-        if self.says_platform_lines() {
-            let line = report::start(*log_format, request_id, version, now);
-            environment.output.say(&line);
-        }
+    fn say_start(&self, output: &Output, request_id: &str, now: Timestamp) {
+        output.say(&report::start(self.definition, request_id, now));
     }
 
-    fn say_fault(&self, environment: &Environment, answer: &Answer, request_id: &str) {
-        let Some(fault) = &answer.fault else { return };
-        let (format, now) = (self.definition.log_format, Timestamp::now());
-        let text = if fault.kind == "Sandbox.Timedout" {
+    fn say_fault(&self, output: &Output, fault: &Fault, request_id: &str) {
+        let now = Timestamp::now();
+        let text = if fault.is_timeout() {
             format!("{} {request_id} {}\n\n", report::millis(now), fault.message)
         } else {
             format!(
@@ -150,28 +145,21 @@ impl Run<'_> {
                 fault.message, fault.kind
             )
         };
-        environment.output.say(&report::fault(format, &text, now));
+        output.say(&report::fault(self.definition.log_format, &text, now));
     }
 
     /// Ends the request's log and meters it.
-    fn close(
-        &self,
-        environment: &Environment,
-        request_id: &str,
-        took: Duration,
-        init: Option<Duration>,
-        max_memory_mb: u64,
-        ending: Ending<'_>,
-    ) {
+    fn close(&self, output: &Output, closing: Closing<'_>) {
+        let Closing {
+            request_id,
+            took,
+            init,
+            max_memory_mb,
+            produced_bytes,
+            ending,
+        } = closing;
         let failed = ending != Ending::Success;
         let billed_ms = self.meter(took, init, max_memory_mb, failed);
-        if !self.says_platform_lines() {
-            return;
-        }
-        let format = self.definition.log_format;
-        if let Some(line) = report::end(format, request_id) {
-            environment.output.say(&line);
-        }
         let report = Report {
             request_id,
             duration_ms: took.as_secs_f64() * 1000.0,
@@ -179,10 +167,12 @@ impl Run<'_> {
             memory_mb: self.definition.memory_mb,
             max_memory_mb: max_memory_mb.min(self.definition.memory_mb.into()),
             init_ms: init.map(|init| init.as_secs_f64() * 1000.0),
+            produced_bytes,
             ending,
         };
-        let line = report::report(format, &report, Timestamp::now());
-        environment.output.say(&line);
+        let (format, now) = (self.definition.log_format, Timestamp::now());
+        output.say(&report::end(format, &report, now));
+        output.say(&report::report(format, &report, now));
     }
 
     /// Bills the request; gives the billed milliseconds. Since August 2025 Lambda bills the init of
@@ -219,12 +209,16 @@ impl Run<'_> {
             event,
         }
     }
+}
 
-    /// The JSON format can leave Lambda's own lines out; the text format always has them.
-    fn says_platform_lines(&self) -> bool {
-        self.definition.log_format == LogFormat::Text
-            || self.definition.system_log_level <= LogLevel::Info
-    }
+/// What there is to say of a request at its end.
+struct Closing<'a> {
+    request_id: &'a str,
+    took: Duration,
+    init: Option<Duration>,
+    max_memory_mb: u64,
+    produced_bytes: usize,
+    ending: Ending<'a>,
 }
 
 struct Answer {
@@ -259,10 +253,17 @@ impl Answer {
 
     fn ending(&self) -> Ending<'static> {
         match (&self.fault, self.error) {
-            (Some(fault), _) if fault.kind == "Sandbox.Timedout" => Ending::Timeout,
-            (Some(fault), _) => Ending::RuntimeError(fault.kind),
+            (Some(fault), _) => fault.ending(),
             (None, Some(_)) => Ending::HandlerError,
             (None, None) => Ending::Success,
+        }
+    }
+
+    /// What the function itself has answered.
+    fn produced_bytes(&self) -> usize {
+        match self.fault {
+            Some(_) => 0,
+            None => self.payload.len(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! what the log and the meter keep. Everything here is soft state, rebuilt after a restart by
 //! deploying the stored definitions again.
 
+mod application_level;
 mod concurrency;
 mod definition;
 mod environment;

@@ -10,7 +10,12 @@ use std::{
 use tokio::net::unix::pipe;
 use wire::Timestamp;
 
-use super::log_frames::{LogEvent, LogFrames};
+use super::{
+    application_level::level_of,
+    definition::LowestLevels,
+    log_frames::{LogEvent, LogFrames},
+    report::Line,
+};
 use crate::{limits, logs::LogStream};
 
 /// What one look takes at most: more than a pipe holds, so that all said before the look is seen,
@@ -18,7 +23,9 @@ use crate::{limits, logs::LogStream};
 const TAKEN_MAX: usize = 256 * 1024;
 
 pub struct Output {
-    pipe: pipe::Receiver,
+    /// None where there never was a process to say anything.
+    pipe: Option<pipe::Receiver>,
+    lowest: LowestLevels,
     state: Mutex<State>,
 }
 
@@ -34,14 +41,15 @@ struct Sink {
 }
 
 impl Output {
-    pub fn new(pipe: OwnedFd, stream: LogStream) -> io::Result<Self> {
+    pub fn new(pipe: Option<OwnedFd>, stream: LogStream, lowest: LowestLevels) -> io::Result<Self> {
         let sink = Sink { stream, tail: None };
         let state = State {
             frames: LogFrames::default(),
             sink,
         };
         Ok(Self {
-            pipe: pipe::Receiver::from_owned_fd(pipe)?,
+            pipe: pipe.map(pipe::Receiver::from_owned_fd).transpose()?,
+            lowest,
             state: Mutex::new(state),
         })
     }
@@ -53,12 +61,15 @@ impl Output {
 
     /// Waits for output and takes it; false when there will be no more.
     pub async fn attend(&self) -> bool {
-        self.pipe.readable().await.is_ok() && self.take(|chunk| self.pipe.try_read(chunk))
+        let Some(pipe) = &self.pipe else { return false };
+        pipe.readable().await.is_ok() && self.take(|chunk| pipe.try_read(chunk))
     }
 
     /// Takes all that the environment has written so far, whether or not we were told of it yet.
     pub fn drain(&self) {
-        self.take(|chunk| Ok(rustix::io::read(self.pipe.as_fd(), chunk)?));
+        if let Some(pipe) = &self.pipe {
+            self.take(|chunk| Ok(rustix::io::read(pipe.as_fd(), chunk)?));
+        }
     }
 
     /// Takes what `read` gives until it has no more; false when its end has come.
@@ -72,7 +83,7 @@ impl Output {
                 Ok(0) => return false,
                 Ok(len) => {
                     taken += len;
-                    frames.feed(&chunk[..len], |event| sink.take(event));
+                    frames.feed(&chunk[..len], |event| sink.hear(event, self.lowest));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
@@ -85,15 +96,17 @@ impl Output {
     pub fn finish(&self) {
         let mut state = self.lock();
         let State { frames, sink } = &mut *state;
-        frames.finish(|event| sink.take(event));
+        frames.finish(|event| sink.hear(event, self.lowest));
     }
 
     /// One of Lambda's own lines.
-    pub fn say(&self, line: &str) {
-        self.lock().sink.take(LogEvent {
-            timestamp_ms: None,
-            message: line.as_bytes(),
-        });
+    pub fn say(&self, line: &Line) {
+        if self.lowest.system.is_none_or(|lowest| line.level >= lowest) {
+            self.lock().sink.take(LogEvent {
+                timestamp_ms: None,
+                message: line.text.as_bytes(),
+            });
+        }
     }
 
     pub fn take_tail(&self) -> Option<Vec<u8>> {
@@ -106,6 +119,16 @@ impl Output {
 }
 
 impl Sink {
+    /// Takes what the function says, unless it is less than what is wanted. An entry in a frame is
+    /// from one of the runtimes' own loggers, which know what is.
+    fn hear(&mut self, event: LogEvent<'_>, lowest: LowestLevels) {
+        let framed = event.timestamp_ms.is_some();
+        let wanted = |lowest| framed || level_of(event.message) >= lowest;
+        if lowest.application.is_none_or(wanted) {
+            self.take(event);
+        }
+    }
+
     fn take(&mut self, event: LogEvent<'_>) {
         let now_ms = || Timestamp::now().as_millisecond();
         let at = event.timestamp_ms.unwrap_or_else(now_ms);

@@ -1,12 +1,20 @@
 //! The lines that Lambda itself writes into a function's log, in its text and its JSON format.
 //!
 //! Formats: AWS, "Lambda log formats" and "Telemetry API event schema"; checked against recorded
-//! logs.
+//! logs. With the JSON format a line has a level, and `SystemLogLevel` leaves out what is below;
+//! the levels are those of AWS, "Log-level filtering", system log level event mapping.
 
-use serde_json::json;
-use wire::Timestamp;
+use serde_json::{Value, json};
+use wire::{Timestamp, lambda::function_arn};
 
-use super::LogFormat;
+use super::{Definition, LogFormat, LogLevel};
+
+/// One line. Those of the text format are never left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub level: LogLevel,
+    pub text: String,
+}
 
 /// What a REPORT line says.
 #[derive(Debug, Clone)]
@@ -18,6 +26,8 @@ pub struct Report<'a> {
     pub max_memory_mb: u64,
     /// Of the first request of an environment.
     pub init_ms: Option<f64>,
+    /// The size of the answer; nothing where the function gave none.
+    pub produced_bytes: usize,
     pub ending: Ending<'a>,
 }
 
@@ -31,6 +41,22 @@ pub enum Ending<'a> {
     Timeout,
 }
 
+/// When an init ran: before the request that waits for it, or again as a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Init,
+    Invoke,
+}
+
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Invoke => "invoke",
+        }
+    }
+}
+
 impl Ending<'_> {
     fn status(self) -> &'static str {
         match self {
@@ -39,60 +65,163 @@ impl Ending<'_> {
             Self::Timeout => "timeout",
         }
     }
+
+    /// The level of what tells of it.
+    fn level(self, success: LogLevel) -> LogLevel {
+        match self {
+            Self::Success => success,
+            _ => LogLevel::Warn,
+        }
+    }
+
+    /// `status` and `errorType`.
+    fn mark(self, record: &mut Value) {
+        record["status"] = json!(self.status());
+        if let Self::RuntimeError(kind) = self {
+            record["errorType"] = json!(kind);
+        }
+    }
+
+    /// The same at the end of a line of text.
+    fn suffix(self) -> String {
+        match self {
+            Self::Success | Self::HandlerError => String::new(),
+            Self::RuntimeError(kind) => format!("Status: error\tError Type: {kind}"),
+            Self::Timeout => "Status: timeout".to_owned(),
+        }
+    }
 }
 
-pub fn start(format: LogFormat, request_id: &str, version: &str, now: Timestamp) -> String {
-    match format {
-        LogFormat::Text => format!("START RequestId: {request_id} Version: {version}\n"),
+/// `INIT_START`
+pub fn init_start(definition: &Definition, now: Timestamp) -> Line {
+    let identity = runtime_identity(&definition.runtime);
+    match definition.log_format {
+        LogFormat::Text => text(format!("INIT_START Runtime Version: {identity}\t\n")),
         LogFormat::Json => platform(
+            LogLevel::Info,
             now,
-            "platform.start",
-            json!({"requestId": request_id, "version": version}),
+            "platform.initStart",
+            json!({
+                "initializationType": "on-demand",
+                "phase": Phase::Init.as_str(),
+                "runtimeVersion": identity,
+                "functionName": definition.key.name,
+                "functionVersion": definition.version,
+            }),
         ),
     }
 }
 
-/// The text format has a line for the end; the JSON format has `platform.report` alone.
-pub fn end(format: LogFormat, request_id: &str) -> Option<String> {
-    match format {
-        LogFormat::Text => Some(format!("END RequestId: {request_id}\n")),
-        LogFormat::Json => None,
+/// `INIT_REPORT`: in the text format only of an init that did not end well.
+pub fn init_report(
+    format: LogFormat,
+    phase: Phase,
+    init_ms: f64,
+    ending: Ending<'_>,
+    now: Timestamp,
+) -> Vec<Line> {
+    let phase = phase.as_str();
+    match (format, ending) {
+        (LogFormat::Text, Ending::Success) => Vec::new(),
+        (LogFormat::Text, _) => vec![text(format!(
+            "INIT_REPORT Init Duration: {init_ms:.2} ms\tPhase: {phase}\t{}\n",
+            ending.suffix()
+        ))],
+        (LogFormat::Json, _) => {
+            let level = ending.level(LogLevel::Debug);
+            let mut done = json!({"initializationType": "on-demand", "phase": phase});
+            ending.mark(&mut done);
+            let mut report = done.clone();
+            report["metrics"] = json!({"durationMs": rounded(init_ms)});
+            vec![
+                platform(level, now, "platform.initRuntimeDone", done),
+                platform(level, now, "platform.initReport", report),
+            ]
+        }
     }
 }
 
-pub fn report(format: LogFormat, report: &Report<'_>, now: Timestamp) -> String {
+/// `START`
+pub fn start(definition: &Definition, request_id: &str, now: Timestamp) -> Line {
+    let (key, version) = (&definition.key, &definition.version);
+    match definition.log_format {
+        LogFormat::Text => text(format!(
+            "START RequestId: {request_id} Version: {version}\n"
+        )),
+        LogFormat::Json => platform(
+            LogLevel::Info,
+            now,
+            "platform.start",
+            json!({
+                "requestId": request_id,
+                "functionArn": function_arn(&key.region, &key.account_id, &key.name, None),
+                "version": version,
+            }),
+        ),
+    }
+}
+
+/// What Lambda says in prose of a timeout or an exit.
+pub fn fault(format: LogFormat, said: &str, now: Timestamp) -> Line {
     match format {
-        LogFormat::Text => report_text(report),
-        LogFormat::Json => report_json(report, now),
+        LogFormat::Text => text(said.to_owned()),
+        LogFormat::Json => platform(
+            LogLevel::Warn,
+            now,
+            "platform.fault",
+            json!(said.trim_end()),
+        ),
+    }
+}
+
+/// `END`
+pub fn end(format: LogFormat, report: &Report<'_>, now: Timestamp) -> Line {
+    let Report {
+        request_id, ending, ..
+    } = *report;
+    match format {
+        LogFormat::Text => text(format!("END RequestId: {request_id}\n")),
+        LogFormat::Json => {
+            let mut record = json!({"requestId": request_id});
+            ending.mark(&mut record);
+            record["metrics"] = json!({
+                "durationMs": rounded(report.duration_ms),
+                "producedBytes": report.produced_bytes,
+            });
+            let level = ending.level(LogLevel::Debug);
+            platform(level, now, "platform.runtimeDone", record)
+        }
+    }
+}
+
+/// `REPORT`
+pub fn report(format: LogFormat, report: &Report<'_>, now: Timestamp) -> Line {
+    match format {
+        LogFormat::Text => text(report_text(report)),
+        LogFormat::Json => {
+            let level = report.ending.level(LogLevel::Info);
+            platform(level, now, "platform.report", report_json(report))
+        }
     }
 }
 
 fn report_text(report: &Report<'_>) -> String {
-    use std::fmt::Write as _;
-    let mut line = format!(
-        "REPORT RequestId: {}\tDuration: {:.2} ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t",
+    let init = report
+        .init_ms
+        .map(|init_ms| format!("Init Duration: {init_ms:.2} ms\t"));
+    format!(
+        "REPORT RequestId: {}\tDuration: {:.2} ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t{}{}\n",
         report.request_id,
         report.duration_ms,
         report.billed_ms,
         report.memory_mb,
-        report.max_memory_mb
-    );
-    // Writing to a string cannot fail.
-    if let Some(init_ms) = report.init_ms {
-        let _ = write!(line, "Init Duration: {init_ms:.2} ms\t");
-    }
-    match report.ending {
-        Ending::Success | Ending::HandlerError => {}
-        Ending::RuntimeError(kind) => {
-            let _ = write!(line, "Status: error\tError Type: {kind}");
-        }
-        Ending::Timeout => line.push_str("Status: timeout"),
-    }
-    line.push('\n');
-    line
+        report.max_memory_mb,
+        init.unwrap_or_default(),
+        report.ending.suffix()
+    )
 }
 
-fn report_json(report: &Report<'_>, now: Timestamp) -> String {
+fn report_json(report: &Report<'_>) -> Value {
     let mut metrics = json!({
         "durationMs": rounded(report.duration_ms),
         "billedDurationMs": report.billed_ms,
@@ -102,73 +231,9 @@ fn report_json(report: &Report<'_>, now: Timestamp) -> String {
     if let Some(init_ms) = report.init_ms {
         metrics["initDurationMs"] = json!(rounded(init_ms));
     }
-    let mut record = json!({
-        "requestId": report.request_id,
-        "metrics": metrics,
-        "status": report.ending.status(),
-    });
-    if let Ending::RuntimeError(kind) = report.ending {
-        record["errorType"] = json!(kind);
-    }
-    platform(now, "platform.report", record)
-}
-
-/// `runtime` as the API names it.
-pub fn init_start(format: LogFormat, runtime: &str, version: &str, now: Timestamp) -> String {
-    let identity = runtime_identity(runtime);
-    match format {
-        LogFormat::Text => format!("INIT_START Runtime Version: {identity}\t\n"),
-        LogFormat::Json => platform(
-            now,
-            "platform.initStart",
-            json!({
-                "initializationType": "on-demand",
-                "phase": "init",
-                "runtimeVersion": identity,
-                "functionVersion": version,
-            }),
-        ),
-    }
-}
-
-/// Written when the init phase did not end well.
-pub fn init_report(format: LogFormat, init_ms: f64, ending: Ending<'_>, now: Timestamp) -> String {
-    let status = ending.status();
-    match (format, ending) {
-        (LogFormat::Text, Ending::RuntimeError(kind)) => format!(
-            "INIT_REPORT Init Duration: {init_ms:.2} ms\tPhase: init\tStatus: {status}\tError Type: {kind}\n"
-        ),
-        (LogFormat::Text, _) => {
-            format!("INIT_REPORT Init Duration: {init_ms:.2} ms\tPhase: init\tStatus: {status}\n")
-        }
-        (LogFormat::Json, _) => {
-            let mut record = json!({
-                "initializationType": "on-demand",
-                "phase": "init",
-                "status": status,
-                "metrics": {"durationMs": rounded(init_ms)},
-            });
-            if let Ending::RuntimeError(kind) = ending {
-                record["errorType"] = json!(kind);
-            }
-            platform(now, "platform.initReport", record)
-        }
-    }
-}
-
-/// What Lambda writes where the text format has a line of prose: a timeout, an exit.
-pub fn fault(format: LogFormat, text: &str, now: Timestamp) -> String {
-    match format {
-        LogFormat::Text => text.to_owned(),
-        LogFormat::Json => {
-            let line = json!({
-                "time": millis(now),
-                "type": "platform.log",
-                "record": text.trim_end(),
-            });
-            format!("{line}\n")
-        }
-    }
+    let mut record = json!({"requestId": report.request_id, "metrics": metrics});
+    report.ending.mark(&mut record);
+    record
 }
 
 /// `2024-05-01T09:30:00.123Z`
@@ -176,9 +241,17 @@ pub fn millis(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
-fn platform(now: Timestamp, kind: &str, record: serde_json::Value) -> String {
+fn text(text: String) -> Line {
+    let level = LogLevel::Info;
+    Line { level, text }
+}
+
+fn platform(level: LogLevel, now: Timestamp, kind: &str, record: Value) -> Line {
     let line = json!({"time": millis(now), "type": kind, "record": record});
-    format!("{line}\n")
+    Line {
+        level,
+        text: format!("{line}\n"),
+    }
 }
 
 fn runtime_identity(runtime: &str) -> String {
@@ -207,36 +280,74 @@ mod tests {
             memory_mb: 128,
             max_memory_mb: 36,
             init_ms,
+            produced_bytes: 4,
             ending,
         }
     }
 
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
     #[test]
     fn a_report_reads_as_lambdas() {
-        let now = Timestamp::UNIX_EPOCH;
         assert_eq!(
-            report(LogFormat::Text, &sample(Ending::Success, Some(129.5)), now),
+            report(LogFormat::Text, &sample(Ending::Success, Some(129.5)), NOW).text,
             "REPORT RequestId: 8f5d2a5e-0000-4000-8000-000000000000\tDuration: 1.23 ms\t\
              Billed Duration: 131 ms\tMemory Size: 128 MB\tMax Memory Used: 36 MB\t\
              Init Duration: 129.50 ms\t\n"
         );
         assert!(
-            report(LogFormat::Text, &sample(Ending::Timeout, None), now)
+            report(LogFormat::Text, &sample(Ending::Timeout, None), NOW)
+                .text
                 .ends_with("Max Memory Used: 36 MB\tStatus: timeout\n")
         );
     }
 
     #[test]
     fn the_json_report_has_the_telemetry_schema() {
-        let line = report(
-            LogFormat::Json,
-            &sample(Ending::RuntimeError("Runtime.ExitError"), None),
-            Timestamp::UNIX_EPOCH,
-        );
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let ending = Ending::RuntimeError("Runtime.ExitError");
+        let line = report(LogFormat::Json, &sample(ending, None), NOW);
+        let line: Value = serde_json::from_str(&line.text).unwrap();
         assert_eq!(line["time"], "1970-01-01T00:00:00.000Z");
         assert_eq!(line["type"], "platform.report");
         assert_eq!(line["record"]["status"], "error");
+        assert_eq!(line["record"]["errorType"], "Runtime.ExitError");
         assert_eq!(line["record"]["metrics"]["billedDurationMs"], 131);
+    }
+
+    #[test]
+    fn an_init_is_reported_in_text_where_it_did_not_end_well() {
+        let check = |phase, ending, expected: &[&str]| {
+            let lines = init_report(LogFormat::Text, phase, 0.27, ending, NOW);
+            let lines: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+            assert_eq!(lines, expected);
+        };
+        check(Phase::Init, Ending::Success, &[]);
+        check(
+            Phase::Init,
+            Ending::RuntimeError("Runtime.InvalidEntrypoint"),
+            &[
+                "INIT_REPORT Init Duration: 0.27 ms\tPhase: init\tStatus: error\tError Type: Runtime.InvalidEntrypoint\n",
+            ],
+        );
+        check(
+            Phase::Invoke,
+            Ending::Timeout,
+            &["INIT_REPORT Init Duration: 0.27 ms\tPhase: invoke\tStatus: timeout\n"],
+        );
+    }
+
+    #[test]
+    fn the_levels_are_lambdas() {
+        use LogLevel::{Debug, Info, Warn};
+        let levels = |ending| {
+            let sample = sample(ending, None);
+            let init = init_report(LogFormat::Json, Phase::Init, 1.0, ending, NOW);
+            let done = end(LogFormat::Json, &sample, NOW);
+            let report = report(LogFormat::Json, &sample, NOW);
+            [init[0].level, init[1].level, done.level, report.level]
+        };
+        assert_eq!(levels(Ending::Success), [Debug, Debug, Debug, Info]);
+        assert_eq!(levels(Ending::HandlerError), [Warn; 4]);
+        assert_eq!(levels(Ending::Timeout), [Warn; 4]);
     }
 }

@@ -30,6 +30,10 @@ pub fn of_definition(definition: &Definition) -> Vec<(String, String)> {
     if runtime.starts_with("python") {
         variables.set("PYTHONPATH", "/var/runtime");
     }
+    if !runtime.starts_with("provided") {
+        // Our own clients mark entries of several lines as one; see log_frames.rs.
+        variables.set("LAMBENT_LOG_FRAMES", "1");
+    }
     variables.set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
     for (name, value) in &definition.environment {
         variables.set(name, value);
@@ -68,8 +72,6 @@ fn set_reserved(variables: &mut Variables, definition: &Definition) {
     }
     variables.set("LAMBDA_TASK_ROOT", "/var/task");
     variables.set("LAMBDA_RUNTIME_DIR", "/var/runtime");
-    // Our own clients for the managed runtimes mark multi-line entries as one; see log_frames.rs.
-    variables.set("LAMBENT_LOG_FRAMES", "1");
 }
 
 /// The variables of one environment.

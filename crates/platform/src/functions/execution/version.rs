@@ -18,8 +18,9 @@ use super::{
     environment::{Environment, Starting},
     fault::Fault,
     link::Init,
+    output::Output,
     pool::Pool,
-    report::{self, Ending},
+    report::{self, Ending, Phase},
     scheduler::IdlePolicy,
     variables,
 };
@@ -54,10 +55,12 @@ pub enum NotReady {
 
 pub struct InitFailure {
     pub payload: InitPayload,
+    /// Lambda's type of the error.
     pub kind: String,
     pub init: Duration,
-    /// Its log is still being written; it has been told to end.
-    pub environment: Option<Arc<Environment>>,
+    /// Where the rest of the request's log goes; the environment has been told to end.
+    pub output: Arc<Output>,
+    pub memory_peak_mb: u64,
 }
 
 /// What the caller is answered.
@@ -96,21 +99,13 @@ impl Version {
         backend: &dyn Backend,
         logs: &Logs,
     ) -> Result<Ready, NotReady> {
-        match self.attempt(backend, logs, INIT_MAX).await? {
+        match self.attempt(backend, logs, Phase::Init).await? {
             Attempt::Ready(ready) => Ok(ready),
-            Attempt::TooSlow => {
-                // Lambda begins the init anew as part of the invocation, within its timeout.
-                let timeout = Duration::from_secs(self.definition.timeout_s.into());
-                match self.attempt(backend, logs, timeout).await? {
-                    Attempt::Ready(ready) => Ok(ready),
-                    Attempt::TooSlow => Err(NotReady::Failed(InitFailure {
-                        payload: InitPayload::Fault(Fault::timeout(self.definition.timeout_s)),
-                        kind: "Sandbox.Timedout".into(),
-                        init: timeout,
-                        environment: None,
-                    })),
-                }
-            }
+            // Lambda begins the init anew as part of the invocation, within its timeout.
+            Attempt::TooSlow(_) => match self.attempt(backend, logs, Phase::Invoke).await? {
+                Attempt::Ready(ready) => Ok(ready),
+                Attempt::TooSlow(failure) => Err(NotReady::Failed(failure)),
+            },
         }
     }
 
@@ -118,18 +113,24 @@ impl Version {
         self: &Arc<Self>,
         backend: &dyn Backend,
         logs: &Logs,
-        limit: Duration,
+        phase: Phase,
     ) -> Result<Attempt, NotReady> {
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let pool = Arc::downgrade(&self.pool);
-        let ended = move || forget(&pool, id);
-        let template = self.prepare(backend).await.map_err(NotReady::from)?;
-        let started = Environment::start(id, &self.definition, &*template, logs, ended).await;
+        let timeout = Duration::from_secs(self.definition.timeout_s.into());
+        let limit = match phase {
+            Phase::Init => INIT_MAX,
+            Phase::Invoke => timeout,
+        };
         let Starting {
             environment,
             init,
             since,
-        } = started.map_err(NotReady::from)?;
+        } = match self.begin(backend, logs).await {
+            Ok(starting) => starting,
+            Err(sandbox::Error::InvalidEntrypoint(message)) => {
+                return Err(self.cannot_start(message, logs, phase));
+            }
+            Err(error) => return Err(NotReady::Platform(error)),
+        };
         self.pool.admit(&environment);
 
         let ended = tokio::time::timeout(limit, init).await;
@@ -137,21 +138,24 @@ impl Version {
         let (payload, kind) = match ended {
             Ok(Ok(Init::Done)) => {
                 environment.init_done();
+                self.say_init_report(&environment.output, phase, took, Ending::Success);
                 return Ok(Attempt::Ready(Ready {
                     environment,
                     init: took,
                 }));
             }
             Err(_) => {
-                self.say_init_report(&environment, took, Ending::Timeout);
-                environment.kill();
-                return Ok(Attempt::TooSlow);
+                let fault = Fault::timeout(self.definition.timeout_s);
+                let kind = fault.kind.to_owned();
+                let took = took.min(limit);
+                let failure = self.give_up(&environment, phase, took, fault.into(), kind);
+                return Ok(Attempt::TooSlow(failure));
             }
             Ok(Ok(Init::Failed { payload, kind })) => (InitPayload::Reported(payload), kind),
             Ok(Ok(Init::Exited(exit))) => {
                 let fault = Fault::exited(exit);
                 let kind = fault.kind.to_owned();
-                (InitPayload::Fault(fault), kind)
+                (fault.into(), kind)
             }
             // The link goes with the environment, and says so before.
             Ok(Err(_)) => {
@@ -160,22 +164,73 @@ impl Version {
                 )));
             }
         };
+        let failure = self.give_up(&environment, phase, took, payload, kind);
+        Err(NotReady::Failed(failure))
+    }
+
+    async fn begin(
+        self: &Arc<Self>,
+        backend: &dyn Backend,
+        logs: &Logs,
+    ) -> Result<Starting, sandbox::Error> {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let pool = Arc::downgrade(&self.pool);
+        let ended = move || forget(&pool, id);
+        let template = self.prepare(backend).await?;
+        Environment::start(id, &self.definition, &*template, logs, ended).await
+    }
+
+    /// Ends an environment whose init has come to nothing.
+    fn give_up(
+        &self,
+        environment: &Environment,
+        phase: Phase,
+        took: Duration,
+        payload: InitPayload,
+        kind: String,
+    ) -> InitFailure {
         environment.output.drain();
         environment.output.finish();
-        self.say_init_report(&environment, took, Ending::RuntimeError(&kind));
+        let ending = match &payload {
+            InitPayload::Reported(_) => Ending::RuntimeError(&kind),
+            InitPayload::Fault(fault) => fault.ending(),
+        };
+        self.say_init_report(&environment.output, phase, took, ending);
+        let memory_peak_mb = environment.memory_peak_mb();
         environment.kill();
-        Err(NotReady::Failed(InitFailure {
+        InitFailure {
             payload,
             kind,
             init: took,
-            environment: Some(environment),
-        }))
+            output: environment.output.clone(),
+            memory_peak_mb,
+        }
     }
 
-    fn say_init_report(&self, environment: &Environment, took: Duration, ending: Ending<'_>) {
+    /// There is nothing to execute: this is said as if it had been an init.
+    fn cannot_start(&self, message: String, logs: &Logs, phase: Phase) -> NotReady {
+        let fault = Fault::invalid_entrypoint(message);
+        let kind = fault.kind.to_owned();
+        let output = match Environment::stillborn(&self.definition, logs) {
+            Ok(output) => output,
+            Err(error) => return NotReady::Platform(error),
+        };
+        let took = Duration::ZERO;
+        self.say_init_report(&output, phase, took, Ending::RuntimeError(&kind));
+        NotReady::Failed(InitFailure {
+            payload: fault.into(),
+            kind,
+            init: took,
+            output,
+            memory_peak_mb: 0,
+        })
+    }
+
+    fn say_init_report(&self, output: &Output, phase: Phase, took: Duration, ending: Ending<'_>) {
         let (format, ms) = (self.definition.log_format, took.as_secs_f64() * 1000.0);
-        let line = report::init_report(format, ms, ending, Timestamp::now());
-        environment.output.say(&line);
+        for line in report::init_report(format, phase, ms, ending, Timestamp::now()) {
+            output.say(&line);
+        }
     }
 
     /// Gives the template up when no environment has been there for a time.
@@ -196,23 +251,12 @@ impl Version {
 
 enum Attempt {
     Ready(Ready),
-    TooSlow,
+    TooSlow(InitFailure),
 }
 
-impl From<sandbox::Error> for NotReady {
-    fn from(error: sandbox::Error) -> Self {
-        match error {
-            sandbox::Error::InvalidEntrypoint(message) => {
-                let fault = Fault::invalid_entrypoint(message);
-                Self::Failed(InitFailure {
-                    kind: fault.kind.to_owned(),
-                    payload: InitPayload::Fault(fault),
-                    init: Duration::ZERO,
-                    environment: None,
-                })
-            }
-            other => Self::Platform(other),
-        }
+impl From<Fault> for InitPayload {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
 }
 
