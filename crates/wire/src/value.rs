@@ -146,8 +146,9 @@ impl<T: IntoValue> IntoValue for Vec<T> {
     }
 }
 
-/// A map of the wire: order kept, and no key twice.
-pub type Map<T> = std::collections::BTreeMap<String, T>;
+/// A map of the wire: in the order of arrival, which Lambda's messages repeat; of a key that came
+/// twice the last value.
+pub type Map<T> = indexmap::IndexMap<String, T>;
 
 impl<T: FromValue> FromValue for Map<T> {
     fn from_value(value: Option<Value>) -> Self {

@@ -70,7 +70,7 @@ impl Functions {
         };
         let launch = self.0.runtimes.launch(&runtime);
         launch.map_err(|error| Error::Invalid(error.to_string()))?;
-        let tags = input.tags.unwrap_or_default();
+        let tags = input.tags.unwrap_or_default().into_iter().collect();
         requested::check_tags(&tags)?;
         let variables = input
             .environment

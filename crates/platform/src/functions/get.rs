@@ -1,7 +1,7 @@
 //! GetFunction and GetFunctionConfiguration.
 
 use wire::{
-    Context,
+    Context, Map,
     lambda::{
         Concurrency, FunctionCodeLocation, FunctionConfiguration, FunctionName, GetFunctionResponse,
     },
@@ -17,6 +17,7 @@ impl Functions {
         let token = code::link_token(&self.0.secrets, record.spec.code.blob, cx.now);
         let base = self.0.base_url.trim_end_matches('/');
         let reserved = record.reserved_concurrency;
+        let tags: Map<_> = record.tags.clone().into_iter().collect();
         Ok(GetFunctionResponse {
             configuration: Some(configuration),
             code: Some(FunctionCodeLocation {
@@ -25,7 +26,7 @@ impl Functions {
                 location: Some(format!("{base}{}{token}", code::LINK_PATH)),
                 ..FunctionCodeLocation::default()
             }),
-            tags: Some(record.tags.clone()).filter(|tags| !tags.is_empty()),
+            tags: Some(tags).filter(|tags| !tags.is_empty()),
             tags_error: None,
             concurrency: reserved.map(|reserved| Concurrency {
                 reserved_concurrent_executions: i32::try_from(reserved).ok(),

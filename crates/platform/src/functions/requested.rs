@@ -4,9 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use wire::lambda::{
-    CreateFunctionRequest, DeadLetterConfig, EphemeralStorage, FileSystemConfig, LoggingConfig,
-    SnapStart, UpdateFunctionConfigurationRequest, VpcConfig,
+use wire::{
+    Map,
+    lambda::{
+        CreateFunctionRequest, DeadLetterConfig, EphemeralStorage, FileSystemConfig, LoggingConfig,
+        SnapStart, UpdateFunctionConfigurationRequest, VpcConfig,
+    },
 };
 
 use super::{
@@ -213,8 +216,8 @@ const RESERVED_VARIABLES: &[&str] = &[
     "LAMBDA_TASK_ROOT",
 ];
 
-/// The variables as JSON, as they are measured and sealed.
-pub fn environment(variables: &BTreeMap<String, String>) -> Result<String> {
+/// The variables as JSON in the order in which they were given, as they are measured and sealed.
+pub fn environment(variables: &Map<String>) -> Result<String> {
     let unable = "Lambda was unable to configure your environment variables because the \
                   environment variables you have provided";
     let reserved: Vec<&str> = variables

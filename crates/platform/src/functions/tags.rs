@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use wire::{Context, arn::Arn, lambda::function_of};
+use wire::{Context, Map, arn::Arn, lambda::function_of};
 
 use super::{
     Functions,
@@ -15,12 +15,7 @@ use super::{
 };
 
 impl Functions {
-    pub(super) async fn tag(
-        &self,
-        cx: &Context,
-        resource: &str,
-        tags: BTreeMap<String, String>,
-    ) -> Result<()> {
+    pub(super) async fn tag(&self, cx: &Context, resource: &str, tags: Map<String>) -> Result<()> {
         let key = taggable(cx, resource)?;
         self.find(&key)?;
         if tags.is_empty() {
@@ -37,9 +32,9 @@ impl Functions {
             .await
     }
 
-    pub(super) fn tags(&self, cx: &Context, resource: &str) -> Result<BTreeMap<String, String>> {
+    pub(super) fn tags(&self, cx: &Context, resource: &str) -> Result<Map<String>> {
         let entry = self.find(&taggable(cx, resource)?)?;
-        Ok(entry.record.tags.clone())
+        Ok(entry.record.tags.clone().into_iter().collect())
     }
 
     async fn retag(

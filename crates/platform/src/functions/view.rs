@@ -1,9 +1,8 @@
 //! A function as Lambda shows it.
 
-use std::collections::BTreeMap;
-
 use base64::{Engine, prelude::BASE64_STANDARD};
 use wire::{
+    Map,
     lambda::{
         EnvironmentResponse, EphemeralStorage, FunctionConfiguration, LoggingConfig,
         RuntimeVersionConfig, SnapStartResponse, TracingConfig, TracingConfigResponse,
@@ -114,7 +113,7 @@ impl Functions {
         &self,
         record: &FunctionRecord,
         spec: &Spec,
-    ) -> Result<Option<BTreeMap<String, String>>> {
+    ) -> Result<Option<Map<String>>> {
         let Some(sealed) = &spec.environment else {
             return Ok(None);
         };
@@ -127,7 +126,7 @@ impl Functions {
     pub(super) fn sealed(
         &self,
         arn: &str,
-        variables: Option<&BTreeMap<String, String>>,
+        variables: Option<&Map<String>>,
     ) -> Result<Option<String>> {
         let Some(variables) = variables else {
             return Ok(None);

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use sandbox::NetworkPolicy;
 
 use super::*;
@@ -192,7 +190,7 @@ async fn tags_are_kept_and_the_networks_tag_takes_effect() {
     world.active("f").await;
     let tag = |key: &str, value: &str| api::TagResourceRequest {
         resource: arn("f"),
-        tags: BTreeMap::from([(key.to_owned(), value.to_owned())]),
+        tags: wire::Map::from([(key.to_owned(), value.to_owned())]),
     };
     let untagged = world.configuration("f").await.revision_id;
     functions.tag_resource(cx(), tag("a", "1")).await.unwrap();
@@ -223,7 +221,7 @@ async fn tags_are_kept_and_the_networks_tag_takes_effect() {
     );
     let list = api::ListTagsRequest { resource: arn("f") };
     let tags = functions.list_tags(cx(), list).await.unwrap().tags.unwrap();
-    assert_eq!(tags, BTreeMap::from([("a".to_owned(), "1".to_owned())]));
+    assert_eq!(tags, wire::Map::from([("a".to_owned(), "1".to_owned())]));
 
     let many = (0..50).map(|n| (format!("{n}"), String::new())).collect();
     let many = api::TagResourceRequest {
@@ -235,7 +233,7 @@ async fn tags_are_kept_and_the_networks_tag_takes_effect() {
     refused(many, "InvalidParameterValueException", message);
     let none = api::TagResourceRequest {
         resource: arn("f"),
-        tags: BTreeMap::new(),
+        tags: wire::Map::new(),
     };
     let none = functions.tag_resource(cx(), none).await.unwrap_err();
     assert_eq!(
@@ -365,7 +363,7 @@ async fn another_account_may_do_what_the_policy_says() {
     functions.get_function(&other, get()).await.unwrap();
     let tag = api::TagResourceRequest {
         resource: arn("f"),
-        tags: BTreeMap::from([("a".to_owned(), "1".to_owned())]),
+        tags: wire::Map::from([("a".to_owned(), "1".to_owned())]),
     };
     functions.tag_resource(&other, tag).await.unwrap();
     let list = || api::ListTagsRequest { resource: arn("f") };

@@ -77,6 +77,10 @@ async fn bad_packages_and_values_are_refused_in_lambdas_words() {
     let refused = create_refused(|input| input.environment = environment(&[("L", &large)])).await;
     let measured = format!("exceeded the 4KB limit. String measured: {{\"L\":\"{large}\"}}");
     assert!(refused.ends_with(&measured));
+    let in_order = environment(&[("SECOND", "ok"), ("FIRST", &large)]);
+    let refused = create_refused(|input| input.environment = in_order).await;
+    let measured = format!("String measured: {{\"SECOND\":\"ok\",\"FIRST\":\"{large}\"}}");
+    assert!(refused.ends_with(&measured));
     let reserved = |input: &mut api::CreateFunctionRequest| {
         input.environment = environment(&[("AWS_REGION", "x"), ("OK", "x")]);
     };
