@@ -1,7 +1,13 @@
 //! How each kind of launch becomes a program and its files, and which functions may take the
 //! faster way than executing it.
 
-use std::{borrow::Cow, ffi::CString, fs, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    borrow::Cow,
+    ffi::CString,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use guest::jail::message::{Help, Program};
 
@@ -106,6 +112,20 @@ pub fn inside(path: &Path) -> Cow<'_, Path> {
     match path.strip_prefix("/") {
         Ok(relative) if taken => Cow::Owned(Path::new("/var/lang").join(relative)),
         _ => Cow::Borrowed(path),
+    }
+}
+
+/// What Lambda calls the interpreter in `/var/lang/bin`, which is on every function's path: a
+/// program that a function starts by that name runs on the function's own version.
+pub fn commands(launch: &Launch) -> Vec<PathBuf> {
+    match launch {
+        Launch::Bootstrap => Vec::new(),
+        Launch::Node(_) => vec!["node".into()],
+        Launch::Python(python) => {
+            let minor = python.version.split('.').nth(1);
+            let versioned = minor.map(|minor| format!("python3.{minor}").into());
+            versioned.into_iter().chain(["python3".into()]).collect()
+        }
     }
 }
 

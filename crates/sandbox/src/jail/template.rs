@@ -99,16 +99,19 @@ impl Version {
     }
 
     fn root(&self) -> Root {
+        let interpreter = match &self.spec.launch {
+            Launch::Bootstrap => None,
+            Launch::Python(interpreter) | Launch::Node(interpreter) => Some(interpreter),
+        };
         Root {
             label: self.spec.label.clone(),
             code: self.spec.code.clone(),
             layers: self.spec.layers.clone(),
-            roots: match &self.spec.launch {
-                Launch::Bootstrap => Vec::new(),
-                Launch::Python(interpreter) | Launch::Node(interpreter) => {
-                    interpreter.roots.clone()
-                }
-            },
+            roots: interpreter.map_or_else(Vec::new, |found| found.roots.clone()),
+            interpreter: interpreter
+                .map(|found| runtimes::inside(&found.path).into_owned())
+                .unwrap_or_default(),
+            commands: runtimes::commands(&self.spec.launch),
             runtime: runtimes::runtime(&self.spec.launch),
         }
     }

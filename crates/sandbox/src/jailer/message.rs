@@ -42,6 +42,10 @@ pub struct Root {
     pub layers: Vec<PathBuf>,
     /// What an interpreter needs beyond the base system.
     pub roots: Vec<PathBuf>,
+    /// Where the interpreter lies inside; none if this is empty.
+    pub interpreter: PathBuf,
+    /// What it is called in Lambda's `/var/lang/bin`.
+    pub commands: Vec<PathBuf>,
     /// Files to put into `/var/runtime`.
     pub runtime: Runtime,
 }
@@ -112,7 +116,9 @@ impl Request {
                     .bytes(root.label.as_bytes());
                 paths(&mut out, std::slice::from_ref(&root.code));
                 paths(&mut out, &root.layers);
-                paths(&mut out, &root.roots)
+                paths(&mut out, &root.roots);
+                paths(&mut out, std::slice::from_ref(&root.interpreter));
+                paths(&mut out, &root.commands)
             }
         };
         out.0
@@ -140,6 +146,8 @@ impl Request {
                 code: read_paths(&mut from)?.pop()?,
                 layers: read_paths(&mut from)?,
                 roots: read_paths(&mut from)?,
+                interpreter: read_paths(&mut from)?.pop()?,
+                commands: read_paths(&mut from)?,
             }),
             _ => return None,
         };
@@ -257,6 +265,8 @@ mod tests {
             code: "/c".into(),
             layers: vec!["/l1".into(), "/l2".into()],
             roots: vec!["/r".into()],
+            interpreter: "/r/bin/node".into(),
+            commands: vec!["node".into()],
             runtime: Runtime::Node,
         };
         for request in [

@@ -95,6 +95,7 @@ pub fn build(spec: &Root, staging: &Path, ordinary: bool) -> Result<(), Trouble>
     files(staging)?;
     devices(&at("dev"), ordinary)?;
     runtime(spec.runtime, &at("var/runtime"))?;
+    commands(spec, &at("var/lang/bin"))?;
     let task = at("var/task");
     match spec.code.as_os_str().is_empty() {
         true => directory(&task)?,
@@ -227,6 +228,18 @@ fn runtime(runtime: Runtime, dir: &Path) -> Result<(), Trouble> {
         let target = dir.join(name);
         fs::write(&target, bytes).during(|| format!("write {}", target.display()))?;
         let _ = fs::set_permissions(&target, fs::Permissions::from_mode(0o444));
+    }
+    Ok(())
+}
+
+/// The interpreter under Lambda's names for it.
+fn commands(spec: &Root, dir: &Path) -> Result<(), Trouble> {
+    if !spec.commands.is_empty() {
+        directory(dir)?;
+    }
+    for name in &spec.commands {
+        let link = dir.join(name);
+        symlink(&spec.interpreter, &link).during(|| format!("link {}", link.display()))?;
     }
     Ok(())
 }

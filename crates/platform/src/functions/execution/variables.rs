@@ -12,12 +12,14 @@ pub fn of_definition(definition: &Definition) -> Vec<(String, String)> {
     let mut variables = Variables::default();
     variables.set("LANG", "en_US.UTF-8");
     variables.set("TZ", ":UTC");
-    variables.set("PWD", "/var/task");
-    variables.set("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin");
-    variables.set(
-        "LD_LIBRARY_PATH",
-        "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
-    );
+    let (path, libraries) = search_paths(runtime);
+    variables.set("PATH", &path);
+    variables.set("LD_LIBRARY_PATH", &libraries);
+    if is_managed(runtime) {
+        // A shell script starts these in Lambda, and leaves its traces.
+        variables.set("PWD", "/var/task");
+        variables.set("SHLVL", "0");
+    }
     if let Some(version) = runtime.strip_prefix("nodejs") {
         let major = version.trim_end_matches(".x");
         variables.set(
@@ -27,8 +29,13 @@ pub fn of_definition(definition: &Definition) -> Vec<(String, String)> {
             ),
         );
     }
-    if runtime.starts_with("python") {
+    if let Some(minor) = runtime.strip_prefix("python3.") {
         variables.set("PYTHONPATH", "/var/runtime");
+        // Amazon Linux 2023, from 3.12 on, has no en_US: the interpreter makes do with this, and
+        // tells its children.
+        if minor.parse().is_ok_and(|minor: u32| minor >= 12) {
+            variables.set("LC_CTYPE", "C.UTF-8");
+        }
     }
     if !runtime.starts_with("provided") {
         // Our own clients mark entries of several lines as one; see log_frames.rs.
@@ -42,6 +49,26 @@ pub fn of_definition(definition: &Definition) -> Vec<(String, String)> {
     variables.0
 }
 
+/// Where programs and libraries are looked for. Lambda's interpreters lie below `/var/lang`, and
+/// so do links to ours.
+fn search_paths(runtime: &str) -> (String, String) {
+    let path = "/usr/local/bin:/usr/bin/:/bin:/opt/bin";
+    let libraries =
+        "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib";
+    match runtime {
+        "provided.al2" => (path.to_owned(), libraries.to_owned()),
+        _ => (
+            format!("/var/lang/bin:{path}"),
+            format!("/var/lang/lib:{libraries}"),
+        ),
+    }
+}
+
+/// Whether the runtime brings its own client.
+fn is_managed(runtime: &str) -> bool {
+    !runtime.starts_with("provided")
+}
+
 /// Those that a user cannot change.
 fn set_reserved(variables: &mut Variables, definition: &Definition) {
     let region = &definition.key.region;
@@ -50,10 +77,14 @@ fn set_reserved(variables: &mut Variables, definition: &Definition) {
     }
     variables.set("AWS_REGION", region);
     variables.set("AWS_DEFAULT_REGION", region);
-    variables.set(
-        "AWS_EXECUTION_ENV",
-        &format!("AWS_Lambda_{}", definition.runtime),
-    );
+    if is_managed(&definition.runtime) {
+        variables.set(
+            "AWS_EXECUTION_ENV",
+            &format!("AWS_Lambda_{}", definition.runtime),
+        );
+        // Our own clients mark multi-line entries as one; see log_frames.rs.
+        variables.set("LAMBENT_LOG_FRAMES", "1");
+    }
     variables.set("AWS_LAMBDA_FUNCTION_NAME", &definition.key.name);
     variables.set("AWS_LAMBDA_FUNCTION_VERSION", &definition.version);
     variables.set(
