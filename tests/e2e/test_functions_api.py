@@ -288,6 +288,26 @@ class TestRefusals:
         assert status >= 400
         assert "ListCodeSigningConfigs" in message + code
 
+    @pytest.mark.parametrize(
+        "service, signed_as, operation, arguments",
+        [
+            ("iam", "iam", "list_users", {}),
+            ("sts", "sts", "get_caller_identity", {}),
+            ("s3", "s3", "create_bucket", {"Bucket": "some-bucket"}),
+            ("sqs", "sqs", "create_queue", {"QueueName": "q"}),
+            ("kinesis", "kinesis", "list_streams", {}),
+            ("cloudwatch", "monitoring", "list_metrics", {}),
+            ("apigateway", "apigateway", "get_rest_apis", {}),
+        ],
+    )
+    def test_a_service_that_is_not_there_says_so(
+        self, server, service, signed_as, operation, arguments
+    ):
+        # Each in the form that the service's own client can read.
+        call = getattr(server.client(service), operation)
+        message = f"Lambent does not serve {signed_as} yet; it serves lambda"
+        assert refused(call, **arguments) == ("NotImplemented", message, 501)
+
 
 class TestUpdate:
     def test_configuration(self, client, make_function):

@@ -90,8 +90,8 @@ struct Inner {
 pub enum Target {
     Url(Address),
     Api(Route),
-    /// Nowhere.
-    Unknown(Error),
+    /// Nowhere; and what the client can read.
+    Unknown(Error, Protocol),
 }
 
 impl Target {
@@ -101,7 +101,7 @@ impl Target {
             Target::Url(_) => url::EVENT_BYTES_MAX,
             Target::Api(route) => lambda::body_bytes_max(route.operation),
             // Read so that the client reads the answer; only its hash is of interest.
-            Target::Unknown(_) => url::EVENT_BYTES_MAX,
+            Target::Unknown(..) => url::EVENT_BYTES_MAX,
         }
     }
 
@@ -120,8 +120,8 @@ impl Target {
             Target::Api(route) => {
                 refuse(route, &lambda::body_too_large(route.operation), request_id)
             }
-            Target::Unknown(error) => {
-                wire::encode_error(Protocol::RestJson1, None, error, request_id)
+            Target::Unknown(error, protocol) => {
+                wire::encode_error(*protocol, None, error, request_id)
             }
         }
     }
@@ -247,7 +247,7 @@ impl Platform {
         }
         match self.inner.router.route(parts) {
             Ok(route) => Target::Api(route),
-            Err(error) => Target::Unknown(self.unknown(parts, error)),
+            Err(error) => unknown(parts, error),
         }
     }
 
@@ -285,8 +285,8 @@ impl Platform {
                     .await
             }
             Target::Api(route) => self.api(&route, &parts, &body, request_id, now).await,
-            Target::Unknown(error) => {
-                wire::encode_error(Protocol::RestJson1, None, &error, &request_id)
+            Target::Unknown(error, protocol) => {
+                wire::encode_error(protocol, None, &error, &request_id)
             }
         }
     }
@@ -436,21 +436,22 @@ impl Platform {
         }
         Ok(Some(caller))
     }
+}
 
-    /// A request for a service that is not there says so, rather than that its path is unknown.
-    fn unknown(&self, parts: &Parts, error: Error) -> Error {
-        match sigv4::parse(parts) {
-            Some(claimed) if claimed.service != lambda::SERVICE.signing_name => Error::new(
-                "NotImplemented",
-                http::StatusCode::NOT_IMPLEMENTED,
-                format!(
-                    "Lambent does not serve {:.50} yet; it serves lambda",
-                    claimed.service
-                ),
-            ),
-            _ => error,
-        }
-    }
+/// A request for a service that is not there says so, rather than that its path is unknown, and in
+/// a form that the service's client reads.
+fn unknown(parts: &Parts, error: Error) -> Target {
+    let claimed = sigv4::parse(parts);
+    let other = claimed.filter(|claimed| claimed.service != lambda::SERVICE.signing_name);
+    let Some(service) = other.map(|claimed| claimed.service) else {
+        return Target::Unknown(error, Protocol::RestJson1);
+    };
+    let error = Error::new(
+        "NotImplemented",
+        http::StatusCode::NOT_IMPLEMENTED,
+        format!("Lambent does not serve {service:.50} yet; it serves lambda"),
+    );
+    Target::Unknown(error, wire::spoken(parts, &service))
 }
 
 fn refuse(route: &Route, error: &Error, request_id: &str) -> Response<Bytes> {

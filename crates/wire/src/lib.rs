@@ -55,7 +55,7 @@ pub use context::Context;
 pub use error::{Error, Fault};
 pub use exchange::Call;
 pub use jiff::Timestamp;
-pub use protocol::{Protocol, decode_request, encode_error, encode_response};
+pub use protocol::{Protocol, decode_request, encode_error, encode_response, spoken};
 pub use router::{Labels, Route, Router};
 pub use validate::validate;
 pub use value::{FromValue, IntoValue, Map, Members, Value};

@@ -4,10 +4,12 @@
 //! The protocols differ in where the parts of a message go, not in what they are: each is an arm
 //! in the three functions here and a module beside this one. Nothing here knows a domain type.
 
+mod envelope;
 mod json;
 mod rest;
 mod text;
 
+pub use envelope::spoken;
 pub(crate) use text::{base64_encode, print_float};
 
 use bytes::Bytes;
@@ -71,10 +73,14 @@ pub fn encode_error(
     error: &Error,
     request_id: &str,
 ) -> Response<Bytes> {
-    // The protocols to come have their own envelopes; until one is spoken, its callers still get
-    // the code in the header that all SDKs read first.
-    let _ = protocol;
-    identified(rest::encode_error(service, error), request_id)
+    let response = match protocol {
+        Protocol::RestJson1 => rest::encode_error(service, error),
+        Protocol::AwsJson1_0 | Protocol::AwsJson1_1 => envelope::json(protocol, error),
+        Protocol::AwsQuery => envelope::query(error, request_id),
+        Protocol::RestXml => envelope::xml(error, request_id),
+        Protocol::RpcV2Cbor => envelope::cbor(error),
+    };
+    identified(response, request_id)
 }
 
 fn unspoken(protocol: Protocol) -> Error {
