@@ -24,6 +24,11 @@ impl Functions {
         cx: &Context,
         input: &ListFunctionsRequest,
     ) -> Result<ListFunctionsResponse> {
+        if input.master_region.is_some() {
+            return Err(Error::Unsupported {
+                what: "Lambda@Edge (MasterRegion)",
+            });
+        }
         let limit = page_size(input.max_items, limits::LIST_FUNCTIONS_DEFAULT);
         let after = input.marker.as_deref().map(read_marker).transpose()?;
         let definitions = &self.0.definitions;

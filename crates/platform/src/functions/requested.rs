@@ -22,7 +22,11 @@ pub fn refuse_unsupported_create(input: &CreateFunctionRequest) -> Result<()> {
     let image = input.package_type.as_deref() == Some("Image")
         || input.image_config.is_some()
         || input.code.image_uri.is_some();
-    let s3 = input.code.s3_bucket.is_some() || input.code.s3_key.is_some();
+    let code = &input.code;
+    let s3 = code.s3_bucket.is_some()
+        || code.s3_key.is_some()
+        || code.s3_object_version.is_some()
+        || code.s3_object_storage_mode.is_some();
     refuse(&[
         (
             image,

@@ -139,7 +139,10 @@ fn check_code_request(input: &UpdateFunctionCodeRequest) -> Result<()> {
     }
     let unsupported = [
         (
-            input.s3_bucket.is_some() || input.s3_key.is_some(),
+            input.s3_bucket.is_some()
+                || input.s3_key.is_some()
+                || input.s3_object_version.is_some()
+                || input.s3_object_storage_mode.is_some(),
             "Code from S3 (S3Bucket, S3Key)",
         ),
         (

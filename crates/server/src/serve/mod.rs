@@ -45,13 +45,13 @@ impl App {
             return cut_off(StatusCode::BAD_REQUEST, &request_id);
         }
         let target = self.platform.target(&parts);
-        if matches!(target, Target::Unknown(..)) && parts.uri.path().starts_with("/_lambent/") {
+        if matches!(target, Target::Unknown(_)) && parts.uri.path().starts_with("/_lambent/") {
             let response = self.admin.respond(&self.platform, &parts).await;
             return self.counted("admin", identified(response, &request_id));
         }
         let kind = match &target {
             Target::Url(_) => "url",
-            Target::Api(_) | Target::Unknown(..) => "api",
+            Target::Api(_) | Target::Unknown(_) => "api",
         };
         let client = Client {
             ip: peer.ip(),

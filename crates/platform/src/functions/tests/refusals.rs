@@ -39,6 +39,9 @@ async fn what_is_not_here_yet_is_refused_by_name() {
     assert!(create_refused(vpc).await.contains("VpcConfig"));
     let refused = create_refused(|input| input.runtime = Some("python3.12".into())).await;
     assert!(refused.contains("no interpreter for the runtime python3.12"));
+    let version = Some("2".to_owned());
+    let refused = create_refused(|input| input.code.s3_object_version = version).await;
+    assert!(refused.starts_with("Code from S3"));
     // Empty lists ask for nothing.
     let world = World::new().await;
     let mut input = request("f");
@@ -50,6 +53,18 @@ async fn what_is_not_here_yet_is_refused_by_name() {
     });
     let made = world.functions.create_function(cx(), input).await.unwrap();
     assert_eq!(made.vpc_config.unwrap().vpc_id.as_deref(), Some(""));
+    let replicas = api::ListFunctionsRequest {
+        master_region: Some("us-east-1".into()),
+        function_version: Some("ALL".into()),
+        ..Default::default()
+    };
+    let error = world.functions.list_functions(cx(), replicas).await;
+    assert!(
+        error
+            .unwrap_err()
+            .message
+            .starts_with("Lambda@Edge (MasterRegion)")
+    );
 }
 
 #[tokio::test]
