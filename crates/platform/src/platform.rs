@@ -90,8 +90,21 @@ struct Inner {
 pub enum Target {
     Url(Address),
     Api(Route),
-    /// Nowhere; and what the client can read.
-    Unknown(Error, Protocol),
+    /// Nowhere.
+    Unknown(Nowhere),
+}
+
+/// Why a request goes nowhere, and what its client can read.
+#[derive(Debug)]
+pub struct Nowhere {
+    error: Error,
+    protocol: Protocol,
+}
+
+impl Nowhere {
+    fn answer(&self, request_id: &str) -> Response<Bytes> {
+        wire::encode_error(self.protocol, None, &self.error, request_id)
+    }
 }
 
 impl Target {
@@ -101,7 +114,7 @@ impl Target {
             Target::Url(_) => url::EVENT_BYTES_MAX,
             Target::Api(route) => lambda::body_bytes_max(route.operation),
             // Read so that the client reads the answer; only its hash is of interest.
-            Target::Unknown(..) => url::EVENT_BYTES_MAX,
+            Target::Unknown(_) => url::EVENT_BYTES_MAX,
         }
     }
 
@@ -120,9 +133,7 @@ impl Target {
             Target::Api(route) => {
                 refuse(route, &lambda::body_too_large(route.operation), request_id)
             }
-            Target::Unknown(error, protocol) => {
-                wire::encode_error(*protocol, None, error, request_id)
-            }
+            Target::Unknown(nowhere) => nowhere.answer(request_id),
         }
     }
 }
@@ -247,7 +258,7 @@ impl Platform {
         }
         match self.inner.router.route(parts) {
             Ok(route) => Target::Api(route),
-            Err(error) => unknown(parts, error),
+            Err(error) => Target::Unknown(nowhere(parts, error)),
         }
     }
 
@@ -285,9 +296,7 @@ impl Platform {
                     .await
             }
             Target::Api(route) => self.api(&route, &parts, &body, request_id, now).await,
-            Target::Unknown(error, protocol) => {
-                wire::encode_error(protocol, None, &error, &request_id)
-            }
+            Target::Unknown(nowhere) => nowhere.answer(&request_id),
         }
     }
 
@@ -416,7 +425,7 @@ impl Platform {
             log_tail: false,
         };
         let run = self.inner.functions.run(&target.key, invocation).await;
-        url::answer(run, &request_id)
+        url::answer(run, target.invoke_mode, &request_id)
     }
 
     /// Who calls a URL that wants to know; a URL for everybody does not look.
@@ -440,18 +449,20 @@ impl Platform {
 
 /// A request for a service that is not there says so, rather than that its path is unknown, and in
 /// a form that the service's client reads.
-fn unknown(parts: &Parts, error: Error) -> Target {
+fn nowhere(parts: &Parts, error: Error) -> Nowhere {
     let claimed = sigv4::parse(parts);
     let other = claimed.filter(|claimed| claimed.service != lambda::SERVICE.signing_name);
     let Some(service) = other.map(|claimed| claimed.service) else {
-        return Target::Unknown(error, Protocol::RestJson1);
+        let protocol = Protocol::RestJson1;
+        return Nowhere { error, protocol };
     };
     let error = Error::new(
         "NotImplemented",
         http::StatusCode::NOT_IMPLEMENTED,
         format!("Lambent does not serve {service:.50} yet; it serves lambda"),
     );
-    Target::Unknown(error, wire::spoken(parts, &service))
+    let protocol = wire::spoken(parts, &service);
+    Nowhere { error, protocol }
 }
 
 fn refuse(route: &Route, error: &Error, request_id: &str) -> Response<Bytes> {

@@ -9,7 +9,7 @@ use wire::events::url as events;
 
 use super::address;
 use crate::{
-    functions::{self, execution::Outcome},
+    functions::{self, InvokeMode, execution::Outcome},
     identity::Caller,
 };
 
@@ -90,11 +90,21 @@ pub fn trace_header(parts: &Parts) -> Option<&str> {
 }
 
 /// What the client is told of what came of it.
-pub fn answer(run: Result<Outcome, functions::Error>, request_id: &str) -> Response<Bytes> {
+pub fn answer(
+    run: Result<Outcome, functions::Error>,
+    mode: InvokeMode,
+    request_id: &str,
+) -> Response<Bytes> {
     use functions::Error;
     let mut response = match run {
         Ok(outcome) if outcome.error.is_some() => events::internal_server_error(),
-        Ok(outcome) => traced(events::response(&outcome.payload, request_id), &outcome),
+        Ok(outcome) => {
+            let response = match mode {
+                InvokeMode::Buffered => events::response(&outcome.payload, request_id),
+                InvokeMode::ResponseStream => events::stream_response(&outcome.payload, request_id),
+            };
+            traced(response, &outcome)
+        }
         Err(Error::Throttled { reason }) => throttled(reason),
         // Deleted in the meantime.
         Err(Error::FunctionNotFound { .. }) => events::forbidden(false),
@@ -184,7 +194,7 @@ mod tests {
             (Err(Error::FunctionNotFound { arn }), 403),
             (Err(Error::NotActive { state: "Failed" }), 502),
         ] {
-            let response = answer(run, "an-id");
+            let response = answer(run, InvokeMode::Buffered, "an-id");
             assert_eq!(response.status(), status);
             assert_eq!(response.headers()["x-amzn-requestid"], "an-id");
         }

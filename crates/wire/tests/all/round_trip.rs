@@ -6,7 +6,7 @@ use http::Request;
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value as Json, json};
 use wire::{
-    Call, Context, Labels, Map, Members, Protocol, Router, Value, decode_request, encode_response,
+    Call, Context, Labels, Members, Protocol, Router, Value, decode_request, encode_response,
     events::url,
     lambda::{self, Lambda},
     schema::{Kind, Service, ShapeId},
@@ -108,7 +108,7 @@ fn any_value(service: &'static Service, id: ShapeId, depth: u32) -> BoxedStrateg
             any_value(service, map.value, depth),
             0..4,
         )
-        .prop_map(|entries: Map<Value>| Value::Map(entries.into_iter().collect()))
+        .prop_map(|entries| Value::Map(entries.into_iter().collect()))
         .boxed(),
         Kind::Structure(structure) => any_structure(service, structure, depth),
     }

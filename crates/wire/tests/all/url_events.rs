@@ -2,7 +2,7 @@
 
 use http::Request;
 use serde_json::{Value, json};
-use wire::events::url::{Iam, UrlContext, event, forbidden, response};
+use wire::events::url::{Iam, UrlContext, event, forbidden, response, stream_response};
 
 fn cx() -> UrlContext<'static> {
     UrlContext {
@@ -266,6 +266,28 @@ fn what_cannot_be_a_response_is_a_502() {
         );
         assert_eq!(content_type.as_deref(), Some("text/plain"));
     }
+}
+
+#[test]
+fn what_a_function_wrote_to_a_stream_is_the_body() {
+    for written in [&b""[..], b"Hello, world!", b"{\xff", b"\0\0\0\0\0\0\0\0"] {
+        let response = stream_response(written, "an-id");
+        assert_eq!(
+            (response.status().as_u16(), &response.body()[..]),
+            (200, written)
+        );
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/octet-stream"
+        );
+        assert_eq!(response.headers()["x-amzn-requestid"], "an-id");
+    }
+    // What was not streamed is what it always was.
+    let response = stream_response(br#"{"statusCode": 404, "body": "no"}"#, "an-id");
+    assert_eq!(
+        (response.status().as_u16(), &response.body()[..]),
+        (404, &b"no"[..])
+    );
 }
 
 #[test]

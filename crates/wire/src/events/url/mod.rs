@@ -10,7 +10,7 @@ mod response;
 
 pub use cors::{apply as apply_cors, preflight};
 pub use request::{Iam, UrlContext, event};
-pub use response::{forbidden, internal_server_error, response};
+pub use response::{forbidden, internal_server_error, response, stream_response};
 
 /// The URL's id and region in a host name: `<id>.lambda-url.<region>.<any domain>[:port]`.
 pub fn parse_host(host: &str) -> Option<(&str, &str)> {

@@ -21,6 +21,22 @@ pub fn response(payload: &[u8], request_id: &str) -> Response<Bytes> {
     response
 }
 
+/// The same for a URL whose function may write to a response stream: what it wrote without saying
+/// what the response is, is the body as it is.
+pub fn stream_response(payload: &[u8], request_id: &str) -> Response<Bytes> {
+    let is_json = serde_json::from_slice::<&RawValue>(payload).is_ok();
+    let has_metadata = payload.first() == Some(&b'{') && payload.windows(8).any(|w| w == [0; 8]);
+    if is_json || has_metadata {
+        return response(payload, request_id);
+    }
+    let mut response = plain(StatusCode::OK, "application/octet-stream", "");
+    *response.body_mut() = Bytes::copy_from_slice(payload);
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert("x-amzn-requestid", id);
+    }
+    response
+}
+
 /// The answer where the function failed or answered what is no response.
 pub fn internal_server_error() -> Response<Bytes> {
     plain(
