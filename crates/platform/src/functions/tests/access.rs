@@ -175,7 +175,7 @@ async fn tags_that_cannot_be_are_refused() {
     ] {
         let input = api::TagResourceRequest {
             resource: arn("f"),
-            tags: BTreeMap::from([(key.to_owned(), value)]),
+            tags: [(key.to_owned(), value)].into(),
         };
         let error = world.functions.tag_resource(cx(), input).await.unwrap_err();
         assert_eq!(error.code, "InvalidParameterValueException");
