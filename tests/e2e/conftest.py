@@ -1,6 +1,7 @@
 """One server for most tests, functions with names of their own, and the server's log on failure."""
 
 import itertools
+import json
 import re
 import time
 
@@ -120,6 +121,17 @@ def function_factory(client, stem):
             client.delete_function(FunctionName=function)
         except client.exceptions.ResourceNotFoundException:
             pass
+
+
+@pytest.fixture
+def invoke(client):
+    """Calls a function with an event that is yet to become JSON."""
+
+    def invoke(function, event=None, **options):
+        payload = json.dumps({} if event is None else event).encode()
+        return client.invoke(FunctionName=function, Payload=payload, **options)
+
+    return invoke
 
 
 def until_active(client, function, timeout_s=30):

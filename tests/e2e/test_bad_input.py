@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from conftest import ROLE
 from support import http, logs, traces
-from support.package import CUSTOM, ECHO, PYTHON, package, payload_of
+from support.package import CUSTOM, ECHO, NODE, PYTHON, package, payload_of
 from support.server import REGION
 
 UNZIP_FAILED = "Could not unzip uploaded file. Please check your file, then try to upload again."
@@ -374,6 +374,52 @@ class TestSignatures:
         assert error in ("IncompleteSignatureException", "MissingAuthenticationTokenException")
 
 
+class TestLargeResponses:
+    @pytest.mark.parametrize(
+        ("runtime", "files"),
+        [
+            (PYTHON, {"index.py": """
+                count = 0
+                def handler(event, context):
+                    global count
+                    count += 1
+                    return "x" * 20_000_000 if event else count
+            """}),
+            (NODE, {"index.js": """
+                let count = 0;
+                exports.handler = async event => {
+                    count += 1;
+                    return event ? 'x'.repeat(20_000_000) : count;
+                };
+            """}),
+            (NODE, {"index.js": """
+                let count = 0;
+                exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+                    count += 1;
+                    for (let at = 0; event && at < 20; at++) stream.write('x'.repeat(1_000_000));
+                    stream.end(`${count}`);
+                });
+            """}),
+        ],
+        ids=["python", "node", "stream"],
+    )
+    def test_the_environment_outlives_one(self, server, invoke, make_function, runtime, files):
+        function = make_function(files=files, Runtime=runtime, MemorySize=512, Timeout=30)
+        error = payload_of(invoke(function, True))
+        assert error["errorType"] == "Function.ResponseSizeTooLarge"
+        # The caller does not wait until the environment has got rid of its response.
+        deadline = time.monotonic() + 30
+        while self.states(server, function) == ["busy"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert payload_of(invoke(function, False)) == 2
+
+    def states(self, server, function):
+        answer = http.request(server, "GET", server.url + "/_lambent/environments")
+        found = answer.json()["environments"]
+        return [one["state"] for one in found if one["function"] == function]
+
+
 class TestFunctionsThatMisbehave:
     def test_a_gigabyte_on_stdout(self, client, make_function):
         code = """
@@ -422,25 +468,22 @@ class TestFunctionsThatMisbehave:
         assert error["errorType"] == "Runtime.ExitError"
         assert payload_of(client.invoke(FunctionName=function)) == "fine"
 
-    def test_it_leaves_children_behind(self, server, client, make_function):
+    def test_it_leaves_children_behind(self, client, make_function):
         code = """
             import subprocess
             def handler(event, context):
                 for _ in range(10):
                     subprocess.Popen(["/bin/sh", "-c", "setsid sleep 1000 &"])
         """
-        before = traces.children(server.process.pid)
         function = make_function(code)
+        its_own = f"AWS_LAMBDA_FUNCTION_NAME={function}"
         client.invoke(FunctionName=function)
+        assert traces.with_variable(its_own)
         client.delete_function(FunctionName=function)
         deadline = time.monotonic() + 10
-        sleeping = None
-        while time.monotonic() < deadline:
-            sleeping = [pid for pid, _ in traces.children(1) - before if command(pid) == "sleep"]
-            if not sleeping:
-                return
+        while left := traces.with_variable(its_own):
+            assert time.monotonic() < deadline, left
             time.sleep(0.05)
-        assert not sleeping
 
     def test_it_closes_its_connections(self, client, make_function):
         """Every descriptor beyond stderr, the Runtime API's among them."""
@@ -525,13 +568,6 @@ class TestFunctionsThatMisbehave:
 def make_and_call(client, make_function):
     function = make_function("def handler(event, context):\n    return 'fine'\n")
     return client.invoke(FunctionName=function)
-
-
-def command(pid) -> str | None:
-    try:
-        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
 
 
 def test_a_full_disk(new_server):
