@@ -260,6 +260,10 @@ impl AuthError {
         ))
     }
 
+    pub(super) fn header_signed_twice() -> Self {
+        Self::Invalid("Each 'SignedHeader' must be named once in the AWS Authorization.".to_owned())
+    }
+
     pub(super) fn host_not_signed() -> Self {
         Self::Invalid(
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),

@@ -206,7 +206,7 @@ impl<'a> Claim<'a> {
         let mut names: Vec<&str> = self.signed_headers.split(';').collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(AuthError::Mismatch);
+            return Err(AuthError::header_signed_twice());
         }
         Ok(())
     }

@@ -611,7 +611,7 @@ fn no_header_is_signed_twice() {
     let secrets = |_: &str| -> Option<Secret> { panic!("nobody asks who it is") };
     let (parts, _) = request.into_parts();
     let refused = verify(&parts, b"", &secrets, now(), &KeyCache::new());
-    assert_eq!(refused, Err(AuthError::Mismatch));
+    assert!(matches!(refused, Err(AuthError::Invalid(_))), "{refused:?}");
 }
 
 #[test]
