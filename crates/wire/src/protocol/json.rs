@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Values that a body may hold, and members that its structures may have, set or not. No request of
-/// AWS's tools comes near; it is some ten megabytes.
+/// AWS's tools comes near; it is some twenty megabytes.
 const VALUES_MAX: usize = 250_000;
 
 /// Reads the body members of a structure; the others stay unset.
