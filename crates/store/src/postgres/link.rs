@@ -1,8 +1,9 @@
 //! One connection, used by one thread, driven by that thread's own small runtime: no other
 //! thread has to be woken for an answer, and nothing runs while there is nothing to do.
 //!
-//! The statements that only mark a boundary (BEGIN, SAVEPOINT, RELEASE) are not sent by
-//! themselves: they wait for the next statement and share its round trip.
+//! The statements that only mark a boundary inside a transaction (SAVEPOINT, RELEASE) are not sent
+//! by themselves: they wait for the next statement and share its round trip. The BEGIN of a write
+//! goes alone: a statement sent along with one that fails would be a transaction of its own.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -181,7 +182,7 @@ impl Connection for Link {
         self.mark.next();
         self.later("BEGIN ISOLATION LEVEL SERIALIZABLE");
         self.later(&self.mark.insert());
-        Ok(())
+        self.flush()
     }
 
     fn begin_read(&mut self) -> Result<(), Fault> {

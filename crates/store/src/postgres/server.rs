@@ -60,8 +60,8 @@ impl Server {
             config.application_name("lambent");
         }
         notice_silence(&mut config);
-        if let Some(host) = config.get_hosts().iter().find(|host| is_far(host)) {
-            tracing::warn!("the connection to PostgreSQL at {host:?} is not encrypted");
+        if let Some(host) = config.get_hosts().iter().find_map(far) {
+            tracing::warn!("the connection to PostgreSQL at {host} is not encrypted");
         }
         Ok(Self {
             config,
@@ -175,15 +175,14 @@ fn notice_silence(config: &mut Config) {
     config.tcp_user_timeout(unacknowledged.unwrap_or(3 * limits::SILENCE_BORNE));
 }
 
-/// Whether what is sent to it leaves this machine.
-fn is_far(host: &Host) -> bool {
-    match host {
-        Host::Unix(_) => false,
-        Host::Tcp(name) => match name.parse::<std::net::IpAddr>() {
-            Ok(address) => !address.is_loopback(),
-            Err(_) => name != "localhost",
-        },
-    }
+/// A host's name, where what is sent to it leaves this machine.
+fn far(host: &Host) -> Option<&str> {
+    let Host::Tcp(name) = host else { return None };
+    let is_near = match name.parse::<std::net::IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => name == "localhost",
+    };
+    (!is_near).then_some(name)
 }
 
 /// How the server was the last time somebody connected.

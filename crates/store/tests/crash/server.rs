@@ -142,13 +142,13 @@ async fn again(server: Arc<Server>, end: fn(&Server)) {
 /// An administrator's `pg_terminate_backend`, in the middle of commits too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_connections_lose_nothing() {
-    survive(rounds(100), |_, url| strike(url, "pg_terminate_backend", 1)).await;
+    survive(rounds(40), |_, url| strike(url, "pg_terminate_backend", 1)).await;
 }
 
 /// An administrator's `pg_cancel_backend`: statements fail between others of the same batch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_statements_take_no_others_with_them() {
-    survive(rounds(100), |_, url| strike(url, "pg_cancel_backend", 20)).await;
+    survive(rounds(40), |_, url| strike(url, "pg_cancel_backend", 20)).await;
 }
 
 /// Does something to all connections of the store, a few times in a row.
