@@ -59,9 +59,15 @@ impl Answer {
             .flatten()
             .next()
             .unwrap_or("no reason given");
+        let hint = match self.status {
+            StatusCode::FORBIDDEN => {
+                "\nThe platform knows callers by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            }
+            _ => "",
+        };
         match code.as_str() {
-            "" => bail!("{message} (HTTP {})", self.status.as_u16()),
-            code => bail!("{message} ({code})"),
+            "" => bail!("{message} (HTTP {}){hint}", self.status.as_u16()),
+            code => bail!("{message} ({code}){hint}"),
         }
     }
 
