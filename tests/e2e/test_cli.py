@@ -319,7 +319,8 @@ class TestHelp:
             env=environment(AWS_ENDPOINT_URL=server.url),
         )
         running.stdout.close()
-        said = running.stderr.read()
+        with running.stderr:
+            said = running.stderr.read()
         assert running.wait(20) == 0, said
         assert said == ""
 
