@@ -84,11 +84,11 @@ impl Groups for Hybrid {
         self.dirs().try_for_each(|dir| files::make(dir))
     }
 
-    fn confine(&self) -> io::Result<()> {
+    fn confine(&self, tasks_max: u64) -> io::Result<()> {
         let Some(dir) = &self.pids else {
             return Ok(());
         };
-        files::write(dir, "pids.max", super::all_tasks_max().to_string())?;
+        files::write(dir, "pids.max", tasks_max.to_string())?;
         files::write(dir, "cgroup.procs", "0")
     }
 

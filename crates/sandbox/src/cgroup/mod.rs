@@ -139,7 +139,7 @@ pub trait Groups: Send + Sync + std::fmt::Debug {
     fn open(&self) -> io::Result<()>;
     /// Limits the processes of all slots together: the calling process and all that it will make,
     /// where the layout has no group of slots alone.
-    fn confine(&self) -> io::Result<()>;
+    fn confine(&self, tasks_max: u64) -> io::Result<()>;
     /// Makes a slot's groups, limited to [`TASKS_MAX`] and otherwise open.
     fn make(&self, slot: Slot) -> io::Result<()>;
     /// The version 2 group that a process is born into, if there is one.
@@ -177,8 +177,9 @@ pub trait Groups: Send + Sync + std::fmt::Debug {
 }
 
 /// Processes and threads of all environments together, so that some thirty fork bombs do not take
-/// the host's last process numbers.
-fn all_tasks_max() -> u64 {
+/// the host's last process numbers. To be asked outside of the jailer's process namespace, which
+/// has numbers of its own.
+pub fn all_tasks_max() -> u64 {
     let setting = |name: &str| files::read_number(Path::new("/proc/sys/kernel"), name);
     let host = [setting("pid_max"), setting("threads-max")];
     all_tasks_of(host.into_iter().flatten().min().unwrap_or(32_768))

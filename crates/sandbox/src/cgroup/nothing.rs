@@ -18,7 +18,7 @@ impl Groups for Nothing {
         Ok(())
     }
 
-    fn confine(&self) -> io::Result<()> {
+    fn confine(&self, _: u64) -> io::Result<()> {
         Ok(())
     }
 

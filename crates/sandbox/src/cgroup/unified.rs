@@ -59,11 +59,11 @@ impl Groups for Unified {
     }
 
     /// The instance's group holds slots and nothing else.
-    fn confine(&self) -> io::Result<()> {
+    fn confine(&self, tasks_max: u64) -> io::Result<()> {
         if !self.pids {
             return Ok(());
         }
-        files::write(&self.dir, "pids.max", super::all_tasks_max().to_string())
+        files::write(&self.dir, "pids.max", tasks_max.to_string())
     }
 
     fn make(&self, slot: Slot) -> io::Result<()> {
@@ -225,16 +225,13 @@ mod tests {
     fn a_slot_is_limited_from_the_beginning() {
         let (dir, unified) = world("make");
         unified.open().expect("open");
-        unified.confine().expect("confine");
+        unified.confine(24_576).expect("confine");
         unified.make(3).expect("make");
         unified.limit_memory(3, 640 << 20).expect("limit");
         unified
             .limit_cpu(3, Cpu::Share { memory_mb: 128 })
             .expect("limit");
-        assert_eq!(
-            read(&dir, "pids.max"),
-            super::super::all_tasks_max().to_string()
-        );
+        assert_eq!(read(&dir, "pids.max"), "24576");
         for (file, expected) in [
             ("pids.max", "1024"),
             ("memory.oom.group", "1"),

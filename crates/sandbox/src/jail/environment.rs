@@ -150,7 +150,7 @@ impl Environment {
         let about = std::fs::read_to_string(about).ok()?;
         let pid = about.lines().find_map(|line| line.strip_prefix("Pid:"))?;
         // The init's own: no process of the function's can change what is mounted there.
-        let tmp = CString::new(format!("/proc/{}/root/tmp", pid.trim())).ok()?;
+        let tmp = CString::new(["/proc", pid.trim(), "root", "tmp"].join("/")).ok()?;
         let mut space = MaybeUninit::<libc::statvfs>::uninit();
         // SAFETY: a terminated string, and room for the answer.
         if unsafe { libc::statvfs(tmp.as_ptr(), space.as_mut_ptr()) } != 0 {

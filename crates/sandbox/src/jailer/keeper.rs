@@ -90,6 +90,7 @@ fn keep(socket: &OwnedFd, state_dir: &Path) -> Result<i32, Trouble> {
             state_dir,
             ids,
             groups: groups.as_ref(),
+            tasks_max: cgroup::all_tasks_max(),
             missing,
         };
         imprison(setup, server)

@@ -23,6 +23,8 @@ pub struct Setup<'a> {
     pub state_dir: &'a Path,
     pub ids: Ids,
     pub groups: &'a dyn Groups,
+    /// Of all environments together.
+    pub tasks_max: u64,
     pub missing: Vec<String>,
 }
 
@@ -48,6 +50,9 @@ pub fn run(setup: Setup<'_>) -> i32 {
         Ok(mut jailer) => {
             let mut missing = setup.missing;
             missing.extend(lacks::all());
+            if let Err(error) = setup.groups.confine(setup.tasks_max) {
+                missing.push(format!("limit of processes over all environments: {error}"));
+            }
             let open = keeper::open_notice(setup.groups, setup.ids, missing);
             keeper::tell(setup.socket, &open);
             jailer.run();
@@ -70,10 +75,6 @@ fn prepare<'a>(setup: &Setup<'a>) -> Result<Jailer<'a>, Trouble> {
         .groups
         .open()
         .during(|| "make control groups".into())?;
-    setup
-        .groups
-        .confine()
-        .during(|| "limit the number of processes".into())?;
     Ok(Jailer {
         socket: setup.socket,
         staging: setup.state_dir.join("root"),

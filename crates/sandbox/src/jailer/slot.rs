@@ -298,7 +298,9 @@ extern "C" fn found(founder: *mut c_void) -> c_int {
             become_owner(owner);
         }
         (*founder).outcome = sys::unshare(sys::CLONE_NEWUSER).and_then(|_| {
-            close_doors(owner);
+            if owner == 0 {
+                leave_some();
+            }
             sys::open(c"/proc/self/ns/user", sys::O_RDONLY | sys::O_CLOEXEC)
         });
         sys::futex_set(&(*founder).done, 1);
@@ -319,20 +321,14 @@ fn become_owner(owner: u32) {
     }
 }
 
-/// On top of the system call filter: no namespace below this one; and of an ordinary user's
-/// inotify instances, which that user and all environments share, a few.
-fn close_doors(owner: u32) {
-    let doors = [
-        (c"/proc/sys/user/max_user_namespaces", b"0".as_slice()),
-        (c"/proc/sys/user/max_inotify_instances", b"16"),
-    ];
-    let count = if owner == 0 { 2 } else { 1 };
-    for (file, value) in &doors[..count] {
-        // Best effort: a container's /proc/sys may be read-only.
-        if let Ok(file) = sys::open(file, sys::O_WRONLY | sys::O_CLOEXEC) {
-            let _ = sys::write(file, value);
-            let _ = sys::close(file);
-        }
+/// An ordinary user has so many inotify instances, for itself and all environments: each of them
+/// gets a few. (Where the owner is another for each, so is the count.)
+fn leave_some() {
+    let setting = c"/proc/sys/user/max_inotify_instances";
+    // Best effort: a container's /proc/sys may be read-only.
+    if let Ok(file) = sys::open(setting, sys::O_WRONLY | sys::O_CLOEXEC) {
+        let _ = sys::write(file, b"16");
+        let _ = sys::close(file);
     }
 }
 

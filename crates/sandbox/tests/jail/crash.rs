@@ -211,7 +211,7 @@ fn records(jail_dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The groups in all records there are.
-fn recorded(jail_dir: &Path) -> Vec<PathBuf> {
+pub fn recorded(jail_dir: &Path) -> Vec<PathBuf> {
     let records = records(jail_dir);
     // One may be gone by the time it is looked at.
     let texts = records.iter().flat_map(fs::read_to_string);

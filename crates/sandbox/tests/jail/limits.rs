@@ -1,9 +1,12 @@
 //! What an environment may use: memory, CPU, processes, files, disk.
 
+use std::{fs, path::Path};
+
 use lambent_sandbox::{Backend, Exit, ExitStatus};
 use tokio::io::AsyncReadExt;
 
 use crate::{
+    crash,
     ordinary::is_ordinary,
     world::{World, finish, python, spec},
 };
@@ -17,6 +20,7 @@ crate::tests![
     cpu_share,
     fork_bomb,
     fork_bomb_beside_others,
+    all_processes_together,
     quotas_of_the_user,
     other_limits,
     open_files,
@@ -267,6 +271,36 @@ time.sleep(86400)
         bomb.control.kill();
         finish(bomb).await;
     }
+    world.end().await;
+}
+
+/// The host keeps process numbers for itself, whatever all environments do.
+async fn all_processes_together() {
+    if is_ordinary() {
+        return; // The user's own limit is what holds there.
+    }
+    let world = World::new().await;
+    let sandbox = world
+        .script("sleep 86400")
+        .await
+        .start(Vec::new())
+        .await
+        .expect("start");
+    let number = |file: &Path| {
+        let text = fs::read_to_string(file);
+        text.ok()?.trim().parse::<u64>().ok()
+    };
+    let groups = crash::recorded(&world.scratch.0.join("jail"));
+    let group = groups
+        .iter()
+        .find(|dir| dir.join("pids.max").exists())
+        .expect("there is one");
+    let host = number(Path::new("/proc/sys/kernel/pid_max")).expect("a number");
+    let max = number(&group.join("pids.max")).expect("a limit");
+    assert!(max < host, "{max} of {host}");
+    let now = number(&group.join("pids.current")).expect("a number");
+    assert!(now > 0, "nobody is counted");
+    drop(sandbox);
     world.end().await;
 }
 
