@@ -33,7 +33,7 @@ class TestInitFailures:
         ending = r"Status: error\tError Type: Runtime\.InvalidEntrypoint"
         self.check(answer, [
             r"INIT_START Runtime Version: provided:al2023\t",
-            rf"INIT_REPORT Init Duration: 0\.00 ms\tPhase: init\t{ending}",
+            rf"INIT_REPORT Init Duration: 0\.00 ms\tPhase: invoke\t{ending}",
             r"START RequestId: ID Version: \$LATEST",
             r"RequestId: ID Error: Couldn't find valid bootstrap\(s\): \[.*\]",
             r"Runtime\.InvalidEntrypoint",
@@ -46,7 +46,7 @@ class TestInitFailures:
         ending = r"Status: error\tError Type: Runtime\.ExitError"
         self.check(answer, [
             r"INIT_START Runtime Version: python:3\.\d+\t",
-            rf"INIT_REPORT Init Duration: [\d.]+ ms\tPhase: init\t{ending}",
+            rf"INIT_REPORT Init Duration: [\d.]+ ms\tPhase: invoke\t{ending}",
             r"START RequestId: ID Version: \$LATEST",
             "RequestId: ID Error: Runtime exited with error: exit status 4",
             r"Runtime\.ExitError",

@@ -311,6 +311,27 @@ async fn past_the_limit_requests_are_refused_and_none_is_counted_twice() {
 }
 
 #[tokio::test]
+async fn an_init_that_fails_is_begun_anew_once_for_the_request() {
+    let failures = Arc::new(AtomicUsize::new(1));
+    let left = failures.clone();
+    let flaky = move |start: Start| {
+        let fails = left.load(Ordering::SeqCst) > 0;
+        left.fetch_sub(usize::from(fails), Ordering::SeqCst);
+        async move { if fails { GONE } else { serve(start).await } }
+    };
+    let world = World::new(Fake::new(flaky), limited(1000)).await;
+    world.deploy(0).await;
+    assert!(world.invoke().await.unwrap().error.is_none());
+    assert_eq!(world.fake.started(), 2);
+
+    failures.store(usize::MAX, Ordering::SeqCst);
+    world.deploy(1).await;
+    let outcome = world.invoke().await.unwrap();
+    assert_eq!(outcome.error, Some(FunctionError::Unhandled));
+    assert_eq!(world.fake.started(), 4);
+}
+
+#[tokio::test]
 async fn an_environment_that_ended_at_rest_is_not_chosen() {
     let once = |start: Start| async move {
         let answers = async {

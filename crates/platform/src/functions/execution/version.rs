@@ -26,7 +26,7 @@ use super::{
 };
 use crate::logs::Logs;
 
-/// Lambda's limit for the init phase; what takes longer is tried again within the request's time.
+/// Lambda's limit for the init phase; what takes longer has failed.
 const INIT_MAX: Duration = Duration::from_secs(10);
 
 /// Environments are numbered across the platform.
@@ -99,13 +99,11 @@ impl Version {
         backend: &dyn Backend,
         logs: &Logs,
     ) -> Result<Ready, NotReady> {
-        match self.attempt(backend, logs, Phase::Init).await? {
-            Attempt::Ready(ready) => Ok(ready),
-            // Lambda begins the init anew as part of the invocation, within its timeout.
-            Attempt::TooSlow(_) => match self.attempt(backend, logs, Phase::Invoke).await? {
-                Attempt::Ready(ready) => Ok(ready),
-                Attempt::TooSlow(failure) => Err(NotReady::Failed(failure)),
-            },
+        match self.attempt(backend, logs, Phase::Init).await {
+            // Lambda begins an init that failed or took too long anew, once, as part of the
+            // invocation and within its timeout.
+            Err(NotReady::Failed(_)) => self.attempt(backend, logs, Phase::Invoke).await,
+            ended => ended,
         }
     }
 
@@ -114,7 +112,7 @@ impl Version {
         backend: &dyn Backend,
         logs: &Logs,
         phase: Phase,
-    ) -> Result<Attempt, NotReady> {
+    ) -> Result<Ready, NotReady> {
         let timeout = Duration::from_secs(self.definition.timeout_s.into());
         let limit = match phase {
             Phase::Init => INIT_MAX,
@@ -139,17 +137,17 @@ impl Version {
             Ok(Ok(Init::Done)) => {
                 environment.init_done();
                 self.say_init_report(&environment.output, phase, took, Ending::Success);
-                return Ok(Attempt::Ready(Ready {
+                return Ok(Ready {
                     environment,
                     init: took,
-                }));
+                });
             }
             Err(_) => {
                 let fault = Fault::timeout(self.definition.timeout_s);
                 let kind = fault.kind.to_owned();
-                let took = took.min(limit);
-                let failure = self.give_up(&environment, phase, took, fault.into(), kind);
-                return Ok(Attempt::TooSlow(failure));
+                let failure =
+                    self.give_up(&environment, phase, took.min(limit), fault.into(), kind);
+                return Err(NotReady::Failed(failure));
             }
             Ok(Ok(Init::Failed { payload, kind })) => (InitPayload::Reported(payload), kind),
             Ok(Ok(Init::Exited(exit))) => {
@@ -247,11 +245,6 @@ impl Version {
     pub fn oldest_idle(&self) -> Option<Instant> {
         self.pool.oldest_idle()
     }
-}
-
-enum Attempt {
-    Ready(Ready),
-    TooSlow(InitFailure),
 }
 
 impl From<Fault> for InitPayload {
