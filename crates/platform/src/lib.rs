@@ -3,9 +3,12 @@
 pub mod functions;
 pub mod gateway;
 pub mod identity;
+mod invocations;
 pub mod limits;
 pub mod logs;
 pub mod metering;
+mod node;
 mod platform;
 
-pub use platform::{InvocationCounts, Platform, PlatformConfig, StartError, Target};
+pub use invocations::InvocationCounts;
+pub use platform::{Platform, PlatformConfig, StartError, Target};

@@ -4,17 +4,8 @@
 //! Knows no socket. The listener asks first where a request goes ([`Platform::target`]), so that
 //! it knows how much of a body to read, and then for the answer.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Response, request::Parts};
 use jiff::Timestamp;
@@ -24,22 +15,21 @@ use wire::{Call, Context, Error, Protocol, Route, Router, lambda, sigv4, sigv4::
 
 use crate::{
     functions::{
-        self, AuthType, DeployError, Executor, Functions, FunctionsConfig, MIGRATION_COUNT,
-        UrlTarget,
-        execution::{
-            Definition, Execution, ExecutionConfig, FunctionKey, IdlePolicy, Invocation,
-            InvokeError, Outcome,
-        },
+        self, Functions, FunctionsConfig, MIGRATION_COUNT,
+        execution::{Execution, ExecutionConfig, IdlePolicy},
         runtimes::{Configured, Runtimes},
     },
     gateway::{
+        FunctionUrls, UrlRequest,
         address::{self, Address},
-        url::{self, Ask, Client},
+        url::{self, Client},
     },
     identity::{Caller, Credential, Identity},
+    invocations::{InvocationCounts, Runs},
     limits,
     logs::Logs,
     metering::{self, Metering, Prices},
+    node,
 };
 
 /// What a platform is started with.
@@ -71,7 +61,8 @@ pub struct Platform {
 
 struct Inner {
     router: Router,
-    identity: Identity,
+    identity: Arc<Identity>,
+    urls: FunctionUrls,
     store: Store,
     blobs: BlobStore,
     functions: Functions,
@@ -145,7 +136,7 @@ impl Platform {
         let store = Store::open(StoreConfig::new(config.store), &migrations()).await?;
         let blobs = BlobStore::open(data.join("blobs")).await?;
         let logs = Logs::open(data.join("logs")).map_err(reason("open the logs"))?;
-        let node = node_id(data).map_err(reason("read this node's name"))?;
+        let node = node::id(data).map_err(reason("read this node's name"))?;
         let metering = Metering::open(store.clone(), data.join("usage"), &node).await?;
         let execution = Execution::new(
             config.backend,
@@ -171,9 +162,11 @@ impl Platform {
             account_concurrency: config.account_concurrency,
         });
         let functions = functions.await?;
+        let identity = Arc::new(Identity::new(&config.credentials));
         let inner = Inner {
             router: Router::new(&[&lambda::SERVICE]),
-            identity: Identity::new(&config.credentials),
+            urls: FunctionUrls::new(functions.clone(), identity.clone()),
+            identity,
             background: vec![
                 tokio::spawn(metering.clone().keep_folding()),
                 tokio::spawn(functions.clone().keep_collecting()),
@@ -268,13 +261,7 @@ impl Platform {
         let identity = &self.inner.identity;
         match target {
             Target::Api(_) => identity.may_be_known(parts, Timestamp::now()),
-            Target::Url(address) => {
-                let target = self.inner.functions.url_target(&address.url_id);
-                target.is_some_and(|target| {
-                    target.auth_type == AuthType::None
-                        || identity.may_be_known(parts, Timestamp::now())
-                })
-            }
+            Target::Url(address) => self.inner.urls.may_send(address, parts, Timestamp::now()),
             Target::Unknown(_) => false,
         }
     }
@@ -292,8 +279,14 @@ impl Platform {
         let now = Timestamp::now();
         match target {
             Target::Url(address) => {
-                self.url(address, parts, body, client, request_id, now)
-                    .await
+                let request = UrlRequest {
+                    parts,
+                    body,
+                    client,
+                    request_id,
+                    now,
+                };
+                self.inner.urls.answer(&address, request).await
             }
             Target::Api(route) => self.api(&route, &parts, &body, request_id, now).await,
             Target::Unknown(nowhere) => nowhere.answer(&request_id),
@@ -346,105 +339,6 @@ impl Platform {
         }
         Ok(caller)
     }
-
-    async fn url(
-        &self,
-        address: Address,
-        mut parts: Parts,
-        body: Bytes,
-        client: Client,
-        request_id: String,
-        now: Timestamp,
-    ) -> Response<Bytes> {
-        let Some(target) = self.inner.functions.url_target(&address.url_id) else {
-            return url::forbidden(false, &request_id);
-        };
-        let cors = cors(&target);
-        if let Some(mut answer) = cors
-            .as_ref()
-            .and_then(|cors| wire::events::url::preflight(cors, &parts))
-        {
-            url::identify(&mut answer, &request_id);
-            return answer;
-        }
-        let asked = parts.headers.clone();
-        let mut answer = self
-            .run_url(
-                &address, &target, &mut parts, &body, client, request_id, now,
-            )
-            .await;
-        if let Some(cors) = &cors {
-            wire::events::url::apply_cors(cors, &asked, &mut answer);
-        }
-        answer
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a request is, once")]
-    async fn run_url(
-        &self,
-        address: &Address,
-        target: &UrlTarget,
-        parts: &mut Parts,
-        body: &Bytes,
-        client: Client,
-        request_id: String,
-        now: Timestamp,
-    ) -> Response<Bytes> {
-        let caller = match self.url_caller(target, parts, body, now) {
-            Ok(caller) => caller,
-            Err(error) => {
-                tracing::debug!(request_id, "a function URL refused: {error}");
-                return url::forbidden(true, &request_id);
-            }
-        };
-        if !target.allows(caller.as_ref().map(|caller| caller.account_id.as_str())) {
-            return url::forbidden(true, &request_id);
-        }
-        // The signature was of the path as it came.
-        address.rewrite(parts);
-        let trace_id = url::trace_id(parts, now);
-        let ask = Ask {
-            request_id: &request_id,
-            trace_id: &trace_id,
-            url_id: &address.url_id,
-            region: &target.key.region,
-            caller: caller.as_ref(),
-            client,
-            now,
-        };
-        let Some(payload) = url::event(parts, body, &ask) else {
-            return url::too_large(&request_id);
-        };
-        let invocation = Invocation {
-            request_id: request_id.clone(),
-            payload,
-            client_context: None,
-            cognito_identity: None,
-            invoked_function_arn: target.function_arn.clone(),
-            trace_id: Some(trace_id),
-            log_tail: false,
-        };
-        let run = self.inner.functions.run(&target.key, invocation).await;
-        url::answer(run, target.invoke_mode, &request_id)
-    }
-
-    /// Who calls a URL that wants to know; a URL for everybody does not look.
-    fn url_caller(
-        &self,
-        target: &UrlTarget,
-        parts: &Parts,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<Option<Caller>, AuthError> {
-        if target.auth_type == AuthType::None {
-            return Ok(None);
-        }
-        let caller = self.inner.identity.caller(parts, body, now)?;
-        if caller.service != lambda::SERVICE.signing_name {
-            return Err(AuthError::wrong_service(lambda::SERVICE.signing_name));
-        }
-        Ok(Some(caller))
-    }
 }
 
 /// A request for a service that is not there says so, rather than that its path is unknown, and in
@@ -475,94 +369,6 @@ fn migrations() -> Vec<Migration> {
         .into_iter()
         .chain([usage])
         .collect()
-}
-
-fn cors(target: &UrlTarget) -> Option<lambda::Cors> {
-    target.cors.clone().map(|cors| lambda::Cors {
-        allow_credentials: cors.allow_credentials,
-        allow_headers: cors.allow_headers,
-        allow_methods: cors.allow_methods,
-        allow_origins: cors.allow_origins,
-        expose_headers: cors.expose_headers,
-        max_age: cors.max_age,
-    })
-}
-
-/// The name of this data directory among those that share a store; made once.
-fn node_id(data: &Path) -> io::Result<String> {
-    let path = data.join("node");
-    match fs::read_to_string(&path) {
-        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
-        Ok(_) => make_node_id(&path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make_node_id(&path),
-        Err(error) => Err(error),
-    }
-}
-
-fn make_node_id(path: &Path) -> io::Result<String> {
-    let id = uuid::Uuid::new_v4().to_string();
-    let draft = path.with_extension("new");
-    fs::write(&draft, &id)?;
-    fs::File::open(&draft)?.sync_all()?;
-    fs::rename(&draft, path)?;
-    Ok(id)
-}
-
-/// How invocations ended since the start.
-#[derive(Debug, Default)]
-pub struct InvocationCounts {
-    pub succeeded: AtomicU64,
-    /// With an error of the function's own.
-    pub failed: AtomicU64,
-    pub throttled: AtomicU64,
-    /// The platform could not run them.
-    pub refused: AtomicU64,
-}
-
-impl InvocationCounts {
-    fn add(&self, ended: &Result<Outcome, InvokeError>) {
-        let counter = match ended {
-            Ok(outcome) if outcome.error.is_none() => &self.succeeded,
-            Ok(_) => &self.failed,
-            Err(InvokeError::Throttled(_)) => &self.throttled,
-            // Deployed and tried again.
-            Err(InvokeError::NotDeployed) => return,
-            Err(InvokeError::NoEnvironment(_) | InvokeError::ShuttingDown) => &self.refused,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// What definitions ask of execution.
-struct Runs {
-    execution: Execution,
-    counts: Arc<InvocationCounts>,
-}
-
-#[async_trait]
-impl Executor for Runs {
-    async fn deploy(&self, definition: Definition) -> Result<(), DeployError> {
-        let deployed = self.execution.deploy(definition).await;
-        deployed.map_err(|error| DeployError(error.to_string()))
-    }
-
-    fn remove(&self, key: &FunctionKey) {
-        self.execution.remove(key);
-    }
-
-    fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>) {
-        self.execution.set_reserved_concurrency(key, reserved);
-    }
-
-    async fn invoke(
-        &self,
-        key: &FunctionKey,
-        invocation: Invocation,
-    ) -> Result<Outcome, InvokeError> {
-        let ended = self.execution.invoke(key, invocation).await;
-        self.counts.add(&ended);
-        ended
-    }
 }
 
 /// Why the platform does not start, in words for the operator.

@@ -1,8 +1,12 @@
 //! HTTP in front of functions: function URLs.
 //!
-//! Pure decisions: which URL a request is for ([`address`]), what the function receives and what
-//! the client is told ([`url`]). Signatures are verified by `identity`, functions run by
-//! `functions`, and what a CORS configuration means is `wire`'s.
+//! [`FunctionUrls`] answers a request. What it needs is decided purely: which URL a request is for
+//! ([`address`]), what the function receives and what the client is told ([`url`]). Signatures are
+//! verified by `identity`, functions run by `functions`, and what a CORS configuration means is
+//! `wire`'s.
 
 pub mod address;
+mod function_url;
 pub mod url;
+
+pub use function_url::{FunctionUrls, UrlRequest};

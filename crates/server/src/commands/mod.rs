@@ -5,6 +5,7 @@ pub mod client;
 pub mod deploy;
 pub mod detect;
 pub mod functions;
+mod harmless;
 pub mod invoke;
 pub mod logs;
 pub mod style;

@@ -1,0 +1,70 @@
+//! From definitions to their execution, and how invocations ended.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+
+use crate::functions::{
+    DeployError, Executor,
+    execution::{Definition, Execution, FunctionKey, Invocation, InvokeError, Outcome},
+};
+
+/// How invocations ended since the start.
+#[derive(Debug, Default)]
+pub struct InvocationCounts {
+    pub succeeded: AtomicU64,
+    /// With an error of the function's own.
+    pub failed: AtomicU64,
+    pub throttled: AtomicU64,
+    /// The platform could not run them.
+    pub refused: AtomicU64,
+}
+
+impl InvocationCounts {
+    fn add(&self, ended: &Result<Outcome, InvokeError>) {
+        let counter = match ended {
+            Ok(outcome) if outcome.error.is_none() => &self.succeeded,
+            Ok(_) => &self.failed,
+            Err(InvokeError::Throttled(_)) => &self.throttled,
+            // Deployed and tried again.
+            Err(InvokeError::NotDeployed) => return,
+            Err(InvokeError::NoEnvironment(_) | InvokeError::ShuttingDown) => &self.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What definitions ask of execution.
+pub struct Runs {
+    pub execution: Execution,
+    pub counts: Arc<InvocationCounts>,
+}
+
+#[async_trait]
+impl Executor for Runs {
+    async fn deploy(&self, definition: Definition) -> Result<(), DeployError> {
+        let deployed = self.execution.deploy(definition).await;
+        deployed.map_err(|error| DeployError(error.to_string()))
+    }
+
+    fn remove(&self, key: &FunctionKey) {
+        self.execution.remove(key);
+    }
+
+    fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>) {
+        self.execution.set_reserved_concurrency(key, reserved);
+    }
+
+    async fn invoke(
+        &self,
+        key: &FunctionKey,
+        invocation: Invocation,
+    ) -> Result<Outcome, InvokeError> {
+        let ended = self.execution.invoke(key, invocation).await;
+        self.counts.add(&ended);
+        ended
+    }
+}
