@@ -28,6 +28,22 @@ pub enum After {
     Over,
 }
 
+impl After {
+    /// The same, as it is by now.
+    pub fn now(self) -> Self {
+        let Self::Settling(mut idle) = self else {
+            return self;
+        };
+        match idle.try_recv() {
+            // Our own clients ask in the same breath.
+            Ok(()) => Self::Idle,
+            Err(TryRecvError::Empty) => Self::Settling(idle),
+            // It ended right after its answer.
+            Err(TryRecvError::Closed) => Self::Over,
+        }
+    }
+}
+
 pub struct Run<'a> {
     pub definition: &'a Definition,
     pub metering: &'a Metering,
@@ -92,7 +108,7 @@ impl Run<'_> {
         };
         let after = match answer.fault {
             Some(_) => After::Over,
-            None => settle(delivery.idle),
+            None => After::Settling(delivery.idle).now(),
         };
         (outcome, after)
     }
@@ -277,16 +293,6 @@ fn event(invocation: Invocation, trace_id: &str, now: Timestamp, timeout_s: u32)
         trace_id: trace_id.to_owned(),
         client_context: invocation.client_context,
         cognito_identity: invocation.cognito_identity,
-    }
-}
-
-fn settle(mut idle: oneshot::Receiver<()>) -> After {
-    match idle.try_recv() {
-        // Our own clients ask in the same breath.
-        Ok(()) => After::Idle,
-        Err(TryRecvError::Empty) => After::Settling(idle),
-        // It ended right after its answer.
-        Err(TryRecvError::Closed) => After::Over,
     }
 }
 
