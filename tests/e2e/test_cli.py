@@ -1,5 +1,6 @@
 """The commands that help a newcomer, and AWS's own command line."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -165,22 +166,10 @@ class TestLogs:
     def test_follows(self, server, client, make_function):
         function = make_function("def handler(event, context):\n    print('seen', event['n'])\n")
         client.invoke(FunctionName=function, Payload=b'{"n": 1}')
-        following = subprocess.Popen(
-            [binary(), "logs", function, "--follow"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment(AWS_ENDPOINT_URL=server.url),
-        )
-        try:
+        with followed(server, function) as following:
             until_line(following, "seen 1")
             client.invoke(FunctionName=function, Payload=b'{"n": 2}')
             until_line(following, "seen 2")
-        finally:
-            following.terminate()
-            following.wait(10)
-            following.stdout.close()
 
     def test_follows_a_flood_without_a_gap(self, server, client, make_function):
         code = (
@@ -188,25 +177,13 @@ class TestLogs:
             "    print(*(f'line {n} of many' for n in range(30000)), sep='\\n')\n"
         )
         function = make_function(code, Timeout=30)
-        following = subprocess.Popen(
-            [binary(), "logs", function, "--follow"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment(AWS_ENDPOINT_URL=server.url),
-        )
-        try:
+        with followed(server, function) as following:
             client.invoke(FunctionName=function)
             seen = []
             for line in following.stdout:
                 seen += [int(n) for n in re.findall(r"line (\d+) of many", line)]
                 if "REPORT RequestId" in line:
                     break
-        finally:
-            following.terminate()
-            following.wait(10)
-            following.stdout.close()
         assert seen == list(range(30000))
 
     def test_a_function_does_not_command_the_terminal(self, server, client, make_function):
@@ -231,6 +208,25 @@ class TestLogs:
         run = server.command_line("logs", "nowhere")
         assert run.returncode != 0
         assert "nowhere" in run.stderr
+
+
+@contextlib.contextmanager
+def followed(server, function):
+    """`lambent logs --follow`, ended with the block."""
+    following = subprocess.Popen(
+        [binary(), "logs", function, "--follow"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(AWS_ENDPOINT_URL=server.url),
+    )
+    try:
+        yield following
+    finally:
+        following.terminate()
+        following.wait(10)
+        following.stdout.close()
 
 
 def until_line(process, text):

@@ -125,15 +125,21 @@ async fn a_server_that_stays_away_is_unavailable_until_it_is_back() {
     spawn_blocking(move || drop(server)).await.unwrap();
 }
 
+/// A store of one connection, and the proxy that it goes through.
+async fn behind_a_proxy(bench: &Bench) -> (Proxy, Store) {
+    let proxy = Proxy::before(&bench.config.location).await;
+    let mut config = StoreConfig::new(&proxy.url);
+    config.postgres_writers = 1;
+    let store = Store::open(config, TABLES).await.unwrap();
+    (proxy, store)
+}
+
 /// A commit that the server has done and could not tell is a success.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_with_a_lost_answer_is_asked_for() {
     let bench = Bench::postgres().await;
-    let proxy = Proxy::before(&bench.config.location).await;
+    let (proxy, store) = behind_a_proxy(&bench).await;
     let direct = bench.store().await;
-    let mut config = StoreConfig::new(&proxy.url);
-    config.postgres_writers = 1;
-    let store = Store::open(config, TABLES).await.unwrap();
     let insert = "INSERT INTO item (id, n) VALUES ($1, $2)";
     for id in 0..10 {
         proxy.swallow_the_next_commit();
@@ -160,11 +166,8 @@ async fn a_commit_with_a_lost_answer_is_asked_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_savepoint_that_fails_takes_no_other_closure_with_it() {
     let bench = Bench::postgres().await;
-    let proxy = Proxy::before(&bench.config.location).await;
+    let (proxy, store) = behind_a_proxy(&bench).await;
     let direct = bench.store().await;
-    let mut config = StoreConfig::new(&proxy.url);
-    config.postgres_writers = 1;
-    let store = Store::open(config, TABLES).await.unwrap();
     for round in 0..10 {
         proxy.spoil_the_next_release();
         let mut writes = JoinSet::new();

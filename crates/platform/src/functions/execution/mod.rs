@@ -279,23 +279,25 @@ impl Inner {
                 }
             },
         };
-        let (outcome, mut after) = run.request(&environment, invocation, init).await;
-        for _ in 0..SETTLE_TURNS {
-            if !matches!(after, After::Settling(_)) || !self.is_crowded() {
-                break;
-            }
-            tokio::task::yield_now().await;
-            after = after.now();
-        }
+        let (outcome, after) = run.request(&environment, invocation, init).await;
+        let after = self.settle(after).await;
         // In this order: whoever gets the permit next finds the environment.
         release(version, environment, after);
         drop(permit);
         Ok(outcome)
     }
 
-    /// Whether there is other work enough for an answer to lose nothing by letting it go first.
-    fn is_crowded(&self) -> bool {
-        self.running.load(Ordering::Relaxed) > CROWD
+    /// In a crowd, lets others go first until the environment asks for more.
+    async fn settle(&self, mut after: After) -> After {
+        for _ in 0..SETTLE_TURNS {
+            let crowded = self.running.load(Ordering::Relaxed) > CROWD;
+            if !crowded || !matches!(after, After::Settling(_)) {
+                break;
+            }
+            tokio::task::yield_now().await;
+            after = after.now();
+        }
+        after
     }
 
     fn run<'a>(&'a self, version: &'a Version) -> Run<'a> {
