@@ -25,7 +25,7 @@ pub use fetch::fetch;
 
 /// The services that are generated: the model's name in `models/`, and the module in
 /// `crates/wire/src` that it becomes, which may be taken (EventBridge's model is `events`).
-const SERVICES: &[(&str, &str)] = &[("lambda", "lambda")];
+const SERVICES: &[(&str, &str)] = &[("lambda", "lambda"), ("sqs", "sqs")];
 
 /// Writes the generated code, or with `check` only compares it with what is there.
 pub fn run(check: bool) -> Result<()> {

@@ -9,6 +9,8 @@ pub mod logs;
 pub mod metering;
 mod node;
 mod platform;
+pub mod queues;
+pub mod triggers;
 
 pub use invocations::InvocationCounts;
 pub use platform::{Platform, PlatformConfig, StartError, Target};

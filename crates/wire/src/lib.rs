@@ -47,6 +47,7 @@ mod query;
 mod router;
 pub mod schema;
 pub mod sigv4;
+pub mod sqs;
 pub mod time;
 mod validate;
 mod value;

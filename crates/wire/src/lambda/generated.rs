@@ -25,6 +25,16 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "AddPermission")) }
     }
 
+    /// `POST /2015-03-31/event-source-mappings`
+    fn create_event_source_mapping(
+        &self,
+        cx: &Context,
+        input: CreateEventSourceMappingRequest,
+    ) -> impl Future<Output = Result<EventSourceMappingConfiguration, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "CreateEventSourceMapping")) }
+    }
+
     /// `POST /2015-03-31/functions`
     fn create_function(
         &self,
@@ -43,6 +53,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<CreateFunctionUrlConfigResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "CreateFunctionUrlConfig")) }
+    }
+
+    /// `DELETE /2015-03-31/event-source-mappings/{UUID}`
+    fn delete_event_source_mapping(
+        &self,
+        cx: &Context,
+        input: DeleteEventSourceMappingRequest,
+    ) -> impl Future<Output = Result<EventSourceMappingConfiguration, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "DeleteEventSourceMapping")) }
     }
 
     /// `DELETE /2015-03-31/functions/{FunctionName}`
@@ -88,6 +108,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<GetAccountSettingsResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "GetAccountSettings")) }
+    }
+
+    /// `GET /2015-03-31/event-source-mappings/{UUID}`
+    fn get_event_source_mapping(
+        &self,
+        cx: &Context,
+        input: GetEventSourceMappingRequest,
+    ) -> impl Future<Output = Result<EventSourceMappingConfiguration, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "GetEventSourceMapping")) }
     }
 
     /// `GET /2015-03-31/functions/{FunctionName}`
@@ -148,6 +178,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<InvocationResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "Invoke")) }
+    }
+
+    /// `GET /2015-03-31/event-source-mappings`
+    fn list_event_source_mappings(
+        &self,
+        cx: &Context,
+        input: ListEventSourceMappingsRequest,
+    ) -> impl Future<Output = Result<ListEventSourceMappingsResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "ListEventSourceMappings")) }
     }
 
     /// `GET /2021-10-31/functions/{FunctionName}/urls`
@@ -230,6 +270,16 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "UntagResource")) }
     }
 
+    /// `PUT /2015-03-31/event-source-mappings/{UUID}`
+    fn update_event_source_mapping(
+        &self,
+        cx: &Context,
+        input: UpdateEventSourceMappingRequest,
+    ) -> impl Future<Output = Result<EventSourceMappingConfiguration, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "UpdateEventSourceMapping")) }
+    }
+
     /// `PUT /2015-03-31/functions/{FunctionName}/code`
     fn update_function_code(
         &self,
@@ -271,12 +321,20 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
     let cx = call.cx;
     match call.route.operation.index {
         1 => call.answer(|input| service.add_permission(cx, input)).await,
+        6 => {
+            call.answer(|input| service.create_event_source_mapping(cx, input))
+                .await
+        }
         7 => {
             call.answer(|input| service.create_function(cx, input))
                 .await
         }
         8 => {
             call.answer(|input| service.create_function_url_config(cx, input))
+                .await
+        }
+        13 => {
+            call.answer(|input| service.delete_event_source_mapping(cx, input))
                 .await
         }
         14 => {
@@ -295,6 +353,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.get_account_settings(cx, input))
                 .await
         }
+        29 => {
+            call.answer(|input| service.get_event_source_mapping(cx, input))
+                .await
+        }
         30 => call.answer(|input| service.get_function(cx, input)).await,
         32 => {
             call.answer(|input| service.get_function_concurrency(cx, input))
@@ -310,6 +372,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
         }
         41 => call.answer(|input| service.get_policy(cx, input)).await,
         45 => call.answer(|input| service.invoke(cx, input)).await,
+        52 => {
+            call.answer(|input| service.list_event_source_mappings(cx, input))
+                .await
+        }
         54 => {
             call.answer(|input| service.list_function_url_configs(cx, input))
                 .await
@@ -330,6 +396,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
         }
         81 => call.answer(|input| service.tag_resource(cx, input)).await,
         82 => call.answer(|input| service.untag_resource(cx, input)).await,
+        86 => {
+            call.answer(|input| service.update_event_source_mapping(cx, input))
+                .await
+        }
         87 => {
             call.answer(|input| service.update_function_code(cx, input))
                 .await
@@ -417,6 +487,16 @@ pub struct AddPermissionResponse {
 shape!(AddPermissionResponse { statement });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AmazonManagedKafkaEventSourceConfig {
+    pub consumer_group_id: Option<String>,
+    pub schema_registry_config: Option<KafkaSchemaRegistryConfig>,
+}
+shape!(AmazonManagedKafkaEventSourceConfig {
+    consumer_group_id,
+    schema_registry_config
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CapacityProviderConfig {
     pub lambda_managed_instances_capacity_provider_config:
         LambdaManagedInstancesCapacityProviderConfig,
@@ -449,6 +529,68 @@ shape!(Cors {
     allow_origins,
     expose_headers,
     max_age
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateEventSourceMappingRequest {
+    pub event_source_arn: Option<String>,
+    pub function_name: String,
+    pub enabled: Option<bool>,
+    pub batch_size: Option<i32>,
+    pub filter_criteria: Option<FilterCriteria>,
+    pub kms_key_arn: Option<String>,
+    pub metrics_config: Option<EventSourceMappingMetricsConfig>,
+    pub logging_config: Option<EventSourceMappingLoggingConfig>,
+    pub scaling_config: Option<ScalingConfig>,
+    pub maximum_batching_window_in_seconds: Option<i32>,
+    pub parallelization_factor: Option<i32>,
+    pub starting_position: Option<String>,
+    pub starting_position_timestamp: Option<crate::Timestamp>,
+    pub destination_config: Option<DestinationConfig>,
+    pub maximum_record_age_in_seconds: Option<i32>,
+    pub bisect_batch_on_function_error: Option<bool>,
+    pub maximum_retry_attempts: Option<i32>,
+    pub tags: Option<Map<String>>,
+    pub tumbling_window_in_seconds: Option<i32>,
+    pub topics: Option<Vec<String>>,
+    pub queues: Option<Vec<String>>,
+    pub source_access_configurations: Option<Vec<SourceAccessConfiguration>>,
+    pub self_managed_event_source: Option<SelfManagedEventSource>,
+    pub function_response_types: Option<Vec<String>>,
+    pub amazon_managed_kafka_event_source_config: Option<AmazonManagedKafkaEventSourceConfig>,
+    pub self_managed_kafka_event_source_config: Option<SelfManagedKafkaEventSourceConfig>,
+    pub document_db_event_source_config: Option<DocumentDBEventSourceConfig>,
+    pub provisioned_poller_config: Option<ProvisionedPollerConfig>,
+}
+shape!(CreateEventSourceMappingRequest {
+    event_source_arn,
+    function_name,
+    enabled,
+    batch_size,
+    filter_criteria,
+    kms_key_arn,
+    metrics_config,
+    logging_config,
+    scaling_config,
+    maximum_batching_window_in_seconds,
+    parallelization_factor,
+    starting_position,
+    starting_position_timestamp,
+    destination_config,
+    maximum_record_age_in_seconds,
+    bisect_batch_on_function_error,
+    maximum_retry_attempts,
+    tags,
+    tumbling_window_in_seconds,
+    topics,
+    queues,
+    source_access_configurations,
+    self_managed_event_source,
+    function_response_types,
+    amazon_managed_kafka_event_source_config,
+    self_managed_kafka_event_source_config,
+    document_db_event_source_config,
+    provisioned_poller_config
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -558,6 +700,12 @@ pub struct DeadLetterConfig {
 shape!(DeadLetterConfig { target_arn });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteEventSourceMappingRequest {
+    pub uuid: String,
+}
+shape!(DeleteEventSourceMappingRequest { uuid });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteFunctionConcurrencyRequest {
     pub function_name: String,
 }
@@ -587,6 +735,28 @@ pub struct DeleteFunctionUrlConfigRequest {
 shape!(DeleteFunctionUrlConfigRequest {
     function_name,
     qualifier
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DestinationConfig {
+    pub on_success: Option<OnSuccess>,
+    pub on_failure: Option<OnFailure>,
+}
+shape!(DestinationConfig {
+    on_success,
+    on_failure
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DocumentDBEventSourceConfig {
+    pub database_name: Option<String>,
+    pub collection_name: Option<String>,
+    pub full_document: Option<String>,
+}
+shape!(DocumentDBEventSourceConfig {
+    database_name,
+    collection_name,
+    full_document
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -631,6 +801,90 @@ pub struct EphemeralStorage {
 shape!(EphemeralStorage { size });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventSourceMappingConfiguration {
+    pub uuid: Option<String>,
+    pub starting_position: Option<String>,
+    pub starting_position_timestamp: Option<crate::Timestamp>,
+    pub batch_size: Option<i32>,
+    pub maximum_batching_window_in_seconds: Option<i32>,
+    pub parallelization_factor: Option<i32>,
+    pub event_source_arn: Option<String>,
+    pub filter_criteria: Option<FilterCriteria>,
+    pub filter_criteria_error: Option<FilterCriteriaError>,
+    pub kms_key_arn: Option<String>,
+    pub metrics_config: Option<EventSourceMappingMetricsConfig>,
+    pub logging_config: Option<EventSourceMappingLoggingConfig>,
+    pub scaling_config: Option<ScalingConfig>,
+    pub function_arn: Option<String>,
+    pub last_modified: Option<crate::Timestamp>,
+    pub last_processing_result: Option<String>,
+    pub state: Option<String>,
+    pub state_transition_reason: Option<String>,
+    pub destination_config: Option<DestinationConfig>,
+    pub topics: Option<Vec<String>>,
+    pub queues: Option<Vec<String>>,
+    pub source_access_configurations: Option<Vec<SourceAccessConfiguration>>,
+    pub self_managed_event_source: Option<SelfManagedEventSource>,
+    pub maximum_record_age_in_seconds: Option<i32>,
+    pub bisect_batch_on_function_error: Option<bool>,
+    pub maximum_retry_attempts: Option<i32>,
+    pub tumbling_window_in_seconds: Option<i32>,
+    pub function_response_types: Option<Vec<String>>,
+    pub amazon_managed_kafka_event_source_config: Option<AmazonManagedKafkaEventSourceConfig>,
+    pub self_managed_kafka_event_source_config: Option<SelfManagedKafkaEventSourceConfig>,
+    pub document_db_event_source_config: Option<DocumentDBEventSourceConfig>,
+    pub event_source_mapping_arn: Option<String>,
+    pub provisioned_poller_config: Option<ProvisionedPollerConfig>,
+}
+shape!(EventSourceMappingConfiguration {
+    uuid,
+    starting_position,
+    starting_position_timestamp,
+    batch_size,
+    maximum_batching_window_in_seconds,
+    parallelization_factor,
+    event_source_arn,
+    filter_criteria,
+    filter_criteria_error,
+    kms_key_arn,
+    metrics_config,
+    logging_config,
+    scaling_config,
+    function_arn,
+    last_modified,
+    last_processing_result,
+    state,
+    state_transition_reason,
+    destination_config,
+    topics,
+    queues,
+    source_access_configurations,
+    self_managed_event_source,
+    maximum_record_age_in_seconds,
+    bisect_batch_on_function_error,
+    maximum_retry_attempts,
+    tumbling_window_in_seconds,
+    function_response_types,
+    amazon_managed_kafka_event_source_config,
+    self_managed_kafka_event_source_config,
+    document_db_event_source_config,
+    event_source_mapping_arn,
+    provisioned_poller_config
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventSourceMappingLoggingConfig {
+    pub system_log_level: Option<String>,
+}
+shape!(EventSourceMappingLoggingConfig { system_log_level });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventSourceMappingMetricsConfig {
+    pub metrics: Option<Vec<String>>,
+}
+shape!(EventSourceMappingMetricsConfig { metrics });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct FileSystemConfig {
     pub arn: String,
     pub local_mount_path: String,
@@ -640,6 +894,28 @@ shape!(FileSystemConfig {
     arn,
     local_mount_path,
     s3_files_config
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    pub pattern: Option<String>,
+}
+shape!(Filter { pattern });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FilterCriteria {
+    pub filters: Option<Vec<Filter>>,
+}
+shape!(FilterCriteria { filters });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FilterCriteriaError {
+    pub error_code: Option<String>,
+    pub message: Option<String>,
+}
+shape!(FilterCriteriaError {
+    error_code,
+    message
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -827,6 +1103,12 @@ shape!(GetAccountSettingsResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetEventSourceMappingRequest {
+    pub uuid: String,
+}
+shape!(GetEventSourceMappingRequest { uuid });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetFunctionConcurrencyRequest {
     pub function_name: String,
 }
@@ -999,6 +1281,33 @@ shape!(InvocationResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct KafkaSchemaRegistryAccessConfig {
+    pub type_: Option<String>,
+    pub uri: Option<String>,
+}
+shape!(KafkaSchemaRegistryAccessConfig { type_, uri });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KafkaSchemaRegistryConfig {
+    pub schema_registry_uri: Option<String>,
+    pub event_record_format: Option<String>,
+    pub access_configs: Option<Vec<KafkaSchemaRegistryAccessConfig>>,
+    pub schema_validation_configs: Option<Vec<KafkaSchemaValidationConfig>>,
+}
+shape!(KafkaSchemaRegistryConfig {
+    schema_registry_uri,
+    event_record_format,
+    access_configs,
+    schema_validation_configs
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KafkaSchemaValidationConfig {
+    pub attribute: Option<String>,
+}
+shape!(KafkaSchemaValidationConfig { attribute });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LambdaManagedInstancesCapacityProviderConfig {
     pub capacity_provider_arn: String,
     pub per_execution_environment_max_concurrency: Option<i32>,
@@ -1022,6 +1331,30 @@ shape!(Layer {
     code_size,
     signing_profile_version_arn,
     signing_job_arn
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListEventSourceMappingsRequest {
+    pub event_source_arn: Option<String>,
+    pub function_name: Option<String>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+shape!(ListEventSourceMappingsRequest {
+    event_source_arn,
+    function_name,
+    marker,
+    max_items
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListEventSourceMappingsResponse {
+    pub next_marker: Option<String>,
+    pub event_source_mappings: Option<Vec<EventSourceMappingConfiguration>>,
+}
+shape!(ListEventSourceMappingsResponse {
+    next_marker,
+    event_source_mappings
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1119,6 +1452,30 @@ shape!(LoggingConfig {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct OnFailure {
+    pub destination: Option<String>,
+}
+shape!(OnFailure { destination });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OnSuccess {
+    pub destination: Option<String>,
+}
+shape!(OnSuccess { destination });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProvisionedPollerConfig {
+    pub minimum_pollers: Option<i32>,
+    pub maximum_pollers: Option<i32>,
+    pub poller_group_name: Option<String>,
+}
+shape!(ProvisionedPollerConfig {
+    minimum_pollers,
+    maximum_pollers,
+    poller_group_name
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PutFunctionConcurrencyRequest {
     pub function_name: String,
     pub reserved_concurrent_executions: i32,
@@ -1181,6 +1538,32 @@ pub struct S3FilesConfig {
 shape!(S3FilesConfig { direct_s3_read });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScalingConfig {
+    pub maximum_concurrency: Option<i32>,
+}
+shape!(ScalingConfig {
+    maximum_concurrency
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SelfManagedEventSource {
+    pub endpoints: Option<Map<Vec<String>>>,
+}
+shape!(SelfManagedEventSource { endpoints });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SelfManagedKafkaEventSourceConfig {
+    pub consumer_group_id: Option<String>,
+    pub schema_registry_config: Option<KafkaSchemaRegistryConfig>,
+    pub consumption_mode: Option<String>,
+}
+shape!(SelfManagedKafkaEventSourceConfig {
+    consumer_group_id,
+    schema_registry_config,
+    consumption_mode
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SnapStart {
     pub apply_on: Option<String>,
 }
@@ -1195,6 +1578,13 @@ shape!(SnapStartResponse {
     apply_on,
     optimization_status
 });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SourceAccessConfiguration {
+    pub type_: Option<String>,
+    pub uri: Option<String>,
+}
+shape!(SourceAccessConfiguration { type_, uri });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TagResourceRequest {
@@ -1239,6 +1629,56 @@ pub struct UntagResourceRequest {
     pub tag_keys: Vec<String>,
 }
 shape!(UntagResourceRequest { resource, tag_keys });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateEventSourceMappingRequest {
+    pub uuid: String,
+    pub function_name: Option<String>,
+    pub enabled: Option<bool>,
+    pub batch_size: Option<i32>,
+    pub filter_criteria: Option<FilterCriteria>,
+    pub kms_key_arn: Option<String>,
+    pub metrics_config: Option<EventSourceMappingMetricsConfig>,
+    pub logging_config: Option<EventSourceMappingLoggingConfig>,
+    pub scaling_config: Option<ScalingConfig>,
+    pub maximum_batching_window_in_seconds: Option<i32>,
+    pub parallelization_factor: Option<i32>,
+    pub destination_config: Option<DestinationConfig>,
+    pub maximum_record_age_in_seconds: Option<i32>,
+    pub bisect_batch_on_function_error: Option<bool>,
+    pub maximum_retry_attempts: Option<i32>,
+    pub tumbling_window_in_seconds: Option<i32>,
+    pub source_access_configurations: Option<Vec<SourceAccessConfiguration>>,
+    pub function_response_types: Option<Vec<String>>,
+    pub amazon_managed_kafka_event_source_config: Option<AmazonManagedKafkaEventSourceConfig>,
+    pub self_managed_kafka_event_source_config: Option<SelfManagedKafkaEventSourceConfig>,
+    pub document_db_event_source_config: Option<DocumentDBEventSourceConfig>,
+    pub provisioned_poller_config: Option<ProvisionedPollerConfig>,
+}
+shape!(UpdateEventSourceMappingRequest {
+    uuid,
+    function_name,
+    enabled,
+    batch_size,
+    filter_criteria,
+    kms_key_arn,
+    metrics_config,
+    logging_config,
+    scaling_config,
+    maximum_batching_window_in_seconds,
+    parallelization_factor,
+    destination_config,
+    maximum_record_age_in_seconds,
+    bisect_batch_on_function_error,
+    maximum_retry_attempts,
+    tumbling_window_in_seconds,
+    source_access_configurations,
+    function_response_types,
+    amazon_managed_kafka_event_source_config,
+    self_managed_kafka_event_source_config,
+    document_db_event_source_config,
+    provisioned_poller_config
+});
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpdateFunctionCodeRequest {

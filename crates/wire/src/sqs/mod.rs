@@ -1,0 +1,5 @@
+//! Amazon SQS on the wire: awsJson 1.0 and the query protocol that it had before.
+
+mod generated;
+
+pub use generated::*;
