@@ -26,7 +26,7 @@ mod permissions;
 mod requested;
 mod reserved;
 pub mod runtimes;
-mod secrets;
+pub mod secrets;
 mod tables;
 mod tags;
 mod update;

@@ -12,7 +12,7 @@ use std::{
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, RandomizedNonceKey},
-    hmac, rand,
+    constant_time, hmac, rand,
 };
 use base64::{
     Engine,
@@ -94,6 +94,20 @@ impl Secrets {
     /// A signature that can stand in a URL.
     pub fn sign(&self, text: &str) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.sign, text.as_bytes()))
+    }
+
+    /// A tag that shows that these bytes are the platform's own.
+    pub fn tag(&self, bytes: &[u8]) -> [u8; 32] {
+        let mut tag = [0; 32];
+        tag.copy_from_slice(hmac::sign(&self.sign, bytes).as_ref());
+        tag
+    }
+
+    /// Whether a tag, or its first bytes, is of these bytes; in constant time.
+    pub fn is_tagged(&self, bytes: &[u8], tag: &[u8]) -> bool {
+        let whole = self.tag(bytes);
+        let part = whole.get(..tag.len());
+        part.is_some_and(|part| constant_time::verify_slices_are_equal(part, tag).is_ok())
     }
 
     /// In constant time.

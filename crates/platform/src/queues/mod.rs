@@ -1,139 +1,77 @@
 //! Amazon SQS: queues whose messages are durable before they are acknowledged.
 //!
-//! [`Queues`] holds the definitions and hands messages in and out. `api.rs` is the only file that
-//! knows `wire`'s shapes; `engine/` decides in memory, and writes what it decides in batches that
-//! share one commit of the store.
+//! [`Queues`] is the service: definitions and messages. `engine/` decides in memory and writes what
+//! it decides in batches that share one commit of the store.
 
 pub mod definition;
+mod engine;
 pub mod message;
 pub mod receipt;
+mod sealing;
+mod stored;
+mod tables;
+#[cfg(test)]
+mod tests;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
-use definition::{Definition, QueueKey};
-use message::{Counts, NewMessage, Receive, Received, Sent};
+use store::Store;
+use tokio::task::JoinHandle;
+
+pub use engine::{Created, Engine, EngineError, Queue, Staged};
+pub use tables::{MIGRATION_COUNT, migrations};
+
+use crate::{clock::Clock, functions::secrets::Secrets};
+use definition::{QueueId, QueueKey};
 use receipt::{Receipt, ReceiptError};
 
-/// The queues of this platform; a cheap handle.
+/// The queues of this platform; a cheap handle. Dereferences to the [`Engine`], whose methods
+/// make, find, fill and empty queues.
 #[derive(Clone)]
-pub struct Queues(#[allow(dead_code)] Arc<()>);
+pub struct Queues(Arc<Inner>);
 
-/// A queue that is open: its definition and the state of its messages.
-pub struct Queue {
-    definition: std::sync::RwLock<Arc<Definition>>,
+struct Inner {
+    engine: Arc<Engine>,
+    secrets: Arc<Secrets>,
 }
 
-impl Queue {
-    /// The definition in force.
-    pub fn definition(&self) -> Arc<Definition> {
-        let definition = self.definition.read();
-        definition
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
-    }
-}
-
-/// Why an operation on messages failed as a whole.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// More messages are in flight than a standard queue may have (OverLimit).
-    #[error("too many messages are in flight")]
-    OverLimit,
-    #[error("the queue is gone")]
-    Gone,
-    #[error("the store could not")]
-    Store(#[from] store::Error),
-}
-
-#[allow(unused_variables, clippy::unused_async)]
 impl Queues {
-    pub fn find(&self, key: &QueueKey) -> Option<Arc<Queue>> {
-        None
+    /// Reads what is stored. The handle of the task that wakes receivers and cleans up is the
+    /// caller's to end.
+    pub async fn open(
+        store: Store,
+        secrets: Arc<Secrets>,
+        clock: Arc<Clock>,
+    ) -> Result<(Self, JoinHandle<()>), EngineError> {
+        let engine = Engine::open(store, secrets.clone(), clock).await?;
+        let keeping = tokio::spawn(engine.clone().keep());
+        Ok((Self(Arc::new(Inner { engine, secrets })), keeping))
     }
 
-    /// All of an account's in a region, by name.
-    pub fn list(&self, account_id: &str, region: &str) -> Vec<Arc<Queue>> {
-        Vec::new()
-    }
-
-    /// Stores a new queue. Gives the one that is there if the name is taken; whether it is the
-    /// same is for the caller to say.
-    pub async fn create(&self, definition: Definition) -> Result<Created, EngineError> {
-        Err(EngineError::Gone)
-    }
-
-    /// Changes a definition under a lock of the queue's own and stores it; `change` may run again.
-    pub async fn change<E>(
-        &self,
-        queue: &Arc<Queue>,
-        change: impl Fn(&mut Definition) -> Result<(), E> + Send,
-    ) -> Result<Arc<Definition>, E>
-    where
-        E: From<EngineError>,
-    {
-        Err(EngineError::Gone.into())
-    }
-
-    /// Forgets the queue and its messages.
-    pub async fn delete_queue(&self, queue: &Arc<Queue>) -> Result<(), EngineError> {
-        Err(EngineError::Gone)
-    }
-
-    /// All or none are durable when this answers. In the order of `messages`.
-    pub async fn send(
-        &self,
-        queue: &Arc<Queue>,
-        messages: Vec<NewMessage>,
-    ) -> Result<Vec<Sent>, EngineError> {
-        Err(EngineError::Gone)
-    }
-
-    pub async fn receive(
-        &self,
-        queue: &Arc<Queue>,
-        receive: Receive,
-    ) -> Result<Vec<Received>, EngineError> {
-        Err(EngineError::Gone)
-    }
-
-    pub async fn delete(
-        &self,
-        queue: &Arc<Queue>,
-        receipts: &[Receipt],
-    ) -> Vec<Result<(), ReceiptError>> {
-        Vec::new()
-    }
-
-    /// Each receipt with its new visibility timeout from now, in milliseconds; 0 makes it visible.
-    pub async fn change_visibility(
-        &self,
-        queue: &Arc<Queue>,
-        changes: &[(Receipt, i64)],
-    ) -> Vec<Result<(), ReceiptError>> {
-        Vec::new()
-    }
-
-    /// Deletes what is in the queue now.
-    pub async fn purge(&self, queue: &Arc<Queue>) -> Result<(), EngineError> {
-        Err(EngineError::Gone)
-    }
-
-    pub fn counts(&self, queue: &Queue) -> Counts {
-        Counts::default()
+    /// A number for a queue that is to be made.
+    pub fn new_id(&self, key: &QueueKey) -> QueueId {
+        Engine::new_id(key)
     }
 
     /// The handle that SQS's API shows.
     pub fn receipt_handle(&self, receipt: &Receipt) -> String {
-        String::new()
+        receipt.handle(&self.0.secrets)
     }
 
+    /// What a handle says, if it is one of this queue's.
     pub fn read_receipt(&self, queue: &Queue, handle: &str) -> Result<Receipt, ReceiptError> {
-        Err(ReceiptError::Invalid)
+        let receipt = Receipt::read(handle, &self.0.secrets)?;
+        match receipt.queue == queue.id {
+            true => Ok(receipt),
+            false => Err(ReceiptError::Invalid),
+        }
     }
 }
 
-/// What [`Queues::create`] found.
-pub enum Created {
-    New(Arc<Queue>),
-    There(Arc<Queue>),
+impl Deref for Queues {
+    type Target = Arc<Engine>;
+
+    fn deref(&self) -> &Arc<Engine> {
+        &self.0.engine
+    }
 }

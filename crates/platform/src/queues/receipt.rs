@@ -2,7 +2,14 @@
 //!
 //! A handle names queue, message and receive count, and carries a signature by the platform's key.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
 use super::definition::QueueId;
+use crate::functions::secrets::Secrets;
+
+const TAG_BYTES: usize = 16;
+const BYTES: usize = 1 + 8 + 8 + 4 + TAG_BYTES;
+const VERSION: u8 = 1;
 
 /// What a receipt handle says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +18,43 @@ pub struct Receipt {
     pub sequence: i64,
     /// Which of the message's receives it is of, from 1.
     pub receive: u32,
+}
+
+impl Receipt {
+    /// The handle that its holder is given.
+    pub fn handle(&self, secrets: &Secrets) -> String {
+        let mut bytes = Vec::with_capacity(BYTES);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&self.queue.0.to_be_bytes());
+        bytes.extend_from_slice(&self.sequence.to_be_bytes());
+        bytes.extend_from_slice(&self.receive.to_be_bytes());
+        let tag = secrets.tag(&bytes);
+        bytes.extend_from_slice(&tag[..TAG_BYTES]);
+        BASE64_STANDARD.encode(bytes)
+    }
+
+    pub fn read(handle: &str, secrets: &Secrets) -> Result<Self, ReceiptError> {
+        let invalid = ReceiptError::Invalid;
+        // Longer ones are not even decoded.
+        if handle.len() > BYTES * 2 {
+            return Err(invalid);
+        }
+        let bytes = BASE64_STANDARD.decode(handle).map_err(|_| invalid)?;
+        if bytes.len() != BYTES || bytes[0] != VERSION {
+            return Err(invalid);
+        }
+        let (said, tag) = bytes.split_at(BYTES - TAG_BYTES);
+        if !secrets.is_tagged(said, tag) {
+            return Err(invalid);
+        }
+        let number = |at: usize| said[at..at + 8].try_into().map(i64::from_be_bytes);
+        let receive = said[17..].try_into().map(u32::from_be_bytes);
+        Ok(Self {
+            queue: QueueId(number(1).map_err(|_| invalid)?),
+            sequence: number(9).map_err(|_| invalid)?,
+            receive: receive.map_err(|_| invalid)?,
+        })
+    }
 }
 
 /// Why a handle cannot be used.

@@ -1,0 +1,296 @@
+//! Messages in and out of queues.
+//!
+//! Decisions are taken in memory, each under its queue's lock ([`state`]); what they change goes to
+//! the store in batches, in their order ([`journal`]); what is sent is seen only when it is
+//! durable. A message received from a standard queue is not waited for: should it be lost with the
+//! machine, the message is received again, as SQS has it too. In a FIFO queue it is waited for, as
+//! the group's order hangs on it.
+
+mod alarm;
+mod attempts;
+mod cache;
+pub mod dedup;
+mod fair;
+mod groups;
+mod journal;
+mod limits;
+mod load;
+mod queue;
+mod receive;
+mod rows;
+mod send;
+mod sequence;
+mod settle;
+mod staged;
+mod state;
+mod upkeep;
+mod window;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use aws_lc_rs::rand;
+use store::Store;
+
+use super::{
+    definition::{Definition, QUEUES, QueueId, QueueKey},
+    sealing::{Sealing, SealingError},
+};
+use crate::{clock::Clock, functions::secrets::Secrets};
+
+pub use queue::Queue;
+pub use staged::Staged;
+
+use alarm::Alarm;
+use cache::Budget;
+use journal::Journal;
+use sequence::Sequence;
+
+/// Why an operation on messages failed as a whole.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// As many messages are in flight as a queue may have (OverLimit).
+    #[error("too many messages are in flight")]
+    OverLimit,
+    #[error("the queue is gone")]
+    Gone,
+    #[error("the store could not")]
+    Store(#[from] store::Error),
+    #[error("seal or open a message")]
+    Sealing(#[from] Arc<SealingError>),
+}
+
+impl From<SealingError> for EngineError {
+    fn from(error: SealingError) -> Self {
+        match error {
+            SealingError::Store(error) => Self::Store(error),
+            other => Self::Sealing(Arc::new(other)),
+        }
+    }
+}
+
+/// What [`Engine::create`] found.
+pub enum Created {
+    New(Arc<Queue>),
+    There(Arc<Queue>),
+}
+
+pub struct Engine {
+    store: Store,
+    clock: Arc<Clock>,
+    alarm: Arc<Alarm>,
+    sequence: Arc<Sequence>,
+    journal: Arc<Journal>,
+    sealing: Sealing,
+    budget: Arc<Budget>,
+    by_key: RwLock<BTreeMap<QueueKey, Arc<Queue>>>,
+    by_id: RwLock<HashMap<QueueId, Arc<Queue>>>,
+    /// Held while a queue is made or deleted.
+    naming: tokio::sync::Mutex<()>,
+    /// Told when there are messages to be wiped.
+    wiping: tokio::sync::Notify,
+}
+
+impl Engine {
+    /// Reads the queues and as much of their messages as is held in memory.
+    pub async fn open(
+        store: Store,
+        secrets: Arc<Secrets>,
+        clock: Arc<Clock>,
+    ) -> Result<Arc<Self>, EngineError> {
+        let sealing = Sealing::open(store.clone(), secrets).await?;
+        let (floor_ms, definitions) = store
+            .read(|tx| {
+                let sql = "SELECT floor_ms FROM queue_floor WHERE id = 1";
+                let floor_ms: i64 = tx.query_one(sql, store::params![])?.get(0)?;
+                Ok((floor_ms, load::definitions(tx)?))
+            })
+            .await?;
+        let sequence = Arc::new(Sequence::new(floor_ms));
+        let engine = Arc::new(Self {
+            journal: Journal::new(store.clone(), sequence.clone()),
+            store,
+            clock,
+            alarm: Arc::default(),
+            sequence,
+            sealing,
+            budget: Arc::default(),
+            by_key: RwLock::default(),
+            by_id: RwLock::default(),
+            naming: tokio::sync::Mutex::default(),
+            wiping: tokio::sync::Notify::new(),
+        });
+        for definition in definitions {
+            let queue = engine.admit(definition);
+            engine.load(&queue).await?;
+        }
+        Ok(engine)
+    }
+
+    /// Wakes receivers and cleans up, for ever.
+    pub async fn keep(self: Arc<Self>) {
+        let engine = self.clone();
+        let ringing = self
+            .alarm
+            .clone()
+            .keep_ringing(self.clock.clone(), move |id| {
+                if let Some(queue) = engine.by_id(id) {
+                    queue.rung();
+                }
+            });
+        tokio::join!(ringing, self.keep_sweeping(), self.keep_wiping());
+    }
+
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.clock
+    }
+
+    pub fn find(&self, key: &QueueKey) -> Option<Arc<Queue>> {
+        let queues = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
+        queues.get(key).cloned()
+    }
+
+    fn by_id(&self, id: QueueId) -> Option<Arc<Queue>> {
+        let queues = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
+        queues.get(&id).cloned()
+    }
+
+    /// All of an account's in a region, by name.
+    pub fn list(&self, account_id: &str, region: &str) -> Vec<Arc<Queue>> {
+        let from = QueueKey {
+            account_id: account_id.to_owned(),
+            region: region.to_owned(),
+            name: String::new(),
+        };
+        let queues = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
+        let behind = queues.range(from..);
+        behind
+            .take_while(|(key, _)| key.account_id == account_id && key.region == region)
+            .map(|(_, queue)| queue.clone())
+            .collect()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Queue>> {
+        let queues = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
+        queues.values().cloned().collect()
+    }
+
+    fn admit(&self, definition: Definition) -> Arc<Queue> {
+        let queue = Queue::new(definition, self.clock.clone(), self.alarm.clone());
+        let mut queues = self.by_key.write().unwrap_or_else(PoisonError::into_inner);
+        queues.insert(queue.key.clone(), queue.clone());
+        drop(queues);
+        let mut ids = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
+        ids.insert(queue.id, queue.clone());
+        queue
+    }
+
+    /// A number for a queue that is to be made.
+    pub fn new_id(key: &QueueKey) -> QueueId {
+        let mut random = [0; 8];
+        // Without randomness a number that is taken is refused by the store, and nothing worse.
+        let _ = rand::fill(&mut random);
+        QueueId::new(key, u64::from_le_bytes(random))
+    }
+
+    /// Stores a new queue. Gives the one that is there if the name is taken; whether it is the
+    /// same is for the caller to say.
+    pub async fn create(&self, definition: Definition) -> Result<Created, EngineError> {
+        let _naming = self.naming.lock().await;
+        if let Some(there) = self.find(&definition.key) {
+            return Ok(Created::There(there));
+        }
+        let stored = definition.clone();
+        self.store
+            .write(move |tx| {
+                let key = &stored.key;
+                QUEUES.insert(tx, &[&key.account_id, &key.region, &key.name], &stored)
+            })
+            .await?;
+        Ok(Created::New(self.admit(definition)))
+    }
+
+    /// Changes a definition and stores it, one change at a time.
+    pub async fn change<E: From<EngineError>>(
+        &self,
+        queue: &Arc<Queue>,
+        change: impl FnOnce(&mut Definition) -> Result<(), E>,
+    ) -> Result<Arc<Definition>, E> {
+        let _changing = queue.changing.lock().await;
+        if queue.lock().is_gone {
+            return Err(EngineError::Gone.into());
+        }
+        let mut definition = Definition::clone(&queue.definition());
+        change(&mut definition)?;
+        let definition = Arc::new(definition);
+        self.put(&definition).await?;
+        queue.redefine(definition.clone());
+        Ok(definition)
+    }
+
+    async fn put(&self, definition: &Arc<Definition>) -> Result<(), EngineError> {
+        let stored = definition.clone();
+        let written = self.store.write(move |tx| {
+            let key = &stored.key;
+            let key = [key.account_id.as_str(), &key.region, &key.name];
+            QUEUES.put(tx, &key, &stored).map(drop)
+        });
+        Ok(written.await?)
+    }
+
+    /// Forgets a queue; its messages are wiped afterwards.
+    pub async fn delete_queue(&self, queue: &Arc<Queue>) -> Result<(), EngineError> {
+        let _naming = self.naming.lock().await;
+        let _changing = queue.changing.lock().await;
+        let (key, id) = (queue.key.clone(), queue.id);
+        self.store
+            .write(move |tx| {
+                QUEUES.delete(tx, &[&key.account_id, &key.region, &key.name])?;
+                let sql = "INSERT INTO queue_graves (queue) VALUES ($1) ON CONFLICT DO NOTHING";
+                tx.execute(sql, store::params![id.0]).map(drop)
+            })
+            .await?;
+        let mut state = queue.lock();
+        state.is_gone = true;
+        state.clear();
+        drop(state);
+        queue.wake.notify_waiters();
+        let mut queues = self.by_key.write().unwrap_or_else(PoisonError::into_inner);
+        queues.remove(&queue.key);
+        drop(queues);
+        let mut ids = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
+        ids.remove(&queue.id);
+        drop(ids);
+        self.wiping.notify_one();
+        Ok(())
+    }
+
+    /// Empties a queue: what was sent before is not received any more, in flight or not.
+    pub async fn purge(&self, queue: &Arc<Queue>) -> Result<(), EngineError> {
+        let _changing = queue.changing.lock().await;
+        let now_ms = self.clock.now_ms();
+        let until = {
+            let state = queue.lock();
+            if state.is_gone {
+                return Err(EngineError::Gone);
+            }
+            self.sequence.next(queue.id.shard(), now_ms)
+        };
+        let mut definition = Definition::clone(&queue.definition());
+        definition.purged_until = until;
+        definition.purged_at_ms = Some(now_ms);
+        let definition = Arc::new(definition);
+        self.put(&definition).await?;
+        queue.redefine(definition);
+        let mut state = queue.lock();
+        state.window.purged(until);
+        state.forget_until(until);
+        // How many of those that were only counted are left is for the store to say.
+        state.is_stale |= state.window.beyond() > 0 || state.window.is_paging();
+        drop(state);
+        self.wiping.notify_one();
+        Ok(())
+    }
+}

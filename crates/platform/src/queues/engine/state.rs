@@ -1,0 +1,505 @@
+//! What is known of a queue's messages in memory, and every decision about them: state and event
+//! in, changes out. Nothing here waits, reads a clock or touches the store.
+//!
+//! Messages beyond the [`Window`] are only counted; they are paged in as those in it are used up,
+//! so that a backlog of any length costs the memory of a window.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    attempts::Attempts, cache::Cached, dedup::Dedups, fair::Fair, groups::Groups, limits,
+    window::Window,
+};
+use crate::queues::{
+    message::Counts,
+    receipt::{Receipt, ReceiptError},
+};
+
+/// A message in memory.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub phase: Phase,
+    /// When it becomes visible, in milliseconds.
+    pub due_ms: i64,
+    pub receives: u32,
+    pub sent_at_ms: i64,
+    /// 0 before.
+    pub first_received_ms: i64,
+    /// When it was last handed out; 0 if that was before a restart.
+    pub received_ms: i64,
+    pub group: Option<Arc<str>>,
+    /// DeadLetterQueueSourceArn.
+    pub source: Option<Arc<str>>,
+    /// Its content, if there was room to keep it.
+    pub stored: Option<Cached>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Delayed,
+    Ready,
+    InFlight,
+}
+
+/// What of an entry is stored and changes: the row of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub sequence: i64,
+    pub due_ms: i64,
+    pub receives: u32,
+    pub first_received_ms: i64,
+}
+
+/// How messages are to be handed out.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    pub max: usize,
+    pub visibility_ms: i64,
+    pub retention_ms: i64,
+    /// Received so often, a message goes to the dead-letter queue.
+    pub receives_max: Option<u32>,
+}
+
+/// What a receive came to.
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub claims: Vec<(i64, Entry)>,
+    pub dead: Vec<(i64, Entry)>,
+    pub expired: Vec<i64>,
+}
+
+#[derive(Debug)]
+pub enum Order {
+    Standard(Fair),
+    Fifo(Groups),
+}
+
+#[derive(Debug)]
+pub struct State {
+    entries: HashMap<i64, Entry>,
+    order: Order,
+    /// When what is delayed or in flight becomes visible.
+    timers: BTreeSet<(i64, i64)>,
+    visible: u64,
+    in_flight: u64,
+    delayed: u64,
+    /// No message in memory was sent before.
+    oldest_ms: i64,
+    pub window: Window,
+    pub dedups: Dedups,
+    pub attempts: Attempts,
+    /// What is here does not agree with the store any more, and has to be read anew.
+    pub is_stale: bool,
+    pub is_gone: bool,
+    /// Counts the times it was read.
+    pub epoch: u64,
+    /// Receivers that wait for a message.
+    pub waiters: usize,
+    /// When they will be woken for a timer.
+    pub alarm_ms: i64,
+}
+
+impl State {
+    pub fn new(is_fifo: bool) -> Self {
+        let order = match is_fifo {
+            true => Order::Fifo(Groups::default()),
+            false => Order::Standard(Fair::default()),
+        };
+        Self {
+            entries: HashMap::new(),
+            order,
+            timers: BTreeSet::new(),
+            visible: 0,
+            in_flight: 0,
+            delayed: 0,
+            oldest_ms: i64::MAX,
+            window: Window::default(),
+            dedups: Dedups::default(),
+            attempts: Attempts::default(),
+            is_stale: false,
+            is_gone: false,
+            epoch: 0,
+            waiters: 0,
+            alarm_ms: i64::MAX,
+        }
+    }
+
+    fn is_fifo(&self) -> bool {
+        matches!(self.order, Order::Fifo(_))
+    }
+
+    pub fn get(&self, sequence: i64) -> Option<&Entry> {
+        self.entries.get(&sequence)
+    }
+
+    /// How many messages are in memory.
+    pub fn held(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn visible_held(&self) -> u64 {
+        self.visible
+    }
+
+    pub fn counts(&self) -> Counts {
+        Counts {
+            visible: self.visible + self.window.beyond(),
+            in_flight: self.in_flight,
+            delayed: self.delayed,
+        }
+    }
+
+    /// When the next timer runs out.
+    pub fn next_due_ms(&self) -> Option<i64> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// Takes a message into memory.
+    pub fn add(&mut self, sequence: i64, mut entry: Entry, now_ms: i64) {
+        if self.entries.contains_key(&sequence) {
+            return;
+        }
+        entry.phase = match (entry.due_ms > now_ms, entry.receives) {
+            (false, _) => Phase::Ready,
+            (true, 0) => Phase::Delayed,
+            (true, _) => Phase::InFlight,
+        };
+        self.oldest_ms = self.oldest_ms.min(entry.sent_at_ms);
+        let (phase, due_ms, group) = (entry.phase, entry.due_ms, entry.group.clone());
+        self.entries.insert(sequence, entry);
+        *self.count(phase) += 1;
+        if phase != Phase::Ready {
+            self.timers.insert((due_ms, sequence));
+        }
+        let entries = &self.entries;
+        match (&mut self.order, phase) {
+            (Order::Standard(fair), Phase::Ready) => fair.push(sequence, group.as_ref()),
+            (Order::Standard(fair), Phase::InFlight) => fair.started(group.as_ref()),
+            (Order::Standard(_), Phase::Delayed) => {}
+            (Order::Fifo(groups), Phase::InFlight) => groups.started(&grouped(group)),
+            (Order::Fifo(groups), Phase::Ready | Phase::Delayed) => {
+                groups.push(sequence, &grouped(group), is_ready(entries));
+            }
+        }
+    }
+
+    fn count(&mut self, phase: Phase) -> &mut u64 {
+        match phase {
+            Phase::Delayed => &mut self.delayed,
+            Phase::Ready => &mut self.visible,
+            Phase::InFlight => &mut self.in_flight,
+        }
+    }
+
+    /// Makes visible what is due, and says how many messages that were.
+    pub fn advance(&mut self, now_ms: i64) -> usize {
+        let mut ready = 0;
+        while let Some(&(due, sequence)) = self.timers.first() {
+            if due > now_ms {
+                break;
+            }
+            self.timers.pop_first();
+            self.become_ready(sequence);
+            ready += 1;
+        }
+        ready
+    }
+
+    fn become_ready(&mut self, sequence: i64) {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        let before = std::mem::replace(&mut entry.phase, Phase::Ready);
+        let group = entry.group.clone();
+        *self.count(before) -= 1;
+        self.visible += 1;
+        let entries = &self.entries;
+        match &mut self.order {
+            Order::Standard(fair) => {
+                if before == Phase::InFlight {
+                    fair.ended(group.as_ref());
+                }
+                fair.push(sequence, group.as_ref());
+            }
+            Order::Fifo(groups) => {
+                let group = grouped(group);
+                groups.push(sequence, &group, is_ready(entries));
+                if before == Phase::InFlight {
+                    groups.ended(&group, is_ready(entries));
+                }
+            }
+        }
+    }
+
+    /// Takes a message out of memory.
+    pub fn remove(&mut self, sequence: i64) -> Option<Entry> {
+        let entry = self.entries.remove(&sequence)?;
+        *self.count(entry.phase) -= 1;
+        if entry.phase != Phase::Ready {
+            self.timers.remove(&(entry.due_ms, sequence));
+        }
+        let entries = &self.entries;
+        match (&mut self.order, entry.phase) {
+            (Order::Standard(fair), Phase::InFlight) => fair.ended(entry.group.as_ref()),
+            // Skipped when its turn comes.
+            (Order::Standard(_), _) => {}
+            (Order::Fifo(groups), Phase::InFlight) => {
+                groups.ended(&grouped(entry.group.clone()), is_ready(entries));
+            }
+            (Order::Fifo(groups), _) => {
+                groups.remove(sequence, &grouped(entry.group.clone()), is_ready(entries));
+            }
+        }
+        Some(entry)
+    }
+
+    /// Whether a standard queue has as many messages in flight as it may.
+    pub fn is_full(&self) -> bool {
+        self.in_flight >= limits::IN_FLIGHT_MAX
+    }
+
+    pub fn is_full_now(&mut self, now_ms: i64) -> bool {
+        self.advance(now_ms);
+        self.is_full()
+    }
+
+    /// Hands the same messages out once more, with their time begun anew, if all are still in
+    /// flight from the receive that is repeated.
+    pub fn take_again(
+        &mut self,
+        messages: &[(i64, u32)],
+        now_ms: i64,
+        terms: &Terms,
+    ) -> Option<Taken> {
+        let is_same = |(sequence, receives): &(i64, u32)| {
+            let entry = self.entries.get(sequence);
+            entry.is_some_and(|e| e.phase == Phase::InFlight && e.receives == *receives)
+        };
+        if messages.is_empty() || !messages.iter().all(is_same) {
+            return None;
+        }
+        let mut taken = Taken::default();
+        for (sequence, _) in messages {
+            let entry = self.entries.get_mut(sequence)?;
+            self.timers.remove(&(entry.due_ms, *sequence));
+            entry.due_ms = now_ms + terms.visibility_ms;
+            self.timers.insert((entry.due_ms, *sequence));
+            taken.claims.push((*sequence, entry.clone()));
+        }
+        Some(taken)
+    }
+
+    /// Hands messages out.
+    pub fn take(&mut self, now_ms: i64, terms: &Terms) -> Taken {
+        self.advance(now_ms);
+        let mut taken = Taken::default();
+        if self.is_full() {
+            return taken;
+        }
+        match self.is_fifo() {
+            true => self.take_groups(now_ms, terms, &mut taken),
+            false => self.take_any(now_ms, terms, &mut taken),
+        }
+        taken
+    }
+
+    fn take_any(&mut self, now_ms: i64, terms: &Terms, taken: &mut Taken) {
+        while taken.claims.len() < terms.max {
+            let Order::Standard(fair) = &mut self.order else {
+                return;
+            };
+            let Some(sequence) = fair.pop() else { return };
+            if self.get(sequence).is_some_and(|e| e.phase == Phase::Ready) {
+                self.hand_out(sequence, now_ms, terms, taken);
+            }
+        }
+    }
+
+    fn take_groups(&mut self, now_ms: i64, terms: &Terms, taken: &mut Taken) {
+        while taken.claims.len() < terms.max {
+            let Order::Fifo(groups) = &mut self.order else {
+                return;
+            };
+            let Some(name) = groups.next_open() else {
+                return;
+            };
+            while taken.claims.len() < terms.max {
+                let Order::Fifo(groups) = &mut self.order else {
+                    return;
+                };
+                let Some(sequence) = groups.pop(&name, is_ready(&self.entries)) else {
+                    break;
+                };
+                self.hand_out(sequence, now_ms, terms, taken);
+            }
+            if let Order::Fifo(groups) = &mut self.order {
+                groups.settle(&name, is_ready(&self.entries));
+            }
+        }
+    }
+
+    /// A message whose turn it is, already out of the order.
+    fn hand_out(&mut self, sequence: i64, now_ms: i64, terms: &Terms, taken: &mut Taken) {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return;
+        };
+        let is_expired = entry.sent_at_ms + terms.retention_ms <= now_ms;
+        let is_dead = terms.receives_max.is_some_and(|max| entry.receives >= max);
+        if is_expired || is_dead {
+            self.visible -= 1;
+            let entry = self.entries.remove(&sequence);
+            match entry {
+                Some(entry) if !is_expired => taken.dead.push((sequence, entry)),
+                _ => taken.expired.push(sequence),
+            }
+            return;
+        }
+        entry.phase = Phase::InFlight;
+        entry.receives += 1;
+        entry.due_ms = now_ms + terms.visibility_ms;
+        entry.received_ms = now_ms;
+        if entry.first_received_ms == 0 {
+            entry.first_received_ms = now_ms;
+        }
+        self.visible -= 1;
+        self.in_flight += 1;
+        self.timers.insert((entry.due_ms, sequence));
+        match &mut self.order {
+            Order::Standard(fair) => fair.started(entry.group.as_ref()),
+            Order::Fifo(groups) => groups.started(&grouped(entry.group.clone())),
+        }
+        taken.claims.push((sequence, entry.clone()));
+    }
+
+    /// Deletes a message for the holder of a receipt. `None` if there is nothing to do: SQS
+    /// answers a second deletion like the first.
+    pub fn delete(
+        &mut self,
+        receipt: &Receipt,
+        now_ms: i64,
+    ) -> Result<Option<Entry>, ReceiptError> {
+        self.advance(now_ms);
+        let Some(entry) = self.entries.get(&receipt.sequence) else {
+            return Ok(None);
+        };
+        if self.is_fifo() {
+            // The order depends on nobody else having it now.
+            if entry.phase != Phase::InFlight || entry.receives != receipt.receive {
+                return Err(ReceiptError::Expired);
+            }
+        } else if entry.receives > receipt.receive {
+            // Somebody else has received it since: it is theirs.
+            return Ok(None);
+        }
+        Ok(self.remove(receipt.sequence))
+    }
+
+    /// Changes when a message in flight becomes visible again.
+    pub fn change_visibility(
+        &mut self,
+        receipt: &Receipt,
+        timeout_ms: i64,
+        now_ms: i64,
+    ) -> Result<Standing, ReceiptError> {
+        self.advance(now_ms);
+        let is_fifo = self.is_fifo();
+        let entry = self.entries.get_mut(&receipt.sequence);
+        let entry = entry.ok_or(ReceiptError::NotInFlight)?;
+        if entry.phase != Phase::InFlight || entry.receives != receipt.receive {
+            return Err(match is_fifo {
+                true => ReceiptError::Expired,
+                false => ReceiptError::NotInFlight,
+            });
+        }
+        let due_ms = now_ms + timeout_ms;
+        if entry.received_ms > 0 && due_ms - entry.received_ms > limits::VISIBILITY_MS_MAX {
+            return Err(ReceiptError::TooLong);
+        }
+        self.timers.remove(&(entry.due_ms, receipt.sequence));
+        entry.due_ms = due_ms;
+        let standing = entry.standing(receipt.sequence);
+        self.timers.insert((due_ms, receipt.sequence));
+        self.advance(now_ms);
+        Ok(standing)
+    }
+
+    /// Takes out what is older than the retention period, but for what is in flight.
+    pub fn sweep(&mut self, now_ms: i64, retention_ms: i64) -> Vec<i64> {
+        if self.oldest_ms.saturating_add(retention_ms) > now_ms {
+            return Vec::new();
+        }
+        self.advance(now_ms);
+        let over = |entry: &Entry| entry.sent_at_ms + retention_ms <= now_ms;
+        let held = self.entries.iter();
+        let expired = held.filter(|(_, entry)| over(entry) && entry.phase != Phase::InFlight);
+        let expired: Vec<i64> = expired
+            .map(|(&sequence, _)| sequence)
+            .take(limits::SWEPT_AT_ONCE)
+            .collect();
+        for &sequence in &expired {
+            self.remove(sequence);
+        }
+        let sent = self.entries.values().map(|entry| entry.sent_at_ms);
+        self.oldest_ms = sent.min().unwrap_or(i64::MAX);
+        expired
+    }
+
+    /// Forgets the messages up to a number.
+    pub fn forget_until(&mut self, until: i64) {
+        let old = self.entries.keys().filter(|sequence| **sequence <= until);
+        let old: Vec<i64> = old.copied().collect();
+        for sequence in old {
+            self.remove(sequence);
+        }
+    }
+
+    /// Forgets all messages, as for a purge or before they are read anew. Receivers that wait stay.
+    pub fn clear(&mut self) {
+        let (waiters, alarm_ms) = (self.waiters, self.alarm_ms);
+        let is_fifo = self.is_fifo();
+        let old = std::mem::replace(self, Self::new(is_fifo));
+        self.waiters = waiters;
+        self.alarm_ms = alarm_ms;
+        self.epoch = old.epoch + 1;
+        self.dedups = old.dedups;
+        self.window = old.window.emptied();
+        self.is_stale = old.is_stale;
+        self.is_gone = old.is_gone;
+    }
+
+    /// Whether a receive could hand something out now, but for what is beyond the window.
+    pub fn has_ready(&self) -> bool {
+        match &self.order {
+            _ if self.is_full() => false,
+            Order::Standard(_) => self.visible > 0,
+            Order::Fifo(groups) => groups.is_any_open(),
+        }
+    }
+}
+
+impl Entry {
+    pub fn standing(&self, sequence: i64) -> Standing {
+        Standing {
+            sequence,
+            due_ms: self.due_ms,
+            receives: self.receives,
+            first_received_ms: self.first_received_ms,
+        }
+    }
+}
+
+fn is_ready(entries: &HashMap<i64, Entry>) -> impl Fn(i64) -> bool {
+    |sequence| {
+        entries
+            .get(&sequence)
+            .is_some_and(|entry| entry.phase == Phase::Ready)
+    }
+}
+
+/// Every message of a FIFO queue has a group; one without could only come from a damaged store.
+fn grouped(group: Option<Arc<str>>) -> Arc<str> {
+    group.unwrap_or_else(|| Arc::from(""))
+}
