@@ -11,7 +11,10 @@ pub mod metering;
 mod node;
 mod platform;
 pub mod queues;
+mod services;
+mod target;
 pub mod triggers;
 
 pub use invocations::InvocationCounts;
-pub use platform::{Platform, PlatformConfig, StartError, Target};
+pub use platform::{Platform, PlatformConfig, Request, Sender, StartError};
+pub use target::Target;

@@ -11,7 +11,7 @@ use http::{Response, request::Parts};
 use jiff::Timestamp;
 use store::{BlobHash, BlobStore, Migration, Store, StoreConfig};
 use tokio::task::JoinHandle;
-use wire::{Call, Context, Error, Protocol, Route, Router, lambda, sigv4, sigv4::AuthError};
+use wire::{Call, Context, Error, Route, Router, sigv4::AuthError};
 
 use crate::{
     functions::{
@@ -20,8 +20,7 @@ use crate::{
         runtimes::{Configured, Runtimes},
     },
     gateway::{
-        FunctionUrls, UrlRequest,
-        address::{self, Address},
+        FunctionUrls, UrlRequest, address,
         url::{self, Client},
     },
     identity::{Caller, Credential, Identity},
@@ -30,6 +29,8 @@ use crate::{
     logs::Logs,
     metering::{self, Metering, Prices},
     node,
+    services::{self, NoQueues},
+    target::{Nowhere, Target},
 };
 
 /// What a platform is started with.
@@ -76,57 +77,22 @@ struct Inner {
     background: Vec<JoinHandle<()>>,
 }
 
-/// Where a request goes.
-#[derive(Debug)]
-pub enum Target {
-    Url(Address),
-    Api(Route),
-    /// Nowhere.
-    Unknown(Nowhere),
+/// A request as it came in.
+pub struct Request {
+    pub parts: Parts,
+    /// All of it.
+    pub body: Bytes,
+    pub client: Client,
+    pub request_id: String,
+    pub sender: Sender,
 }
 
-/// Why a request goes nowhere, and what its client can read.
-#[derive(Debug)]
-pub struct Nowhere {
-    error: Error,
-    protocol: Protocol,
-}
-
-impl Nowhere {
-    fn answer(&self, request_id: &str) -> Response<Bytes> {
-        wire::encode_error(self.protocol, None, &self.error, request_id)
-    }
-}
-
-impl Target {
-    /// The longest body it takes.
-    pub fn body_bytes_max(&self) -> usize {
-        match self {
-            Target::Url(_) => url::EVENT_BYTES_MAX,
-            Target::Api(route) => lambda::body_bytes_max(route.operation),
-            // Read so that the client reads the answer; only its hash is of interest.
-            Target::Unknown(_) => url::EVENT_BYTES_MAX,
-        }
-    }
-
-    /// Whether a function's code comes with it: the largest bodies, and work of seconds.
-    pub fn is_code(&self) -> bool {
-        match self {
-            Target::Api(route) => lambda::takes_code(route.operation),
-            Target::Url(_) | Target::Unknown(_) => false,
-        }
-    }
-
-    /// What a longer one gets.
-    pub fn too_large(&self, request_id: &str) -> Response<Bytes> {
-        match self {
-            Target::Url(_) => url::too_large(request_id),
-            Target::Api(route) => {
-                refuse(route, &lambda::body_too_large(route.operation), request_id)
-            }
-            Target::Unknown(nowhere) => nowhere.answer(request_id),
-        }
-    }
+/// Who sent a request.
+pub enum Sender {
+    /// Whoever its signature says.
+    Signature,
+    /// One who is known by where the request came from, such as a function.
+    Known(Caller),
 }
 
 impl Platform {
@@ -164,7 +130,7 @@ impl Platform {
         let functions = functions.await?;
         let identity = Arc::new(Identity::new(&config.credentials));
         let inner = Inner {
-            router: Router::new(&[&lambda::SERVICE]),
+            router: Router::new(&services::SERVED),
             urls: FunctionUrls::new(functions.clone(), identity.clone()),
             identity,
             background: vec![
@@ -245,14 +211,9 @@ impl Platform {
         &self.inner.identity
     }
 
+    /// Where a request goes; what [`Platform::answer`] is given.
     pub fn target(&self, parts: &Parts) -> Target {
-        if let Some(address) = address::of(parts) {
-            return Target::Url(address);
-        }
-        match self.inner.router.route(parts) {
-            Ok(route) => Target::Api(route),
-            Err(error) => Target::Unknown(nowhere(parts, error)),
-        }
+        Target::of(parts, &self.inner.router)
     }
 
     /// Whether more than a small body is worth reading: not from somebody who will be refused
@@ -268,17 +229,17 @@ impl Platform {
 
     /// Answers a request. To be run to its end, even if the client has gone: what has begun is
     /// finished, as in AWS.
-    pub async fn answer(
-        &self,
-        target: Target,
-        parts: Parts,
-        body: Bytes,
-        client: Client,
-        request_id: String,
-    ) -> Response<Bytes> {
+    pub async fn answer(&self, target: Target, request: Request) -> Response<Bytes> {
         let now = Timestamp::now();
         match target {
             Target::Url(address) => {
+                let Request {
+                    parts,
+                    body,
+                    client,
+                    request_id,
+                    ..
+                } = request;
                 let request = UrlRequest {
                     parts,
                     body,
@@ -288,41 +249,50 @@ impl Platform {
                 };
                 self.inner.urls.answer(&address, request).await
             }
-            Target::Api(route) => self.api(&route, &parts, &body, request_id, now).await,
-            Target::Unknown(nowhere) => nowhere.answer(&request_id),
+            Target::Api(head) => match head.route(&request.parts, &request.body) {
+                Ok(route) => self.api(&route, request, now).await,
+                Err(unrouted) => Nowhere::from(unrouted).answer(&request.request_id),
+            },
+            Target::Unknown(nowhere) => nowhere.answer(&request.request_id),
         }
     }
 
-    async fn api(
-        &self,
-        route: &Route,
-        parts: &Parts,
-        body: &Bytes,
-        request_id: String,
-        now: Timestamp,
-    ) -> Response<Bytes> {
-        let caller = match self.caller(route, parts, body, now) {
+    async fn api(&self, route: &Route, request: Request, now: Timestamp) -> Response<Bytes> {
+        let Request {
+            parts,
+            body,
+            request_id,
+            sender,
+            ..
+        } = request;
+        let caller = match sender {
+            Sender::Signature => self.caller(route, &parts, &body, now),
+            Sender::Known(caller) => Ok(caller),
+        };
+        let caller = match caller {
             Ok(caller) => caller,
             Err(error) => {
                 tracing::debug!(request_id, "refused: {error}");
                 return refuse(route, &error.to_error(route.protocol), &request_id);
             }
         };
+        let host = address::host(&parts).unwrap_or_default().into_owned();
         let cx = Context {
             request_id,
             account_id: caller.account_id,
             region: caller.region,
             access_key_id: caller.access_key_id,
-            trace_header: url::trace_header(parts).map(str::to_owned),
+            host,
+            trace_header: url::trace_header(&parts).map(str::to_owned),
             now,
         };
         let call = Call {
             cx: &cx,
             route,
-            parts,
-            body,
+            parts: &parts,
+            body: &body,
         };
-        lambda::dispatch(&self.inner.functions, call).await
+        services::dispatch(&self.inner.functions, &NoQueues, call).await
     }
 
     fn caller(
@@ -339,24 +309,6 @@ impl Platform {
         }
         Ok(caller)
     }
-}
-
-/// A request for a service that is not there says so, rather than that its path is unknown, and in
-/// a form that the service's client reads.
-fn nowhere(parts: &Parts, error: Error) -> Nowhere {
-    let claimed = sigv4::parse(parts);
-    let other = claimed.filter(|claimed| claimed.service != lambda::SERVICE.signing_name);
-    let Some(service) = other.map(|claimed| claimed.service) else {
-        let protocol = Protocol::RestJson1;
-        return Nowhere { error, protocol };
-    };
-    let error = Error::new(
-        "NotImplemented",
-        http::StatusCode::NOT_IMPLEMENTED,
-        format!("Lambent does not serve {service:.50} yet; it serves lambda"),
-    );
-    let protocol = wire::spoken(parts, &service);
-    Nowhere { error, protocol }
 }
 
 fn refuse(route: &Route, error: &Error, request_id: &str) -> Response<Bytes> {

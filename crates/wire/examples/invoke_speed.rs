@@ -34,6 +34,7 @@ fn main() {
         account_id: "000000000000".to_owned(),
         region: "us-east-1".to_owned(),
         access_key_id: "test".to_owned(),
+        host: "localhost:4566".to_owned(),
         trace_header: None,
         now: jiff::Timestamp::now(),
     };
@@ -55,7 +56,9 @@ fn main() {
     let rounds = 500_000;
     let start = Instant::now();
     for _ in 0..rounds {
-        let route = router.route(&parts).expect("the path is an operation's");
+        let route = router
+            .route(&parts, &body)
+            .expect("the path is an operation's");
         let call = Call {
             cx: &cx,
             route: &route,

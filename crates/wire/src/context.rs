@@ -13,6 +13,8 @@ pub struct Context {
     pub region: String,
     /// Whose key signed the request; empty where nothing did.
     pub access_key_id: String,
+    /// The host that was asked for, with its port if it has one: URLs in answers lead back to it.
+    pub host: String,
     /// `X-Amzn-Trace-Id` as it came: the trace that this request is part of. No model has it.
     pub trace_header: Option<String>,
     pub now: Timestamp,

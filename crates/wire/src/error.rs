@@ -124,6 +124,16 @@ impl Error {
         Self::new("ValidationException", StatusCode::BAD_REQUEST, message)
     }
 
+    /// A parameter that has to be there is not, in the words of the services that look for no more
+    /// than that.
+    pub fn missing(parameter: &str) -> Self {
+        Self::new(
+            "MissingRequiredParameterException",
+            StatusCode::BAD_REQUEST,
+            format!("The request must contain the parameter {parameter}."),
+        )
+    }
+
     /// The body is not what the protocol calls for.
     pub fn serialization(message: impl Into<String>) -> Self {
         Self::new("SerializationException", StatusCode::BAD_REQUEST, message)
@@ -139,7 +149,7 @@ impl Error {
     }
 
     /// The path names no operation. Lambda finds that out where it asks what is to be allowed.
-    pub fn unknown_operation() -> Self {
+    pub fn unknown_path() -> Self {
         let message = "Unable to determine service/operation name to be authorized";
         Self::access_denied(Some(message.to_owned()))
     }

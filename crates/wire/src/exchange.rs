@@ -61,7 +61,9 @@ impl Call<'_> {
         let Route {
             service, protocol, ..
         } = self.route;
-        protocol::encode_error(*protocol, Some(service), error, &self.cx.request_id)
+        let id = &self.cx.request_id;
+        let answer = protocol::encode_error(*protocol, Some(service), error, id);
+        protocol::for_client(*protocol, service, self.parts, answer)
     }
 
     fn input<I: FromValue>(&self) -> Result<I, Error> {

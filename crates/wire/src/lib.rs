@@ -6,7 +6,7 @@
 //! ```
 //! use bytes::Bytes;
 //! use http::{Request, Response};
-//! use wire::{Call, Context, Error, Protocol, Router, lambda::{self, Lambda}};
+//! use wire::{Call, Context, Error, Router, lambda::{self, Lambda}};
 //!
 //! struct Functions;
 //!
@@ -25,11 +25,13 @@
 //!
 //! async fn serve(router: &Router, cx: &Context, request: Request<Bytes>) -> Response<Bytes> {
 //!     let (parts, body) = request.into_parts();
-//!     match router.route(&parts) {
+//!     match router.route(&parts, &body) {
 //!         Ok(route) => {
 //!             lambda::dispatch(&Functions, Call { cx, route: &route, parts: &parts, body: &body }).await
 //!         }
-//!         Err(error) => wire::encode_error(Protocol::RestJson1, None, &error, &cx.request_id),
+//!         Err(nowhere) => {
+//!             wire::encode_error(nowhere.protocol, nowhere.service, &nowhere.error, &cx.request_id)
+//!         }
 //!     }
 //! }
 //!
@@ -57,7 +59,7 @@ pub use error::{Error, Fault};
 pub use exchange::Call;
 pub use jiff::Timestamp;
 pub use protocol::{Protocol, decode_request, encode_error, encode_response, spoken};
-pub use router::{Labels, Route, Router};
+pub use router::{ByAction, Head, Labels, Route, Router, Unrouted};
 pub use validate::validate;
 pub use value::{FromValue, IntoValue, Map, Members, Value};
 

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use crate::{
     error::Error,
     protocol::print_float,
-    schema::{Kind, Service, Shape, ShapeId},
+    schema::{Checks, Kind, Service, Shape, ShapeId},
     value::{Members, Value},
 };
 
@@ -18,8 +18,49 @@ const BREACHES_MAX: usize = 64;
 /// What is repeated of a value that breaks a constraint; it may be all of a request.
 const SHOWN_BYTES_MAX: usize = 8192;
 
-/// Checks a structure, such as an operation's input.
+/// Checks a structure, such as an operation's input, as far as the service does that ahead of its
+/// operations.
 pub fn validate(service: &Service, shape: ShapeId, members: &Members) -> Result<(), Error> {
+    match service.checks {
+        Checks::Constraints => constraints_hold(service, shape, members),
+        Checks::Presence => all_there(service, shape, members),
+    }
+}
+
+/// What is required is there. Whether a batch has entries is for its operation to say.
+fn all_there(service: &Service, shape: ShapeId, members: &Members) -> Result<(), Error> {
+    let Kind::Structure(structure) = &service.shape(shape).kind else {
+        return Ok(());
+    };
+    let required = structure.members.iter().enumerate();
+    for (index, member) in required.filter(|(_, member)| member.required) {
+        let value = members.get(index);
+        match (&service.shape(member.shape).kind, value) {
+            (Kind::Map(map), _) if is_nothing(value) => {
+                let key = map.key_name.unwrap_or("key");
+                return Err(Error::missing(&format!("{}.{key}", member.in_query())));
+            }
+            (Kind::List(list), _) if is_nothing(value) && is_plain(service.shape(list.member)) => {
+                let name = list.member_name.unwrap_or(member.in_query());
+                return Err(Error::missing(name));
+            }
+            (Kind::Map(_) | Kind::List(_), _) | (_, Some(_)) => {}
+            (_, None) => return Err(Error::missing(member.name)),
+        }
+    }
+    Ok(())
+}
+
+fn is_nothing(value: Option<&Value>) -> bool {
+    match value {
+        None => true,
+        Some(Value::List(items)) => items.is_empty(),
+        Some(Value::Map(entries)) => entries.is_empty(),
+        Some(_) => false,
+    }
+}
+
+fn constraints_hold(service: &Service, shape: ShapeId, members: &Members) -> Result<(), Error> {
     let mut check = Check {
         service,
         path: String::new(),

@@ -40,7 +40,8 @@ fn service(model: &Model, out: &mut String) -> Result<()> {
         out,
         "pub static SERVICE: Service = Service {{ name: {:?}, signing_name: {signing_name:?},
          endpoint_prefix: {:?}, api_version: {:?}, target_prefix: {:?}, xml_namespace: {:?},
-         query_compatible: {}, protocols: &[{protocols}],
+         query_compatible: {}, error_namespace: {:?},
+         checks: crate::schema::Checks::{}, path_member: {:?}, protocols: &[{protocols}],
          operations: &OPERATIONS, shapes: &SHAPES }};\n\n",
         model.name(),
         meta("endpointPrefix").context("no endpoint prefix")?,
@@ -48,6 +49,14 @@ fn service(model: &Model, out: &mut String) -> Result<()> {
         meta("targetPrefix"),
         meta("xmlNamespace"),
         model.metadata.contains_key("awsQueryCompatible"),
+        // Observed only: no model says it.
+        meta("errorNamespace"),
+        match meta("checks") {
+            None => "Constraints",
+            Some("presence") => "Presence",
+            Some(other) => bail!("unknown checks {other}"),
+        },
+        meta("pathMember"),
     )?;
     Ok(())
 }
@@ -141,6 +150,9 @@ fn write_operation(
         || operation["httpChecksum"]["requestChecksumRequired"] == true
     {
         out.push_str(".checksum_required()");
+    }
+    if operation["rootOnly"] == true {
+        out.push_str(".root_only()");
     }
     let errors = operation["errors"].as_array().into_iter().flatten();
     let errors: Vec<String> = errors
@@ -312,6 +324,9 @@ fn write_member(
             };
             write!(out, ".{verb}({:?})", wire_name.unwrap_or(name))?;
         }
+    }
+    if let Some(name) = facts["queryName"].as_str() {
+        write!(out, ".query_named({name:?})")?;
     }
     if required {
         out.push_str(".required()");

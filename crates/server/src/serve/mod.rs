@@ -9,7 +9,7 @@ use std::{net::SocketAddr, sync::Arc};
 use http::{HeaderValue, Request, Response, StatusCode, Version, header, request::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use platform::{Platform, Target, gateway::url::Client};
+use platform::{Platform, Sender, Target, gateway::url::Client};
 use tokio::sync::Semaphore;
 
 pub use body::Body;
@@ -96,11 +96,17 @@ impl App {
         // of those do at once is for concurrency to say.
         let package = place.filter(|_| target.is_code());
         let is_package = package.is_some();
-        let (app, id) = (self.clone(), request_id.clone());
+        let app = self.clone();
+        let request = platform::Request {
+            parts,
+            body: bytes,
+            client,
+            request_id: request_id.clone(),
+            sender: Sender::Signature,
+        };
         let answer = async move {
             let _package = package;
-            let platform = &app.platform;
-            platform.answer(target, parts, bytes, client, id).await
+            app.platform.answer(target, request).await
         };
         if !is_package {
             return finish::to_the_end(answer).await.map(Body::from);

@@ -173,6 +173,7 @@ mod tests {
             account_id: "123456789012".to_owned(),
             region: "us-east-1".to_owned(),
             access_key_id: String::new(),
+            host: String::new(),
             trace_header: None,
             now: crate::Timestamp::UNIX_EPOCH,
         }

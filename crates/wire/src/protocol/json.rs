@@ -87,6 +87,38 @@ pub fn error_body(shape: Option<(&Service, Structure)>, error: &Error) -> Vec<u8
     out
 }
 
+/// An error's members with its code before them, as awsJson has them. The message is there even
+/// where the shape has no member for it.
+pub fn typed_error(
+    service: &Service,
+    code: std::borrow::Cow<'_, str>,
+    structure: Option<Structure>,
+    error: &Error,
+) -> Vec<u8> {
+    let mut out = vec![b'{'];
+    write_key("__type", &mut out);
+    write_str(&code, &mut out);
+    let members = structure.map_or(&[][..], |structure| structure.members);
+    let mut said = false;
+    for member in members {
+        let given = error.members.iter().find(|(name, _)| *name == member.name);
+        if let Some((_, value)) = given {
+            write_key(member.wire(), &mut out);
+            let shape = service.shape(member.shape);
+            write(service, shape, Some(member), value, &mut out);
+        } else if matches!(member.name, "Message" | "message") {
+            write_key(member.wire(), &mut out);
+            write_str(&error.message, &mut out);
+            said = true;
+        }
+    }
+    if !said {
+        write_plain_message(error, &mut out);
+    }
+    out.push(b'}');
+    out
+}
+
 /// The two that AWS's common front makes have a capital `Message`, which is null where there is
 /// nothing to say.
 fn write_plain_message(error: &Error, out: &mut Vec<u8>) {

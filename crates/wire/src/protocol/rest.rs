@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header, request};
 
-use super::{json, text};
+use super::{codes::error_shape, json, structure_of, text};
 use crate::{
     error::Error,
     query,
@@ -103,22 +103,6 @@ pub fn encode_error(service: Option<&Service>, error: &Error) -> Response<Bytes>
         }
     }
     response
-}
-
-fn structure_of(service: &Service, shape: Option<u16>) -> Option<Structure> {
-    match service.shape(shape?).kind {
-        Kind::Structure(structure) => Some(structure),
-        _ => None,
-    }
-}
-
-fn error_shape(service: &Service, code: &str) -> Option<Structure> {
-    service.shapes.iter().find_map(|shape| match shape.kind {
-        Kind::Structure(structure) if structure.error.is_some() && shape.name == code => {
-            Some(structure)
-        }
-        _ => None,
-    })
 }
 
 fn status(code: u16) -> StatusCode {

@@ -26,6 +26,7 @@ impl Operation {
             input_root: None,
             result_wrapper: None,
             checksum_required: false,
+            root_only: false,
             errors: &[],
         }
     }
@@ -72,6 +73,11 @@ impl Operation {
 
     pub const fn result_wrapper(mut self, name: &'static str) -> Self {
         self.result_wrapper = Some(name);
+        self
+    }
+
+    pub const fn root_only(mut self) -> Self {
+        self.root_only = true;
         self
     }
 
@@ -271,6 +277,7 @@ impl Member {
         Self {
             name,
             wire_name: None,
+            query_name: None,
             shape,
             location: Location::Body,
             required: false,
@@ -295,6 +302,14 @@ impl Member {
         }
     }
 
+    /// The name in awsQuery's requests and answers.
+    pub const fn in_query(&self) -> &'static str {
+        match self.query_name {
+            Some(name) => name,
+            None => self.wire(),
+        }
+    }
+
     const fn at(mut self, location: Location, name: &'static str) -> Self {
         self.location = location;
         self.wire_name = Some(name);
@@ -303,6 +318,11 @@ impl Member {
 
     pub const fn named(self, name: &'static str) -> Self {
         self.at(Location::Body, name)
+    }
+
+    pub const fn query_named(mut self, name: &'static str) -> Self {
+        self.query_name = Some(name);
+        self
     }
 
     pub const fn uri(self, name: &'static str) -> Self {

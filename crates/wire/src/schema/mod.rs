@@ -31,10 +31,26 @@ pub struct Service {
     pub xml_namespace: Option<&'static str>,
     /// It spoke awsQuery before it spoke awsJson: errors also carry the code they had then.
     pub query_compatible: bool,
+    /// What comes before an error's code in awsJson, e.g. `com.amazonaws.sqs`. Not all services
+    /// qualify theirs.
+    pub error_namespace: Option<&'static str>,
+    pub checks: Checks,
+    /// The member that a request leaves out which goes to the URL that it would have (awsQuery).
+    pub path_member: Option<&'static str>,
     /// In the order of AWS's preference.
     pub protocols: &'static [Protocol],
     pub operations: &'static [Operation],
     pub shapes: &'static [Shape],
+}
+
+/// What of an input a service looks at before an operation does, and in which words it refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checks {
+    /// All constraints of the model; what breaks them is listed in a ValidationException.
+    Constraints,
+    /// That what is required is there; the first that is not is a MissingParameter. The operations
+    /// have words of their own for all else.
+    Presence,
 }
 
 impl Service {
@@ -71,6 +87,8 @@ pub struct Operation {
     pub result_wrapper: Option<&'static str>,
     /// The body comes with its MD5 or another checksum.
     pub checksum_required: bool,
+    /// Not to be asked for at the URL of something that the service holds (awsQuery).
+    pub root_only: bool,
     pub errors: &'static [ShapeId],
 }
 
@@ -186,6 +204,8 @@ pub struct Member {
     pub name: &'static str,
     /// The name on the wire, where that differs.
     pub wire_name: Option<&'static str>,
+    /// The name in awsQuery's requests and answers, where that is another one again.
+    pub query_name: Option<&'static str>,
     pub shape: ShapeId,
     pub location: Location,
     pub required: bool,

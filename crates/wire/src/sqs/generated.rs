@@ -949,9 +949,12 @@ pub static SERVICE: Service = Service {
     endpoint_prefix: "sqs",
     api_version: "2012-11-05",
     target_prefix: Some("AmazonSQS"),
-    xml_namespace: None,
+    xml_namespace: Some("http://queue.amazonaws.com/doc/2012-11-05/"),
     query_compatible: true,
-    protocols: &[Protocol::AwsJson1_0],
+    error_namespace: Some("com.amazonaws.sqs"),
+    checks: crate::schema::Checks::Presence,
+    path_member: Some("QueueUrl"),
+    protocols: &[Protocol::AwsJson1_0, Protocol::AwsQuery],
     operations: &OPERATIONS,
     shapes: &SHAPES,
 };
@@ -961,6 +964,7 @@ static OPERATIONS: [Operation; 23] = [
         .input(2)
         .errors(&[77, 90, 83, 37, 43, 112]),
     Operation::new("CancelMessageMoveTask", 1, "POST", "/")
+        .result_wrapper("CancelMessageMoveTaskResult")
         .input(12)
         .output(13)
         .errors(&[91, 90, 37, 43, 112]),
@@ -968,17 +972,21 @@ static OPERATIONS: [Operation; 23] = [
         .input(20)
         .errors(&[69, 86, 90, 83, 112, 37, 43]),
     Operation::new("ChangeMessageVisibilityBatch", 3, "POST", "/")
+        .result_wrapper("ChangeMessageVisibilityBatchResult")
         .input(14)
         .output(17)
         .errors(&[111, 31, 4, 40, 90, 83, 112, 37, 43]),
     Operation::new("CreateQueue", 4, "POST", "/")
+        .result_wrapper("CreateQueueResult")
         .input(21)
         .output(22)
+        .root_only()
         .errors(&[82, 84, 90, 37, 38, 39, 112, 43]),
     Operation::new("DeleteMessage", 5, "POST", "/")
         .input(29)
         .errors(&[41, 86, 90, 83, 112, 43, 37]),
     Operation::new("DeleteMessageBatch", 6, "POST", "/")
+        .result_wrapper("DeleteMessageBatchResult")
         .input(23)
         .output(26)
         .errors(&[111, 31, 4, 40, 90, 83, 112, 37, 43]),
@@ -986,33 +994,41 @@ static OPERATIONS: [Operation; 23] = [
         .input(30)
         .errors(&[90, 83, 37, 112, 43]),
     Operation::new("GetQueueAttributes", 8, "POST", "/")
+        .result_wrapper("GetQueueAttributesResult")
         .input(33)
         .output(34)
         .errors(&[38, 90, 83, 112, 43, 37]),
     Operation::new("GetQueueUrl", 9, "POST", "/")
+        .result_wrapper("GetQueueUrlResult")
         .input(35)
         .output(36)
         .errors(&[90, 83, 37, 43, 112]),
     Operation::new("ListDeadLetterSourceQueues", 10, "POST", "/")
+        .result_wrapper("ListDeadLetterSourceQueuesResult")
         .input(51)
         .output(52)
         .errors(&[83, 90, 43, 37, 112]),
     Operation::new("ListMessageMoveTasks", 11, "POST", "/")
+        .result_wrapper("ListMessageMoveTasksResult")
         .input(53)
         .output(54)
         .errors(&[91, 90, 37, 43, 112]),
     Operation::new("ListQueueTags", 12, "POST", "/")
+        .result_wrapper("ListQueueTagsResult")
         .input(57)
         .output(58)
         .errors(&[90, 83, 112, 37, 43]),
     Operation::new("ListQueues", 13, "POST", "/")
+        .result_wrapper("ListQueuesResult")
         .input(59)
         .output(60)
+        .root_only()
         .errors(&[90, 43, 37, 112]),
     Operation::new("PurgeQueue", 14, "POST", "/")
         .input(79)
         .errors(&[83, 78, 90, 37, 43, 112]),
     Operation::new("ReceiveMessage", 15, "POST", "/")
+        .result_wrapper("ReceiveMessageResult")
         .input(87)
         .output(88)
         .errors(&[112, 77, 90, 83, 43, 45, 47, 48, 49, 50, 44, 46, 37]),
@@ -1020,10 +1036,12 @@ static OPERATIONS: [Operation; 23] = [
         .input(89)
         .errors(&[37, 90, 83, 43, 112]),
     Operation::new("SendMessage", 17, "POST", "/")
+        .result_wrapper("SendMessageResult")
         .input(98)
         .output(99)
         .errors(&[42, 112, 90, 83, 43, 45, 47, 48, 49, 50, 44, 46, 37]),
     Operation::new("SendMessageBatch", 18, "POST", "/")
+        .result_wrapper("SendMessageBatchResult")
         .input(92)
         .output(95)
         .errors(&[
@@ -1033,6 +1051,7 @@ static OPERATIONS: [Operation; 23] = [
         .input(100)
         .errors(&[38, 39, 90, 83, 112, 77, 37, 43]),
     Operation::new("StartMessageMoveTask", 20, "POST", "/")
+        .result_wrapper("StartMessageMoveTaskResult")
         .input(101)
         .output(102)
         .errors(&[91, 90, 37, 43, 112]),
@@ -1045,8 +1064,12 @@ static OPERATIONS: [Operation; 23] = [
 ];
 
 static SHAPES: [Shape; 114] = [
-    Shape::list("AWSAccountIdList", 103).flattened(),
-    Shape::list("ActionNameList", 103).flattened(),
+    Shape::list("AWSAccountIdList", 103)
+        .item("AWSAccountId")
+        .flattened(),
+    Shape::list("ActionNameList", 103)
+        .item("ActionName")
+        .flattened(),
     Shape::structure(
         "AddPermissionRequest",
         &[
@@ -1056,9 +1079,15 @@ static SHAPES: [Shape; 114] = [
             Member::new("Actions", 1).required(),
         ],
     ),
-    Shape::list("AttributeNameList", 81).flattened(),
-    Shape::structure("BatchEntryIdsNotDistinct", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("BatchRequestTooLong", &[Member::new("message", 32)]).error(400, true),
+    Shape::list("AttributeNameList", 81)
+        .item("AttributeName")
+        .flattened(),
+    Shape::structure("BatchEntryIdsNotDistinct", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("AWS.SimpleQueueService.BatchEntryIdsNotDistinct"),
+    Shape::structure("BatchRequestTooLong", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("AWS.SimpleQueueService.BatchRequestTooLong"),
     Shape::structure(
         "BatchResultErrorEntry",
         &[
@@ -1068,9 +1097,11 @@ static SHAPES: [Shape; 114] = [
             Member::new("Message", 103),
         ],
     ),
-    Shape::list("BatchResultErrorEntryList", 6).flattened(),
+    Shape::list("BatchResultErrorEntryList", 6)
+        .item("BatchResultErrorEntry")
+        .flattened(),
     Shape::new("Binary", Kind::Blob),
-    Shape::list("BinaryList", 8),
+    Shape::list("BinaryList", 8).item("BinaryListValue"),
     Shape::new("Boolean", Kind::Boolean),
     Shape::new("BoxedInteger", Kind::Integer),
     Shape::structure(
@@ -1096,7 +1127,9 @@ static SHAPES: [Shape; 114] = [
             Member::new("VisibilityTimeout", 75),
         ],
     ),
-    Shape::list("ChangeMessageVisibilityBatchRequestEntryList", 15).flattened(),
+    Shape::list("ChangeMessageVisibilityBatchRequestEntryList", 15)
+        .item("ChangeMessageVisibilityBatchRequestEntry")
+        .flattened(),
     Shape::structure(
         "ChangeMessageVisibilityBatchResult",
         &[
@@ -1108,7 +1141,9 @@ static SHAPES: [Shape; 114] = [
         "ChangeMessageVisibilityBatchResultEntry",
         &[Member::new("Id", 103).required()],
     ),
-    Shape::list("ChangeMessageVisibilityBatchResultEntryList", 18).flattened(),
+    Shape::list("ChangeMessageVisibilityBatchResultEntryList", 18)
+        .item("ChangeMessageVisibilityBatchResultEntry")
+        .flattened(),
     Shape::structure(
         "ChangeMessageVisibilityRequest",
         &[
@@ -1121,8 +1156,8 @@ static SHAPES: [Shape; 114] = [
         "CreateQueueRequest",
         &[
             Member::new("QueueName", 103).required(),
-            Member::new("Attributes", 80),
-            Member::new("tags", 107),
+            Member::new("Attributes", 80).query_named("Attribute"),
+            Member::new("tags", 107).query_named("Tag"),
         ],
     ),
     Shape::structure("CreateQueueResult", &[Member::new("QueueUrl", 103)]),
@@ -1140,7 +1175,9 @@ static SHAPES: [Shape; 114] = [
             Member::new("ReceiptHandle", 103).required(),
         ],
     ),
-    Shape::list("DeleteMessageBatchRequestEntryList", 24).flattened(),
+    Shape::list("DeleteMessageBatchRequestEntryList", 24)
+        .item("DeleteMessageBatchRequestEntry")
+        .flattened(),
     Shape::structure(
         "DeleteMessageBatchResult",
         &[
@@ -1152,7 +1189,9 @@ static SHAPES: [Shape; 114] = [
         "DeleteMessageBatchResultEntry",
         &[Member::new("Id", 103).required()],
     ),
-    Shape::list("DeleteMessageBatchResultEntryList", 27).flattened(),
+    Shape::list("DeleteMessageBatchResultEntryList", 27)
+        .item("DeleteMessageBatchResultEntry")
+        .flattened(),
     Shape::structure(
         "DeleteMessageRequest",
         &[
@@ -1164,7 +1203,9 @@ static SHAPES: [Shape; 114] = [
         "DeleteQueueRequest",
         &[Member::new("QueueUrl", 103).required()],
     ),
-    Shape::structure("EmptyBatchRequest", &[Member::new("message", 32)]).error(400, true),
+    Shape::structure("EmptyBatchRequest", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("AWS.SimpleQueueService.EmptyBatchRequest"),
     Shape::new("ExceptionMessage", Kind::String),
     Shape::structure(
         "GetQueueAttributesRequest",
@@ -1173,7 +1214,10 @@ static SHAPES: [Shape; 114] = [
             Member::new("AttributeNames", 3),
         ],
     ),
-    Shape::structure("GetQueueAttributesResult", &[Member::new("Attributes", 80)]),
+    Shape::structure(
+        "GetQueueAttributesResult",
+        &[Member::new("Attributes", 80).query_named("Attribute")],
+    ),
     Shape::structure(
         "GetQueueUrlRequest",
         &[
@@ -1182,20 +1226,36 @@ static SHAPES: [Shape; 114] = [
         ],
     ),
     Shape::structure("GetQueueUrlResult", &[Member::new("QueueUrl", 103)]),
-    Shape::structure("InvalidAddress", &[Member::new("message", 32)]).error(400, true),
+    Shape::structure("InvalidAddress", &[Member::new("message", 32)]).error(404, true),
     Shape::structure("InvalidAttributeName", &[Member::new("message", 32)]).error(400, true),
     Shape::structure("InvalidAttributeValue", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("InvalidBatchEntryId", &[Member::new("message", 32)]).error(400, true),
+    Shape::structure("InvalidBatchEntryId", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("AWS.SimpleQueueService.InvalidBatchEntryId"),
     Shape::structure("InvalidIdFormat", &[]).error(400, true),
     Shape::structure("InvalidMessageContents", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("InvalidSecurity", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("KmsAccessDenied", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("KmsDisabled", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("KmsInvalidKeyUsage", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("KmsInvalidState", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("KmsNotFound", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("KmsOptInRequired", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("KmsThrottled", &[Member::new("message", 32)]).error(400, true),
+    Shape::structure("InvalidSecurity", &[Member::new("message", 32)]).error(403, true),
+    Shape::structure("KmsAccessDenied", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("KMS.AccessDeniedException"),
+    Shape::structure("KmsDisabled", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("KMS.DisabledException"),
+    Shape::structure("KmsInvalidKeyUsage", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("KMS.InvalidKeyUsageException"),
+    Shape::structure("KmsInvalidState", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("KMS.InvalidStateException"),
+    Shape::structure("KmsNotFound", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("KMS.NotFoundException"),
+    Shape::structure("KmsOptInRequired", &[Member::new("message", 32)])
+        .error(403, true)
+        .query_code("KMS.OptInRequired"),
+    Shape::structure("KmsThrottled", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("KMS.ThrottlingException"),
     Shape::structure(
         "ListDeadLetterSourceQueuesRequest",
         &[
@@ -1236,12 +1296,17 @@ static SHAPES: [Shape; 114] = [
             Member::new("StartedTimestamp", 61),
         ],
     ),
-    Shape::list("ListMessageMoveTasksResultEntryList", 55).flattened(),
+    Shape::list("ListMessageMoveTasksResultEntryList", 55)
+        .item("ListMessageMoveTasksResultEntry")
+        .flattened(),
     Shape::structure(
         "ListQueueTagsRequest",
         &[Member::new("QueueUrl", 103).required()],
     ),
-    Shape::structure("ListQueueTagsResult", &[Member::new("Tags", 107)]),
+    Shape::structure(
+        "ListQueueTagsResult",
+        &[Member::new("Tags", 107).query_named("Tag")],
+    ),
     Shape::structure(
         "ListQueuesRequest",
         &[
@@ -1262,29 +1327,45 @@ static SHAPES: [Shape; 114] = [
             Member::new("ReceiptHandle", 103),
             Member::new("MD5OfBody", 103),
             Member::new("Body", 103),
-            Member::new("Attributes", 71),
+            Member::new("Attributes", 71).query_named("Attribute"),
             Member::new("MD5OfMessageAttributes", 103),
-            Member::new("MessageAttributes", 66),
+            Member::new("MessageAttributes", 66).query_named("MessageAttribute"),
         ],
     ),
     Shape::new("MessageAttributeName", Kind::String),
-    Shape::list("MessageAttributeNameList", 63).flattened(),
+    Shape::list("MessageAttributeNameList", 63)
+        .item("MessageAttributeName")
+        .flattened(),
     Shape::structure(
         "MessageAttributeValue",
         &[
             Member::new("StringValue", 103),
             Member::new("BinaryValue", 8),
-            Member::new("StringListValues", 104).flattened(),
-            Member::new("BinaryListValues", 9).flattened(),
+            Member::new("StringListValues", 104)
+                .query_named("StringListValue")
+                .flattened(),
+            Member::new("BinaryListValues", 9)
+                .query_named("BinaryListValue")
+                .flattened(),
             Member::new("DataType", 103).required(),
         ],
     ),
-    Shape::map("MessageBodyAttributeMap", 103, 65).flattened(),
-    Shape::map("MessageBodySystemAttributeMap", 73, 74).flattened(),
-    Shape::list("MessageList", 62).flattened(),
-    Shape::structure("MessageNotInflight", &[]).error(400, true),
-    Shape::list("MessageSystemAttributeList", 72).flattened(),
-    Shape::map("MessageSystemAttributeMap", 72, 103).flattened(),
+    Shape::map("MessageBodyAttributeMap", 103, 65)
+        .entry("Name", "Value")
+        .flattened(),
+    Shape::map("MessageBodySystemAttributeMap", 73, 74)
+        .entry("Name", "Value")
+        .flattened(),
+    Shape::list("MessageList", 62).item("Message").flattened(),
+    Shape::structure("MessageNotInflight", &[])
+        .error(400, true)
+        .query_code("AWS.SimpleQueueService.MessageNotInflight"),
+    Shape::list("MessageSystemAttributeList", 72)
+        .item("AttributeName")
+        .flattened(),
+    Shape::map("MessageSystemAttributeMap", 72, 103)
+        .entry("Name", "Value")
+        .flattened(),
     Shape::new("MessageSystemAttributeName", Kind::String).values(&[
         "All",
         "SenderId",
@@ -1303,20 +1384,28 @@ static SHAPES: [Shape; 114] = [
         &[
             Member::new("StringValue", 103),
             Member::new("BinaryValue", 8),
-            Member::new("StringListValues", 104).flattened(),
-            Member::new("BinaryListValues", 9).flattened(),
+            Member::new("StringListValues", 104)
+                .query_named("StringListValue")
+                .flattened(),
+            Member::new("BinaryListValues", 9)
+                .query_named("BinaryListValue")
+                .flattened(),
             Member::new("DataType", 103).required(),
         ],
     ),
     Shape::new("NullableInteger", Kind::Integer),
     Shape::new("NullableLong", Kind::Long),
-    Shape::structure("OverLimit", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("PurgeQueueInProgress", &[Member::new("message", 32)]).error(400, true),
+    Shape::structure("OverLimit", &[Member::new("message", 32)]).error(403, true),
+    Shape::structure("PurgeQueueInProgress", &[Member::new("message", 32)])
+        .error(403, true)
+        .query_code("AWS.SimpleQueueService.PurgeQueueInProgress"),
     Shape::structure(
         "PurgeQueueRequest",
         &[Member::new("QueueUrl", 103).required()],
     ),
-    Shape::map("QueueAttributeMap", 81, 103).flattened(),
+    Shape::map("QueueAttributeMap", 81, 103)
+        .entry("Name", "Value")
+        .flattened(),
     Shape::new("QueueAttributeName", Kind::String).values(&[
         "All",
         "Policy",
@@ -1341,11 +1430,19 @@ static SHAPES: [Shape; 114] = [
         "RedriveAllowPolicy",
         "SqsManagedSseEnabled",
     ]),
-    Shape::structure("QueueDeletedRecently", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("QueueDoesNotExist", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("QueueNameExists", &[Member::new("message", 32)]).error(400, true),
-    Shape::list("QueueUrlList", 103).flattened(),
-    Shape::structure("ReceiptHandleIsInvalid", &[Member::new("message", 32)]).error(400, true),
+    Shape::structure("QueueDeletedRecently", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("AWS.SimpleQueueService.QueueDeletedRecently"),
+    Shape::structure("QueueDoesNotExist", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("AWS.SimpleQueueService.NonExistentQueue"),
+    Shape::structure("QueueNameExists", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("QueueAlreadyExists"),
+    Shape::list("QueueUrlList", 103)
+        .item("QueueUrl")
+        .flattened(),
+    Shape::structure("ReceiptHandleIsInvalid", &[Member::new("message", 32)]).error(404, true),
     Shape::structure(
         "ReceiveMessageRequest",
         &[
@@ -1367,8 +1464,8 @@ static SHAPES: [Shape; 114] = [
             Member::new("Label", 103).required(),
         ],
     ),
-    Shape::structure("RequestThrottled", &[Member::new("message", 32)]).error(400, true),
-    Shape::structure("ResourceNotFoundException", &[Member::new("message", 32)]).error(400, true),
+    Shape::structure("RequestThrottled", &[Member::new("message", 32)]).error(403, true),
+    Shape::structure("ResourceNotFoundException", &[Member::new("message", 32)]).error(404, true),
     Shape::structure(
         "SendMessageBatchRequest",
         &[
@@ -1382,13 +1479,15 @@ static SHAPES: [Shape; 114] = [
             Member::new("Id", 103).required(),
             Member::new("MessageBody", 103).required(),
             Member::new("DelaySeconds", 75),
-            Member::new("MessageAttributes", 66),
-            Member::new("MessageSystemAttributes", 67),
+            Member::new("MessageAttributes", 66).query_named("MessageAttribute"),
+            Member::new("MessageSystemAttributes", 67).query_named("MessageSystemAttribute"),
             Member::new("MessageDeduplicationId", 103),
             Member::new("MessageGroupId", 103),
         ],
     ),
-    Shape::list("SendMessageBatchRequestEntryList", 93).flattened(),
+    Shape::list("SendMessageBatchRequestEntryList", 93)
+        .item("SendMessageBatchRequestEntry")
+        .flattened(),
     Shape::structure(
         "SendMessageBatchResult",
         &[
@@ -1407,15 +1506,17 @@ static SHAPES: [Shape; 114] = [
             Member::new("SequenceNumber", 103),
         ],
     ),
-    Shape::list("SendMessageBatchResultEntryList", 96).flattened(),
+    Shape::list("SendMessageBatchResultEntryList", 96)
+        .item("SendMessageBatchResultEntry")
+        .flattened(),
     Shape::structure(
         "SendMessageRequest",
         &[
             Member::new("QueueUrl", 103).required(),
             Member::new("MessageBody", 103).required(),
             Member::new("DelaySeconds", 75),
-            Member::new("MessageAttributes", 66),
-            Member::new("MessageSystemAttributes", 67),
+            Member::new("MessageAttributes", 66).query_named("MessageAttribute"),
+            Member::new("MessageSystemAttributes", 67).query_named("MessageSystemAttribute"),
             Member::new("MessageDeduplicationId", 103),
             Member::new("MessageGroupId", 103),
         ],
@@ -1434,7 +1535,9 @@ static SHAPES: [Shape; 114] = [
         "SetQueueAttributesRequest",
         &[
             Member::new("QueueUrl", 103).required(),
-            Member::new("Attributes", 80).required(),
+            Member::new("Attributes", 80)
+                .query_named("Attribute")
+                .required(),
         ],
     ),
     Shape::structure(
@@ -1450,15 +1553,17 @@ static SHAPES: [Shape; 114] = [
         &[Member::new("TaskHandle", 103)],
     ),
     Shape::new("String", Kind::String),
-    Shape::list("StringList", 103),
+    Shape::list("StringList", 103).item("StringListValue"),
     Shape::new("TagKey", Kind::String),
-    Shape::list("TagKeyList", 105).flattened(),
-    Shape::map("TagMap", 105, 109).flattened(),
+    Shape::list("TagKeyList", 105).item("TagKey").flattened(),
+    Shape::map("TagMap", 105, 109)
+        .entry("Key", "Value")
+        .flattened(),
     Shape::structure(
         "TagQueueRequest",
         &[
             Member::new("QueueUrl", 103).required(),
-            Member::new("Tags", 107).required(),
+            Member::new("Tags", 107).query_named("Tag").required(),
         ],
     ),
     Shape::new("TagValue", Kind::String),
@@ -1467,8 +1572,11 @@ static SHAPES: [Shape; 114] = [
         "TooManyEntriesInBatchRequest",
         &[Member::new("message", 32)],
     )
-    .error(400, true),
-    Shape::structure("UnsupportedOperation", &[Member::new("message", 32)]).error(400, true),
+    .error(400, true)
+    .query_code("AWS.SimpleQueueService.TooManyEntriesInBatchRequest"),
+    Shape::structure("UnsupportedOperation", &[Member::new("message", 32)])
+        .error(400, true)
+        .query_code("AWS.SimpleQueueService.UnsupportedOperation"),
     Shape::structure(
         "UntagQueueRequest",
         &[

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use serde_json::{Value, json};
 use wire::{
-    Call, Context, Error, Protocol, Router,
+    Call, Context, Error, Router,
     lambda::{self, Lambda, errors},
     schema::{Kind, Location},
 };
@@ -120,6 +120,7 @@ fn cx() -> Context {
         account_id: "123456789012".to_owned(),
         region: "us-east-1".to_owned(),
         access_key_id: "AKIAEXAMPLE".to_owned(),
+        host: "localhost:4566".to_owned(),
         trace_header: None,
         now: "2024-05-01T09:30:00.123Z".parse().unwrap(),
     }
@@ -129,7 +130,7 @@ pub fn send(request: Request<Bytes>) -> Response<Bytes> {
     let router = Router::new(&[&lambda::SERVICE]);
     let cx = cx();
     let (parts, body) = request.into_parts();
-    match router.route(&parts) {
+    match router.route(&parts, &body) {
         Ok(route) => {
             let call = Call {
                 cx: &cx,
@@ -139,7 +140,12 @@ pub fn send(request: Request<Bytes>) -> Response<Bytes> {
             };
             ready(lambda::dispatch(&Echo, call))
         }
-        Err(error) => wire::encode_error(Protocol::RestJson1, None, &error, &cx.request_id),
+        Err(nowhere) => wire::encode_error(
+            nowhere.protocol,
+            nowhere.service,
+            &nowhere.error,
+            &cx.request_id,
+        ),
     }
 }
 
@@ -206,7 +212,7 @@ fn every_operation_is_found_at_its_own_address() {
                 .body(())
                 .unwrap()
                 .into_parts();
-            let route = router.route(&parts).unwrap();
+            let route = router.route(&parts, b"").unwrap();
             assert_eq!(
                 route.operation.name, operation.name,
                 "{} {uri}",
@@ -237,7 +243,7 @@ fn labels_are_decoded() {
     let check = |path: &str, name: &str, expect: &str| {
         let (parts, ()) = Request::get(path).body(()).unwrap().into_parts();
         assert_eq!(
-            router.route(&parts).unwrap().labels.get(name),
+            router.route(&parts, b"").unwrap().labels.get(name),
             Some(expect),
             "{path}"
         );

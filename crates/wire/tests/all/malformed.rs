@@ -102,7 +102,9 @@ fn send(suite: &Json, sent: &Json) -> Result<(), Error> {
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
     let body = Bytes::from(sent["body"].as_str().unwrap_or_default().to_owned());
-    let route = Router::new(&[service]).route(&parts)?;
+    let route = Router::new(&[service])
+        .route(&parts, &body)
+        .map_err(|nowhere| nowhere.error)?;
     let (protocol, labels) = (Protocol::RestJson1, &route.labels);
     let input = decode_request(protocol, service, operation, labels, &parts, &body)?;
     match (operation.input, input) {

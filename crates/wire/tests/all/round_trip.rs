@@ -193,12 +193,13 @@ proptest! {
         let router = Router::new(&[&lambda::SERVICE]);
         let request = Request::builder().method(operation.method).uri(uri).body(()).unwrap();
         let (parts, ()) = request.into_parts();
-        let route = router.route(&parts).unwrap();
+        let route = router.route(&parts, b"").unwrap();
         let cx = Context {
             request_id: "id".to_owned(),
             account_id: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
             access_key_id: String::new(),
+            host: String::new(),
             trace_header: None,
             now: wire::Timestamp::UNIX_EPOCH,
         };
@@ -211,7 +212,7 @@ proptest! {
     #[test]
     fn no_path_makes_the_router_panic(path in "(/[ -~]{0,20}){0,6}") {
         if let Ok(request) = Request::get(path.replace([' ', '#'], "%")).body(()) {
-            let _ = Router::new(&[&lambda::SERVICE]).route(&request.into_parts().0);
+            let _ = Router::new(&[&lambda::SERVICE]).route(&request.into_parts().0, b"");
         }
     }
 

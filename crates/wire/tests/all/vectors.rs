@@ -124,7 +124,7 @@ fn check_input(shapes: &Json, case: &Json) -> Result<(), String> {
     let body = Bytes::from(sent["body"].as_str().unwrap_or_default().to_owned());
     let (parts, ()) = request.body(()).map_err(|e| e.to_string())?.into_parts();
     let router = Router::new(&[service]);
-    let route = router.route(&parts).map_err(|e| e.to_string())?;
+    let route = router.route(&parts, &body).map_err(|e| e.to_string())?;
     let found = decode_request(
         Protocol::RestJson1,
         service,

@@ -1,0 +1,77 @@
+//! The services behind AWS's API, and where they differ for what is in front of them: how much of a
+//! body is read, and whose implementation answers.
+
+use bytes::Bytes;
+use http::Response;
+use wire::{
+    Call, Error, Head,
+    lambda::{self, Lambda},
+    schema::Service,
+    sqs::{self, SQS},
+};
+
+/// All that are served.
+pub static SERVED: [&Service; 2] = [&lambda::SERVICE, &sqs::SERVICE];
+
+/// One of those.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Lambda,
+    Sqs,
+}
+
+impl Which {
+    fn of(service: &Service) -> Self {
+        match service.signing_name {
+            "sqs" => Self::Sqs,
+            // The router knows no other than those in `SERVED`.
+            _ => Self::Lambda,
+        }
+    }
+}
+
+/// Runs the operation that a request was routed to.
+pub async fn dispatch<L: Lambda, Q: SQS>(
+    functions: &L,
+    queues: &Q,
+    call: Call<'_>,
+) -> Response<Bytes> {
+    match Which::of(call.route.service) {
+        Which::Lambda => lambda::dispatch(functions, call).await,
+        Which::Sqs => sqs::dispatch(queues, call).await,
+    }
+}
+
+/// The longest body that a request may have.
+pub fn body_bytes_max(head: &Head) -> usize {
+    match (Which::of(head.service()), head.operation()) {
+        (Which::Lambda, Some(operation)) => lambda::body_bytes_max(operation),
+        (Which::Lambda, None) => 0,
+        (Which::Sqs, _) => sqs::BODY_BYTES_MAX,
+    }
+}
+
+/// What a longer one gets.
+pub fn body_too_large(head: &Head) -> Error {
+    match (Which::of(head.service()), head.operation()) {
+        (Which::Lambda, Some(operation)) => lambda::body_too_large(operation),
+        (Which::Lambda, None) => Error::internal(),
+        (Which::Sqs, _) => sqs::body_too_large(),
+    }
+}
+
+/// Whether a function's code comes with it: the largest bodies, and work of seconds.
+pub fn takes_code(head: &Head) -> bool {
+    Which::of(head.service()) == Which::Lambda && head.operation().is_some_and(lambda::takes_code)
+}
+
+/// The names of those that are served, for a client of one that is not.
+pub fn names() -> String {
+    let names: Vec<&str> = SERVED.iter().map(|s| s.signing_name).collect();
+    names.join(", ")
+}
+
+/// Stands where the queues will: every operation answers that it is not implemented.
+pub struct NoQueues;
+
+impl SQS for NoQueues {}
