@@ -11,6 +11,7 @@ pub mod metering;
 mod node;
 mod platform;
 pub mod queues;
+pub mod secrets;
 mod services;
 mod target;
 pub mod triggers;

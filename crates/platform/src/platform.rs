@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use wire::{Call, Context, Error, Route, Router, sigv4::AuthError};
 
 use crate::{
+    clock::Clock,
     functions::{
         self, Functions, FunctionsConfig, MIGRATION_COUNT,
         execution::{Execution, ExecutionConfig, IdlePolicy},
@@ -29,6 +30,8 @@ use crate::{
     logs::Logs,
     metering::{self, Metering, Prices},
     node,
+    queues::{self, EngineError, Queues},
+    secrets::{Secrets, SecretsError},
     services::{self, NoQueues},
     target::{Nowhere, Target},
 };
@@ -67,6 +70,7 @@ struct Inner {
     store: Store,
     blobs: BlobStore,
     functions: Functions,
+    queues: Queues,
     execution: Execution,
     logs: Logs,
     metering: Metering,
@@ -115,8 +119,12 @@ impl Platform {
         );
         let runtimes = Runtimes::discover(&config.interpreters).await;
         let counts = Arc::new(InvocationCounts::default());
+        let secrets = Arc::new(Secrets::open(&data.join("functions.key"))?);
+        let clock = Arc::new(Clock::new());
+        let (queues, keeping) = Queues::open(store.clone(), secrets.clone(), clock).await?;
         let functions = Functions::open(FunctionsConfig {
             data_dir: config.data_dir,
+            secrets,
             store: store.clone(),
             blobs: blobs.clone(),
             executor: Arc::new(Runs {
@@ -136,11 +144,13 @@ impl Platform {
             background: vec![
                 tokio::spawn(metering.clone().keep_folding()),
                 tokio::spawn(functions.clone().keep_collecting()),
+                keeping,
             ],
             prices: config.prices,
             store,
             blobs,
             functions,
+            queues,
             execution,
             logs,
             metering,
@@ -169,6 +179,10 @@ impl Platform {
 
     pub fn functions(&self) -> &Functions {
         &self.inner.functions
+    }
+
+    pub fn queues(&self) -> &Queues {
+        &self.inner.queues
     }
 
     pub fn execution(&self) -> &Execution {
@@ -316,11 +330,11 @@ fn refuse(route: &Route, error: &Error, request_id: &str) -> Response<Bytes> {
 }
 
 fn migrations() -> Vec<Migration> {
+    let mut all = Vec::from(functions::migrations(1));
     let usage = Migration::new(MIGRATION_COUNT + 1, "usage", metering::MIGRATION_SQL);
-    functions::migrations(1)
-        .into_iter()
-        .chain([usage])
-        .collect()
+    all.push(usage);
+    all.extend(queues::migrations(MIGRATION_COUNT + 2));
+    all
 }
 
 /// Why the platform does not start, in words for the operator.
@@ -330,6 +344,10 @@ pub enum StartError {
     Store(#[from] store::Error),
     #[error("open the usage journal")]
     Metering(#[from] metering::MeteringError),
+    #[error("open the platform's key")]
+    Secrets(#[from] SecretsError),
+    #[error("load the queues")]
+    Queues(#[from] EngineError),
     #[error("load the functions")]
     Functions(#[from] functions::OpenError),
     #[error("{what}")]

@@ -19,12 +19,13 @@ use jiff::Timestamp;
 use store::{BlobHash, BlobStore};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
+use crate::secrets::Secrets;
+
 use super::{
     error::{Error, Result},
     execution::CodeDirectory,
     limits,
     package::{self, PackageError},
-    secrets::Secrets,
     tables::Code,
 };
 

@@ -26,7 +26,6 @@ mod permissions;
 mod requested;
 mod reserved;
 pub mod runtimes;
-pub mod secrets;
 mod tables;
 mod tags;
 mod update;
@@ -50,6 +49,8 @@ use store::{BlobHash, BlobStore, Page, Store};
 use tokio::sync::Semaphore;
 use wire::Context;
 
+use crate::secrets::Secrets;
+
 pub use code::LINK_PATH;
 pub use error::Error;
 pub use executor::{DeployError, Executor};
@@ -62,12 +63,12 @@ use definitions::{Definitions, Entry, KeyLocks};
 use error::Result;
 use execution::FunctionKey;
 use runtimes::Runtimes;
-use secrets::Secrets;
 use tables::{FUNCTION_URLS, FUNCTIONS, FunctionRecord, UrlOwner};
 
 pub struct FunctionsConfig {
-    /// For the key file and the unpacked packages.
+    /// For the unpacked packages.
     pub data_dir: PathBuf,
+    pub secrets: Arc<Secrets>,
     pub store: Store,
     pub blobs: BlobStore,
     pub executor: Arc<dyn Executor>,
@@ -88,7 +89,7 @@ struct Inner {
     runtimes: Runtimes,
     base_url: String,
     account_concurrency: u32,
-    secrets: Secrets,
+    secrets: Arc<Secrets>,
     packages: Packages,
     definitions: Definitions,
     /// Held while a function's record is changed.
@@ -104,8 +105,6 @@ struct Inner {
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("open the functions' key")]
-    Secrets(#[from] secrets::SecretsError),
     #[error("open the unpacked packages")]
     Packages(#[from] std::io::Error),
     #[error("read the functions")]
@@ -119,7 +118,6 @@ impl Functions {
     /// are deployed when they are first called.
     pub async fn open(config: FunctionsConfig) -> Result<Self, OpenError> {
         tokio::fs::create_dir_all(&config.data_dir).await?;
-        let secrets = Secrets::open(&config.data_dir.join("functions.key"))?;
         let packages = Packages::open(config.data_dir.join("code"), config.blobs).await?;
         let functions = Self(Arc::new(Inner {
             store: config.store,
@@ -127,7 +125,7 @@ impl Functions {
             runtimes: config.runtimes,
             base_url: config.base_url,
             account_concurrency: config.account_concurrency,
-            secrets,
+            secrets: config.secrets,
             packages,
             definitions: Definitions::default(),
             changes: KeyLocks::default(),

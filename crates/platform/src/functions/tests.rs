@@ -112,6 +112,7 @@ async fn open(dir: &Path) -> (Functions, Arc<FakeExecutor>, Store) {
     let executor = Arc::new(FakeExecutor::default());
     let functions = Functions::open(FunctionsConfig {
         data_dir: dir.to_owned(),
+        secrets: Arc::new(crate::secrets::Secrets::open(&dir.join("functions.key")).unwrap()),
         store: store.clone(),
         blobs: BlobStore::open(dir.join("blobs")).await.unwrap(),
         executor: executor.clone(),

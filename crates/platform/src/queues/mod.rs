@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 pub use engine::{Created, Engine, EngineError, Queue, Staged};
 pub use tables::{MIGRATION_COUNT, migrations};
 
-use crate::{clock::Clock, functions::secrets::Secrets};
+use crate::{clock::Clock, secrets::Secrets};
 use definition::{QueueId, QueueKey};
 use receipt::{Receipt, ReceiptError};
 

@@ -5,7 +5,7 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::definition::QueueId;
-use crate::functions::secrets::Secrets;
+use crate::secrets::Secrets;
 
 const TAG_BYTES: usize = 16;
 const BYTES: usize = 1 + 8 + 8 + 4 + TAG_BYTES;

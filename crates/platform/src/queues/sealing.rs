@@ -20,7 +20,7 @@ use aws_lc_rs::{
 use store::Store;
 
 use super::stored::{Damaged, Stored};
-use crate::functions::secrets::{Secrets, SecretsError};
+use crate::secrets::{Secrets, SecretsError};
 
 const OWNER: &str = "sqs data key";
 const KEY_BYTES: usize = 32;

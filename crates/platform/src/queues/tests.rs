@@ -13,7 +13,7 @@ use super::{
     definition::{Attributes, Definition, QueueKey},
     message::{Content, NewMessage, Receive, Received},
 };
-use crate::{clock::Clock, functions::secrets::Secrets};
+use crate::{clock::Clock, secrets::Secrets};
 
 /// Queues in a directory of their own, with a clock that is moved by hand.
 struct World {

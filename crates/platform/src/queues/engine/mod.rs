@@ -38,7 +38,7 @@ use super::{
     definition::{Definition, QUEUES, QueueId, QueueKey},
     sealing::{Sealing, SealingError},
 };
-use crate::{clock::Clock, functions::secrets::Secrets};
+use crate::{clock::Clock, secrets::Secrets};
 
 pub use queue::Queue;
 pub use staged::Staged;
