@@ -65,6 +65,12 @@ pub fn takes_code(head: &Head) -> bool {
     Which::of(head.service()) == Which::Lambda && head.operation().is_some_and(lambda::takes_code)
 }
 
+/// Whether the operation waits for something to come.
+pub fn waits(head: &Head) -> bool {
+    let operation = head.operation().map(|operation| operation.name);
+    Which::of(head.service()) == Which::Sqs && operation == Some("ReceiveMessage")
+}
+
 /// The names of those that are served, for a client of one that is not.
 pub fn names() -> String {
     let names: Vec<&str> = SERVED.iter().map(|s| s.signing_name).collect();

@@ -80,6 +80,12 @@ impl Target {
         matches!(self, Target::Api(head) if services::takes_code(head))
     }
 
+    /// Whether it only waits, so that with its client gone it is to end: what it would still be
+    /// given, nobody would have.
+    pub fn ends_with_client(&self) -> bool {
+        matches!(self, Target::Api(head) if services::waits(head))
+    }
+
     /// What a longer body gets.
     pub fn too_large(&self, request_id: &str) -> Response<Bytes> {
         match self {

@@ -96,6 +96,7 @@ impl App {
         // of those do at once is for concurrency to say.
         let package = place.filter(|_| target.is_code());
         let is_package = package.is_some();
+        let ends_with_client = target.ends_with_client();
         let app = self.clone();
         let request = platform::Request {
             parts,
@@ -108,6 +109,9 @@ impl App {
             let _package = package;
             app.platform.answer(target, request).await
         };
+        if ends_with_client {
+            return answer.await.map(Body::from);
+        }
         if !is_package {
             return finish::to_the_end(answer).await.map(Body::from);
         }

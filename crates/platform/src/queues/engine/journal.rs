@@ -38,6 +38,8 @@ pub enum Change {
         old: i64,
         sequence: i64,
         entry: Entry,
+        /// Its content, if that changes.
+        blob: Option<Vec<u8>>,
     },
     Standing(Standing),
     Delete(i64),
@@ -223,10 +225,12 @@ fn rows_of(batch: &mut [Submission]) -> Rows {
                     old,
                     sequence,
                     entry,
+                    blob,
                 } => rows.moves.push(MoveRow {
                     from: from.id,
                     old: *old,
                     row: MessageRow::new(queue, *sequence, entry),
+                    body: blob.take(),
                 }),
                 Change::Standing(standing) => {
                     standings.insert((queue, standing.sequence), *standing);
@@ -271,7 +275,8 @@ impl Change {
     fn bytes(&self) -> usize {
         match self {
             Change::Insert { blob, .. } => blob.len() + 128,
-            _ => 64,
+            Change::Move { blob, .. } => blob.as_ref().map_or(0, Vec::len) + 128,
+            Change::Standing(_) | Change::Delete(_) => 64,
         }
     }
 }

@@ -68,6 +68,12 @@ impl Queue {
         *held = definition;
     }
 
+    /// Whether messages are sealed at rest.
+    pub fn is_sealed(&self) -> bool {
+        let attributes = &self.definition().attributes;
+        attributes.managed_sse || attributes.kms_key.is_some()
+    }
+
     pub fn is_fifo(&self) -> bool {
         self.key.is_fifo()
     }
@@ -119,6 +125,7 @@ impl Queue {
                     old,
                     sequence,
                     entry,
+                    ..
                 } => {
                     self.arrived(&mut state, sequence, entry, now_ms);
                     moved.push((from, old));

@@ -54,7 +54,7 @@ impl Engine {
             let room = self.journal.room(0).await;
             let attempt = self.attempt(queue, &receive, room)?;
             if !attempt.dead.is_empty() {
-                self.bury(queue, attempt.dead).await?;
+                self.bury_to_the_end(queue, attempt.dead).await?;
             }
             if !attempt.claims.is_empty() {
                 if let Some(written) = attempt.written {

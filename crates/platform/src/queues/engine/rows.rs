@@ -49,6 +49,8 @@ pub struct MoveRow {
     pub from: QueueId,
     pub old: i64,
     pub row: MessageRow,
+    /// Its content, if that changes.
+    pub body: Option<Vec<u8>>,
 }
 
 impl MessageRow {
@@ -161,9 +163,16 @@ fn move_message(tx: &mut Tx, row: &MoveRow) -> Result<()> {
         return Ok(());
     }
     insert_messages(tx, std::slice::from_ref(&row.row))?;
-    let sql = "UPDATE queue_bodies SET seq = $1 WHERE seq = $2";
-    tx.execute(sql, store::params![row.row.standing.sequence, row.old])?;
-    Ok(())
+    let new = row.row.standing.sequence;
+    let Some(body) = &row.body else {
+        let sql = "UPDATE queue_bodies SET seq = $1 WHERE seq = $2";
+        return tx.execute(sql, store::params![new, row.old]).map(drop);
+    };
+    let sql = "DELETE FROM queue_bodies WHERE seq = $1";
+    tx.execute(sql, store::params![row.old])?;
+    let sql = "INSERT INTO queue_bodies (seq, body) VALUES ($1, $2)";
+    tx.execute(sql, store::params![new, body.as_slice()])
+        .map(drop)
 }
 
 fn update_standings(tx: &mut Tx, rows: &[(QueueId, Standing)]) -> Result<()> {

@@ -73,7 +73,7 @@ impl Engine {
     ) -> Result<Vec<Prepared>, EngineError> {
         let definition = queue.definition();
         let attributes = &definition.attributes;
-        let is_sealed = attributes.managed_sse || attributes.kms_key.is_some();
+        let is_sealed = queue.is_sealed();
         if is_sealed {
             self.sealing.prepare().await?;
         }

@@ -4,13 +4,18 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::{
     Engine, EngineError, Queue,
+    cache::Cached,
     journal::{Change, Submission},
-    state::{Entry, State},
+    state::{Entry, Phase, State},
 };
-use crate::queues::receipt::{Receipt, ReceiptError};
+use crate::queues::{
+    receipt::{Receipt, ReceiptError},
+    stored::Stored,
+};
 
 impl Engine {
     /// Deletes messages for the holders of their receipts; durable when this answers.
@@ -84,8 +89,24 @@ impl Engine {
         results
     }
 
-    /// Moves messages that were received too often to the dead-letter queue.
-    pub(super) async fn bury(
+    /// Moves messages that were received too often to the dead-letter queue, even if the receiver
+    /// that came upon them goes away: they are out of memory already.
+    pub(super) async fn bury_to_the_end(
+        self: &Arc<Self>,
+        source: &Arc<Queue>,
+        dead: Vec<(i64, Entry)>,
+    ) -> Result<(), EngineError> {
+        let (engine, source) = (self.clone(), source.clone());
+        let burying = tokio::spawn(async move {
+            let buried = engine.bury(&source, dead).await;
+            // They are in the store as they were.
+            source.lock().is_stale |= buried.is_err();
+            buried
+        });
+        burying.await.unwrap_or(Err(EngineError::Gone))
+    }
+
+    async fn bury(
         self: &Arc<Self>,
         source: &Arc<Queue>,
         dead: Vec<(i64, Entry)>,
@@ -104,7 +125,7 @@ impl Engine {
             if target.is_fifo() {
                 entry.sent_at_ms = now_ms;
             }
-            (old, entry)
+            (old, entry, None)
         };
         let moved: Vec<_> = dead.iter().cloned().map(to_dead_letter).collect();
         match self.transfer(source, &target, moved).await {
@@ -124,16 +145,106 @@ impl Engine {
         Ok(())
     }
 
-    /// Moves messages that are out of their queue's memory to another queue; durable when this
-    /// answers.
-    pub(super) async fn transfer(
+    /// Moves up to `max` visible messages to the queues that `target` names, as messages sent anew:
+    /// with new ids, as SQS's redrive has it. Gives how many those were. Those without a target
+    /// stay, and end this.
+    pub async fn move_messages(
+        self: &Arc<Self>,
+        source: &Arc<Queue>,
+        max: usize,
+        target: impl Fn(Option<&str>) -> Option<Arc<Queue>>,
+    ) -> Result<usize, EngineError> {
+        while source.lock().is_stale {
+            self.reload(source).await?;
+        }
+        let taken = {
+            let mut state = source.lock();
+            if state.is_gone {
+                return Err(EngineError::Gone);
+            }
+            let taken = state.take_out(self.clock.now_ms(), max);
+            self.page_if_low(source, &mut state);
+            taken
+        };
+        let mut by_target: Vec<(Arc<Queue>, Vec<(i64, Entry)>)> = Vec::new();
+        let mut kept = Vec::new();
+        for (sequence, entry) in taken.dead {
+            match target(entry.source.as_deref()) {
+                None => kept.push((sequence, entry)),
+                Some(queue) => match by_target.iter_mut().find(|(q, _)| q.id == queue.id) {
+                    Some((_, messages)) => messages.push((sequence, entry)),
+                    None => by_target.push((queue, vec![(sequence, entry)])),
+                },
+            }
+        }
+        self.give_back(source, kept)?;
+        let (engine, source) = (self.clone(), source.clone());
+        let moving = tokio::spawn(async move {
+            let mut moved = 0;
+            for (target, messages) in by_target {
+                let count = messages.len();
+                let sent = engine.send_anew(&source, &target, messages).await;
+                source.lock().is_stale |= sent.is_err();
+                sent?;
+                moved += count;
+            }
+            Ok(moved)
+        });
+        moving.await.unwrap_or(Err(EngineError::Gone))
+    }
+
+    async fn send_anew(
         self: &Arc<Self>,
         source: &Arc<Queue>,
         target: &Arc<Queue>,
         messages: Vec<(i64, Entry)>,
     ) -> Result<(), EngineError> {
+        let sequences = messages.iter().map(|(sequence, _)| *sequence).collect();
+        let contents = self.contents(sequences).await?;
+        let is_sealed = target.is_sealed();
+        if is_sealed {
+            self.sealing.prepare().await?;
+        }
+        let now_ms = self.clock.now_ms();
+        let mut moved = Vec::with_capacity(messages.len());
+        for (old, entry) in messages {
+            let Some(stored) = contents.get(&old) else {
+                continue;
+            };
+            let anew = Stored {
+                message_id: Uuid::new_v4(),
+                ..Stored::clone(stored)
+            };
+            let blob = self.sealing.seal(&anew, is_sealed)?;
+            let entry = Entry {
+                phase: Phase::Ready,
+                due_ms: now_ms,
+                receives: 0,
+                sent_at_ms: now_ms,
+                first_received_ms: 0,
+                received_ms: 0,
+                group: entry.group,
+                source: None,
+                stored: Cached::new(Arc::new(anew), &self.budget),
+            };
+            moved.push((old, entry, Some(blob)));
+        }
+        self.transfer(source, target, moved).await
+    }
+
+    /// Moves messages that are out of their queue's memory to another queue; durable when this
+    /// answers.
+    async fn transfer(
+        self: &Arc<Self>,
+        source: &Arc<Queue>,
+        target: &Arc<Queue>,
+        messages: Vec<(i64, Entry, Option<Vec<u8>>)>,
+    ) -> Result<(), EngineError> {
         let (reply, written) = oneshot::channel();
-        let room = self.journal.room(messages.len() * 128).await;
+        let bytes = messages
+            .iter()
+            .map(|(_, _, blob)| 128 + blob.as_ref().map_or(0, Vec::len));
+        let room = self.journal.room(bytes.sum()).await;
         let mut reply = Some((reply, room));
         loop {
             {
@@ -143,11 +254,12 @@ impl Engine {
                 }
                 if !state.is_stale {
                     let now_ms = self.clock.now_ms();
-                    let changes = messages.into_iter().map(|(old, entry)| Change::Move {
+                    let changes = messages.into_iter().map(|(old, entry, blob)| Change::Move {
                         from: source.clone(),
                         old,
                         sequence: self.sequence.next(target.id.shard(), now_ms),
                         entry,
+                        blob,
                     });
                     let (reply, room) = reply.take().unzip();
                     self.journal.submit(Submission {

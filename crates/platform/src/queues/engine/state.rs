@@ -71,8 +71,14 @@ pub struct Taken {
     pub expired: Vec<i64>,
 }
 
+impl Taken {
+    fn count(&self) -> usize {
+        self.claims.len() + self.dead.len()
+    }
+}
+
 #[derive(Debug)]
-pub enum Order {
+enum Order {
     Standard(Fair),
     Fifo(Groups),
 }
@@ -307,7 +313,7 @@ impl State {
     }
 
     fn take_any(&mut self, now_ms: i64, terms: &Terms, taken: &mut Taken) {
-        while taken.claims.len() < terms.max {
+        while taken.count() < terms.max {
             let Order::Standard(fair) = &mut self.order else {
                 return;
             };
@@ -319,14 +325,14 @@ impl State {
     }
 
     fn take_groups(&mut self, now_ms: i64, terms: &Terms, taken: &mut Taken) {
-        while taken.claims.len() < terms.max {
+        while taken.count() < terms.max {
             let Order::Fifo(groups) = &mut self.order else {
                 return;
             };
             let Some(name) = groups.next_open() else {
                 return;
             };
-            while taken.claims.len() < terms.max {
+            while taken.count() < terms.max {
                 let Order::Fifo(groups) = &mut self.order else {
                     return;
                 };
@@ -339,6 +345,17 @@ impl State {
                 groups.settle(&name, is_ready(&self.entries));
             }
         }
+    }
+
+    /// Takes messages whose turn it is out of memory, without handing them out.
+    pub fn take_out(&mut self, now_ms: i64, max: usize) -> Taken {
+        let terms = Terms {
+            max,
+            visibility_ms: 0,
+            retention_ms: i64::MAX - now_ms,
+            receives_max: Some(0),
+        };
+        self.take(now_ms, &terms)
     }
 
     /// A message whose turn it is, already out of the order.
