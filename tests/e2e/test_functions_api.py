@@ -294,7 +294,8 @@ class TestRefusals:
             ("iam", "iam", "list_users", {}),
             ("sts", "sts", "get_caller_identity", {}),
             ("s3", "s3", "create_bucket", {"Bucket": "some-bucket"}),
-            ("sqs", "sqs", "create_queue", {"QueueName": "q"}),
+            ("sns", "sns", "list_topics", {}),
+            ("stepfunctions", "states", "list_state_machines", {}),
             ("kinesis", "kinesis", "list_streams", {}),
             ("cloudwatch", "monitoring", "list_metrics", {}),
             ("apigateway", "apigateway", "get_rest_apis", {}),
@@ -305,7 +306,7 @@ class TestRefusals:
     ):
         # Each in the form that the service's own client can read.
         call = getattr(server.client(service), operation)
-        message = f"Lambent does not serve {signed_as} yet; it serves lambda"
+        message = f"Lambent does not serve {signed_as} yet; it serves lambda, sqs"
         assert refused(call, **arguments) == ("NotImplemented", message, 501)
 
 

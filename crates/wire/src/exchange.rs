@@ -58,12 +58,7 @@ impl Call<'_> {
     }
 
     pub fn refuse(self, error: &Error) -> Response<Bytes> {
-        let Route {
-            service, protocol, ..
-        } = self.route;
-        let id = &self.cx.request_id;
-        let answer = protocol::encode_error(*protocol, Some(service), error, id);
-        protocol::for_client(*protocol, service, self.parts, answer)
+        protocol::refuse(self.route, self.parts, error, &self.cx.request_id)
     }
 
     fn input<I: FromValue>(&self) -> Result<I, Error> {

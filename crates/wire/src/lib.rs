@@ -58,7 +58,7 @@ pub use context::Context;
 pub use error::{Error, Fault};
 pub use exchange::Call;
 pub use jiff::Timestamp;
-pub use protocol::{Protocol, decode_request, encode_error, encode_response, spoken};
+pub use protocol::{Protocol, decode_request, encode_error, encode_response, refuse, spoken};
 pub use router::{ByAction, Head, Labels, Route, Router, Unrouted};
 pub use validate::validate;
 pub use value::{FromValue, IntoValue, Map, Members, Value};

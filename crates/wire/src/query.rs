@@ -22,6 +22,14 @@ fn decode_form(text: &str) -> String {
     String::from_utf8_lossy(&decode_bytes(text, true)).into_owned()
 }
 
+/// The same, and nothing for what is no UTF-8.
+pub fn decode_form_strictly(text: &str) -> Option<String> {
+    if text.bytes().any(|b| matches!(b, b'%' | b'+')) {
+        return String::from_utf8(decode_bytes(text, true)).ok();
+    }
+    Some(text.to_owned())
+}
+
 /// Undoes percent-encoding. What is no escape stays as it is, and bytes that are no UTF-8 become
 /// the replacement character.
 pub fn decode(text: &str) -> Cow<'_, str> {

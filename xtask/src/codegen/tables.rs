@@ -41,7 +41,8 @@ fn service(model: &Model, out: &mut String) -> Result<()> {
         "pub static SERVICE: Service = Service {{ name: {:?}, signing_name: {signing_name:?},
          endpoint_prefix: {:?}, api_version: {:?}, target_prefix: {:?}, xml_namespace: {:?},
          query_compatible: {}, error_namespace: {:?},
-         checks: crate::schema::Checks::{}, path_member: {:?}, protocols: &[{protocols}],
+         checks: crate::schema::Checks::{}, path_member: {:?}, error_detail: {},
+         protocols: &[{protocols}],
          operations: &OPERATIONS, shapes: &SHAPES }};\n\n",
         model.name(),
         meta("endpointPrefix").context("no endpoint prefix")?,
@@ -57,6 +58,7 @@ fn service(model: &Model, out: &mut String) -> Result<()> {
             Some(other) => bail!("unknown checks {other}"),
         },
         meta("pathMember"),
+        model.metadata.get("errorDetail") == Some(&Value::Bool(true)),
     )?;
     Ok(())
 }
@@ -153,6 +155,9 @@ fn write_operation(
     }
     if operation["rootOnly"] == true {
         out.push_str(".root_only()");
+    }
+    if operation["errorDetail"] == false {
+        out.push_str(".without_detail()");
     }
     let errors = operation["errors"].as_array().into_iter().flatten();
     let errors: Vec<String> = errors

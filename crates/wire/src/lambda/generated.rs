@@ -2075,6 +2075,7 @@ pub static SERVICE: Service = Service {
     error_namespace: None,
     checks: crate::schema::Checks::Constraints,
     path_member: None,
+    error_detail: false,
     protocols: &[Protocol::RestJson1],
     operations: &OPERATIONS,
     shapes: &SHAPES,

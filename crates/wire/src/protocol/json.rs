@@ -101,15 +101,17 @@ pub fn typed_error(
     let members = structure.map_or(&[][..], |structure| structure.members);
     let mut said = false;
     for member in members {
+        if matches!(member.name, "Message" | "message") {
+            write_key(member.wire(), &mut out);
+            write_str(&error.message, &mut out);
+            said = true;
+            continue;
+        }
         let given = error.members.iter().find(|(name, _)| *name == member.name);
         if let Some((_, value)) = given {
             write_key(member.wire(), &mut out);
             let shape = service.shape(member.shape);
             write(service, shape, Some(member), value, &mut out);
-        } else if matches!(member.name, "Message" | "message") {
-            write_key(member.wire(), &mut out);
-            write_str(&error.message, &mut out);
-            said = true;
         }
     }
     if !said {
@@ -395,7 +397,7 @@ impl Seed<'_> {
 }
 
 /// Of entries with the same key the last counts, as in Java's maps.
-fn keep_last(entries: &mut Vec<(String, Value)>) {
+pub fn keep_last(entries: &mut Vec<(String, Value)>) {
     let mut last = HashMap::with_capacity(entries.len());
     for (index, (key, _)) in entries.iter().enumerate() {
         last.insert(key.as_str(), index);
@@ -484,7 +486,7 @@ fn write_structure(service: &Service, structure: &Structure, members: &Members, 
 }
 
 /// A key and its colon, with a comma before it unless it is the object's first.
-fn write_key(key: &str, out: &mut Vec<u8>) {
+pub fn write_key(key: &str, out: &mut Vec<u8>) {
     if out.last() != Some(&b'{') {
         out.push(b',');
     }

@@ -5,6 +5,7 @@
 //! in the three functions here and a module beside this one. Nothing here knows a domain type.
 
 mod aws_json;
+mod aws_query;
 mod codes;
 mod envelope;
 mod json;
@@ -19,7 +20,7 @@ use http::{HeaderValue, Response, request};
 
 use crate::{
     error::Error,
-    router::Labels,
+    router::{Labels, Route},
     schema::{Kind, Operation, Service, ShapeId, Structure},
     value::Value,
 };
@@ -31,6 +32,8 @@ pub enum Protocol {
     AwsJson1_0,
     AwsJson1_1,
     AwsQuery,
+    /// awsQuery to a client that reads JSON: a way of answering, not one that a service announces.
+    AwsQueryInJson,
     RestXml,
     RpcV2Cbor,
 }
@@ -49,6 +52,9 @@ pub fn decode_request(
         Protocol::AwsJson1_0 | Protocol::AwsJson1_1 => {
             aws_json::decode_request(service, operation, body)
         }
+        Protocol::AwsQuery | Protocol::AwsQueryInJson => {
+            aws_query::decode_request(service, operation, parts, body)
+        }
         other => Err(unspoken(other)),
     }
 }
@@ -66,6 +72,9 @@ pub fn encode_response(
         Protocol::AwsJson1_0 | Protocol::AwsJson1_1 => Ok(aws_json::encode_response(
             protocol, service, operation, output,
         )),
+        Protocol::AwsQuery | Protocol::AwsQueryInJson => Ok(aws_query::encode_response(
+            protocol, service, operation, output, request_id,
+        )),
         other => Err(unspoken(other)),
     };
     match encoded {
@@ -74,7 +83,7 @@ pub fn encode_response(
     }
 }
 
-/// Writes an error. Without a service it is one that arose before the service was known.
+/// Writes an error that arose before the operation was known. Without a service not even that was.
 pub fn encode_error(
     protocol: Protocol,
     service: Option<&Service>,
@@ -87,27 +96,45 @@ pub fn encode_error(
             aws_json::encode_error(protocol, service, error)
         }
         (Protocol::AwsJson1_0 | Protocol::AwsJson1_1, None) => envelope::json(protocol, error),
-        (Protocol::AwsQuery, _) => envelope::query(error, request_id),
+        (Protocol::AwsQuery | Protocol::AwsQueryInJson, Some(service)) => {
+            aws_query::encode_error(protocol, service, service.error_detail, error, request_id)
+        }
+        (Protocol::AwsQuery | Protocol::AwsQueryInJson, None) => envelope::query(error, request_id),
         (Protocol::RestXml, _) => envelope::xml(error, request_id),
         (Protocol::RpcV2Cbor, _) => envelope::cbor(error),
     };
     identified(response, request_id)
 }
 
-/// An error as a client of this request reads it: one that does not know awsQuery gets no status of
-/// awsQuery's.
-pub fn for_client(
-    protocol: Protocol,
-    service: &Service,
+/// Writes the error of an operation, as the client that sent the request reads it.
+pub fn refuse(
+    route: &Route,
     parts: &request::Parts,
-    mut answer: Response<Bytes>,
+    error: &Error,
+    request_id: &str,
 ) -> Response<Bytes> {
-    let json = matches!(protocol, Protocol::AwsJson1_0 | Protocol::AwsJson1_1);
-    let knows_query = || parts.headers.get("x-amzn-query-mode");
-    if json && service.query_compatible && knows_query().is_none_or(|v| v != "true") {
-        aws_json::without_query_mode(&mut answer);
+    let Route {
+        service,
+        protocol,
+        operation,
+        ..
+    } = *route;
+    match protocol {
+        Protocol::AwsQuery | Protocol::AwsQueryInJson => {
+            let detail = service.error_detail && !operation.without_detail;
+            let answer = aws_query::encode_error(protocol, service, detail, error, request_id);
+            identified(answer, request_id)
+        }
+        Protocol::AwsJson1_0 | Protocol::AwsJson1_1 => {
+            let mut answer = encode_error(protocol, Some(service), error, request_id);
+            let query_mode = parts.headers.get("x-amzn-query-mode");
+            if service.query_compatible && query_mode.is_none_or(|mode| mode != "true") {
+                aws_json::without_query_mode(&mut answer);
+            }
+            answer
+        }
+        _ => encode_error(protocol, Some(service), error, request_id),
     }
-    answer
 }
 
 fn unspoken(protocol: Protocol) -> Error {

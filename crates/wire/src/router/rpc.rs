@@ -17,6 +17,7 @@ use crate::{
 pub struct ByAction {
     /// More than one only where no signature says which.
     services: Vec<&'static Service>,
+    protocol: Protocol,
 }
 
 /// By `X-Amz-Target`, if it names a service that is here.
@@ -55,7 +56,11 @@ pub fn by_action(
     };
     let &service = services.first()?;
     if is_form(parts) || in_query_string(parts, "Action").is_some() {
-        return Some(Ok(ByAction { services }));
+        let protocol = match parts.method == Method::GET && accepts_json(parts) {
+            true => Protocol::AwsQueryInJson,
+            false => Protocol::AwsQuery,
+        };
+        return Some(Ok(ByAction { services, protocol }));
     }
     // Who shows no service at all is nobody's client.
     claim?;
@@ -73,12 +78,12 @@ impl ByAction {
     }
 
     pub fn protocol(&self) -> Protocol {
-        Protocol::AwsQuery
+        self.protocol
     }
 
     /// The operation that the query string or the body names.
     pub fn route(&self, parts: &request::Parts, body: &[u8]) -> Result<Route, Unrouted> {
-        let protocol = self.protocol();
+        let protocol = self.protocol;
         let named = in_query_string(parts, "Action").or_else(|| in_form(parts, body, "Action"));
         let Some(name) = named else {
             let message = "No action was supplied with this request";
@@ -122,6 +127,11 @@ fn is_form(parts: &request::Parts) -> bool {
             v.as_bytes()
                 .starts_with(b"application/x-www-form-urlencoded")
         })
+}
+
+fn accepts_json(parts: &request::Parts) -> bool {
+    let accepted = parts.headers.get(header::ACCEPT);
+    accepted.is_some_and(|v| v.as_bytes().starts_with(b"application/json"))
 }
 
 fn in_query_string(parts: &request::Parts, name: &str) -> Option<String> {

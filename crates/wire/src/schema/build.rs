@@ -27,6 +27,7 @@ impl Operation {
             result_wrapper: None,
             checksum_required: false,
             root_only: false,
+            without_detail: false,
             errors: &[],
         }
     }
@@ -78,6 +79,11 @@ impl Operation {
 
     pub const fn root_only(mut self) -> Self {
         self.root_only = true;
+        self
+    }
+
+    pub const fn without_detail(mut self) -> Self {
+        self.without_detail = true;
         self
     }
 

@@ -37,6 +37,8 @@ pub struct Service {
     pub checks: Checks,
     /// The member that a request leaves out which goes to the URL that it would have (awsQuery).
     pub path_member: Option<&'static str>,
+    /// An empty `Detail` is part of an error (awsQuery).
+    pub error_detail: bool,
     /// In the order of AWS's preference.
     pub protocols: &'static [Protocol],
     pub operations: &'static [Operation],
@@ -89,6 +91,8 @@ pub struct Operation {
     pub checksum_required: bool,
     /// Not to be asked for at the URL of something that the service holds (awsQuery).
     pub root_only: bool,
+    /// Its errors have no `Detail` although the service's others do (awsQuery).
+    pub without_detail: bool,
     pub errors: &'static [ShapeId],
 }
 

@@ -54,7 +54,7 @@ impl AuthError {
     pub fn to_error(&self, protocol: Protocol) -> Error {
         let (code, message) = match protocol {
             Protocol::RestXml => self.of_s3(),
-            Protocol::AwsQuery => self.of_query(),
+            Protocol::AwsQuery | Protocol::AwsQueryInJson => self.of_query(),
             _ => self.of_json(),
         };
         let status = match (protocol, code) {

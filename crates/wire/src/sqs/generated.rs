@@ -954,6 +954,7 @@ pub static SERVICE: Service = Service {
     error_namespace: Some("com.amazonaws.sqs"),
     checks: crate::schema::Checks::Presence,
     path_member: Some("QueueUrl"),
+    error_detail: true,
     protocols: &[Protocol::AwsJson1_0, Protocol::AwsQuery],
     operations: &OPERATIONS,
     shapes: &SHAPES,
@@ -975,12 +976,14 @@ static OPERATIONS: [Operation; 23] = [
         .result_wrapper("ChangeMessageVisibilityBatchResult")
         .input(14)
         .output(17)
+        .without_detail()
         .errors(&[111, 31, 4, 40, 90, 83, 112, 37, 43]),
     Operation::new("CreateQueue", 4, "POST", "/")
         .result_wrapper("CreateQueueResult")
         .input(21)
         .output(22)
         .root_only()
+        .without_detail()
         .errors(&[82, 84, 90, 37, 38, 39, 112, 43]),
     Operation::new("DeleteMessage", 5, "POST", "/")
         .input(29)
@@ -989,6 +992,7 @@ static OPERATIONS: [Operation; 23] = [
         .result_wrapper("DeleteMessageBatchResult")
         .input(23)
         .output(26)
+        .without_detail()
         .errors(&[111, 31, 4, 40, 90, 83, 112, 37, 43]),
     Operation::new("DeleteQueue", 7, "POST", "/")
         .input(30)

@@ -150,7 +150,7 @@ pub fn send(request: Request<Bytes>) -> Response<Bytes> {
 }
 
 /// The implementation above never waits.
-fn ready<T>(future: impl Future<Output = T>) -> T {
+pub fn ready<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     match future.as_mut().poll(&mut cx) {

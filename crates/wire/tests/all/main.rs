@@ -5,6 +5,8 @@ mod large_bodies;
 mod malformed;
 mod round_trip;
 mod sigv4;
+mod sqs_api;
 mod support;
 mod url_events;
 mod vectors;
+mod xml;

@@ -6,8 +6,27 @@ use wire::{
     schema::{Kind, Member, Operation, Service, Shape, TimestampFormat},
 };
 
-/// A service of one operation, as a vector's `given` has it.
+/// A service of one operation that speaks restJson1, as a vector's `given` has it.
 pub fn service(shapes: &Json, given: &Json) -> &'static Service {
+    service_speaking(&Json::Null, shapes, given)
+}
+
+/// The protocol that a suite of vectors is about.
+pub fn protocol_of(metadata: &Json) -> Protocol {
+    match (
+        metadata["protocol"].as_str(),
+        metadata["jsonVersion"].as_str(),
+    ) {
+        (None | Some("rest-json"), _) => Protocol::RestJson1,
+        (Some("json"), Some("1.0")) => Protocol::AwsJson1_0,
+        (Some("json"), _) => Protocol::AwsJson1_1,
+        (Some("query"), _) => Protocol::AwsQuery,
+        (Some(other), _) => panic!("unknown protocol {other}"),
+    }
+}
+
+/// The same for any protocol.
+pub fn service_speaking(metadata: &Json, shapes: &Json, given: &Json) -> &'static Service {
     let shapes = shapes.as_object().unwrap();
     let ids = Ids(shapes);
     let tables: Vec<Shape> = shapes
@@ -18,7 +37,11 @@ pub fn service(shapes: &Json, given: &Json) -> &'static Service {
     let http = &given["http"];
     let (method, uri) = (text(&http["method"]), text(&http["requestUri"]));
     let status = u16::try_from(http["responseCode"].as_u64().unwrap_or(200)).unwrap();
+    let protocol = protocol_of(metadata);
+    let wrapped = protocol == Protocol::AwsQuery && given["output"].is_object();
+    let wrapper = format!("{}Result", given["name"].as_str().unwrap());
     let operation = Operation {
+        result_wrapper: wrapped.then(|| leak(&wrapper)),
         input: side("input"),
         output: side("output"),
         ..Operation::new(text(&given["name"]), 0, method, uri).status(status)
@@ -28,13 +51,14 @@ pub fn service(shapes: &Json, given: &Json) -> &'static Service {
         signing_name: "test",
         api_version: "2000-01-01",
         endpoint_prefix: "test",
-        target_prefix: None,
+        target_prefix: metadata["targetPrefix"].as_str().map(leak),
         xml_namespace: None,
-        query_compatible: false,
+        query_compatible: metadata["awsQueryCompatible"].is_object(),
         error_namespace: None,
         checks: wire::schema::Checks::Constraints,
         path_member: None,
-        protocols: &[Protocol::RestJson1],
+        error_detail: false,
+        protocols: Vec::leak(vec![protocol]),
         operations: Vec::leak(vec![operation]),
         shapes: Vec::leak(tables),
     }))
@@ -57,8 +81,8 @@ impl Ids<'_> {
         let mut shape = match kind {
             "structure" if facts["document"] == true => Shape::new(name, Kind::Document),
             "structure" => self.structure(name, facts),
-            "list" => Shape::list(name, self.of(&facts["member"])),
-            "map" => Shape::map(name, self.of(&facts["key"]), self.of(&facts["value"])),
+            "list" => self.list(name, facts),
+            "map" => self.map(name, facts),
             "string" if facts["pattern"].is_string() => {
                 Shape::matching(name, text(&facts["pattern"]))
             }
@@ -76,6 +100,15 @@ impl Ids<'_> {
         if facts["sparse"] == true {
             shape = shape.sparse();
         }
+        if facts["flattened"] == true {
+            shape = shape.flattened();
+        }
+        if let Some(uri) = facts["xmlNamespace"]["uri"].as_str() {
+            shape = shape.xml_namespace(
+                facts["xmlNamespace"]["prefix"].as_str().map(leak),
+                leak(uri),
+            );
+        }
         if facts["sensitive"] == true {
             shape = shape.sensitive();
         }
@@ -83,6 +116,21 @@ impl Ids<'_> {
             Some(name) => shape.timestamp(format(name)),
             None => shape,
         }
+    }
+
+    fn list(&self, name: &'static str, facts: &Json) -> Shape {
+        let list = Shape::list(name, self.of(&facts["member"]));
+        match facts["member"]["locationName"].as_str() {
+            Some(item) => list.item(leak(item)),
+            None => list,
+        }
+    }
+
+    fn map(&self, name: &'static str, facts: &Json) -> Shape {
+        let (key, value) = (&facts["key"], &facts["value"]);
+        let named = |part: &Json, usual| leak(part["locationName"].as_str().unwrap_or(usual));
+        let names = (named(key, "key"), named(value, "value"));
+        Shape::map(name, self.of(key), self.of(value)).entry(names.0, names.1)
     }
 
     fn structure(&self, name: &'static str, facts: &Json) -> Shape {
@@ -98,8 +146,13 @@ impl Ids<'_> {
             shape = shape.payload(u16::try_from(index).unwrap());
         }
         if facts["exception"] == true {
-            let status = facts["error"]["httpStatusCode"].as_u64().unwrap();
+            let status = facts["error"]["httpStatusCode"].as_u64();
+            let usual = if facts["fault"] == true { 500 } else { 400 };
+            let status = status.unwrap_or(usual);
             shape = shape.error(u16::try_from(status).unwrap(), status < 500);
+            if let Some(code) = facts["error"]["code"].as_str() {
+                shape = shape.query_code(leak(code));
+            }
         }
         if facts["union"] == true {
             shape.union()
@@ -122,6 +175,15 @@ impl Ids<'_> {
         };
         if required {
             member = member.required();
+        }
+        if facts["flattened"] == true {
+            member = member.flattened();
+        }
+        if let Some(uri) = facts["xmlNamespace"]["uri"].as_str() {
+            member = member.xml_namespace(
+                facts["xmlNamespace"]["prefix"].as_str().map(leak),
+                leak(uri),
+            );
         }
         if facts["jsonvalue"] == true {
             member = member.json_value();

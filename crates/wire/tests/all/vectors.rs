@@ -1,17 +1,32 @@
 //! AWS's own protocol test vectors, from the server's side: what a client sends is decoded to what
 //! the vector says, and what a vector's client reads is what we write.
 
-use crate::support::{comparable, service, value};
+use crate::{
+    support::{comparable, protocol_of, service_speaking, value},
+    xml,
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::Value as Json;
 use wire::{
-    Error, Members, Protocol, Router, Value, decode_request, encode_error, encode_response,
+    Error, Members, Protocol, Route, Router, Value, decode_request, encode_response, refuse,
     schema::Kind,
 };
 
-const INPUT: &str = include_str!("../vectors/botocore-rest-json-input.json");
-const OUTPUT: &str = include_str!("../vectors/botocore-rest-json-output.json");
+const INPUT: &[&str] = &[
+    include_str!("../vectors/botocore-rest-json-input.json"),
+    include_str!("../vectors/botocore-json-1.0-input.json"),
+    include_str!("../vectors/botocore-json-1.0-query-compatible-input.json"),
+    include_str!("../vectors/botocore-json-1.1-input.json"),
+    include_str!("../vectors/botocore-query-input.json"),
+];
+const OUTPUT: &[&str] = &[
+    include_str!("../vectors/botocore-rest-json-output.json"),
+    include_str!("../vectors/botocore-json-1.0-output.json"),
+    include_str!("../vectors/botocore-json-1.0-query-compatible-output.json"),
+    include_str!("../vectors/botocore-json-1.1-output.json"),
+    include_str!("../vectors/botocore-query-output.json"),
+];
 
 /// Cases that are about something else than a message's form, each with the reason.
 const LEFT_OUT: &[(&str, &str)] = &[
@@ -64,6 +79,91 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "offsets are read and never written",
     ),
     (
+        "AwsJson10FooErrorUsingXAmznErrorType",
+        "awsJson's body has the code",
+    ),
+    (
+        "AwsJson10FooErrorUsingXAmznErrorTypeWithUri",
+        "awsJson's body has the code",
+    ),
+    (
+        "AwsJson10FooErrorUsingXAmznErrorTypeWithUriAndNamespace",
+        "awsJson's body has the code",
+    ),
+    (
+        "AwsJson11FooErrorUsingXAmznErrorType",
+        "awsJson's body has the code",
+    ),
+    (
+        "AwsJson11FooErrorUsingXAmznErrorTypeWithUri",
+        "awsJson's body has the code",
+    ),
+    (
+        "AwsJson11FooErrorUsingXAmznErrorTypeWithUriAndNamespace",
+        "awsJson's body has the code",
+    ),
+    (
+        "AwsJson11DateTimeWithNegativeOffset",
+        "offsets are read and never written",
+    ),
+    (
+        "AwsJson11DateTimeWithPositiveOffset",
+        "offsets are read and never written",
+    ),
+    (
+        "AwsQueryDateTimeWithNegativeOffset",
+        "offsets are read and never written",
+    ),
+    (
+        "AwsQueryDateTimeWithPositiveOffset",
+        "offsets are read and never written",
+    ),
+    (
+        "AwsJson10HandlesUnexpectedJsonOutput",
+        "what a client has to tolerate",
+    ),
+    (
+        "handles_unexpected_json_output",
+        "what a client has to tolerate",
+    ),
+    (
+        "AwsJson11IntEnums",
+        "expects a request's header in the answer",
+    ),
+    (
+        "parses_the_request_id_from_the_response",
+        "the id is the test's own",
+    ),
+    (
+        "SDKAppliedContentEncoding_awsJson1_0",
+        "compressed requests are not spoken",
+    ),
+    (
+        "SDKAppliedContentEncoding_awsJson1_1",
+        "compressed requests are not spoken",
+    ),
+    (
+        "SDKAppliedContentEncoding_awsQuery",
+        "compressed requests are not spoken",
+    ),
+    (
+        "SDKAppendsGzipAndIgnoresHttpProvidedEncoding_awsJson1_0",
+        "compressed requests are not spoken",
+    ),
+    (
+        "SDKAppendsGzipAndIgnoresHttpProvidedEncoding_awsJson1_1",
+        "compressed requests are not spoken",
+    ),
+    (
+        "SDKAppendsGzipAndIgnoresHttpProvidedEncoding_awsQuery",
+        "compressed requests are not spoken",
+    ),
+    (
+        "QueryProtocolIdempotencyTokenAutoFill",
+        "the client makes the token up",
+    ),
+    ("QueryEmptyQueryMaps", "an empty map is nothing on the wire"),
+    (
         "RestJsonFooErrorUsingXAmznErrorTypeWithUri",
         "written without the URI, which clients have to drop",
     ),
@@ -77,28 +177,35 @@ fn left_out(id: &str) -> bool {
     LEFT_OUT.iter().any(|(name, _)| *name == id)
 }
 
-fn cases(text: &str) -> Vec<(Json, Json)> {
-    let suites: Vec<Json> = serde_json::from_str(text).unwrap();
+/// Each with the suite that it belongs to.
+fn cases(texts: &[&str]) -> Vec<(Json, Json)> {
     let mut out = Vec::new();
-    for suite in suites {
-        for case in suite["cases"].as_array().unwrap() {
-            out.push((suite["shapes"].clone(), case.clone()));
+    for text in texts {
+        let suites: Vec<Json> = serde_json::from_str(text).unwrap();
+        for suite in suites {
+            for case in suite["cases"].as_array().unwrap() {
+                out.push((suite.clone(), case.clone()));
+            }
         }
     }
     out
+}
+
+fn service_of(suite: &Json, case: &Json) -> &'static wire::schema::Service {
+    service_speaking(&suite["metadata"], &suite["shapes"], &case["given"])
 }
 
 #[test]
 fn requests_are_decoded_as_the_vectors_say() {
     let mut wrong = Vec::new();
     let mut ran = 0;
-    for (shapes, case) in cases(INPUT) {
+    for (suite, case) in cases(INPUT) {
         let id = case["id"].as_str().unwrap();
         if left_out(id) {
             continue;
         }
         ran += 1;
-        if let Err(what) = check_input(&shapes, &case) {
+        if let Err(what) = check_input(&suite, &case) {
             wrong.push(format!("{id}: {what:.900}"));
         }
     }
@@ -111,8 +218,8 @@ fn requests_are_decoded_as_the_vectors_say() {
     );
 }
 
-fn check_input(shapes: &Json, case: &Json) -> Result<(), String> {
-    let service = service(shapes, &case["given"]);
+fn check_input(suite: &Json, case: &Json) -> Result<(), String> {
+    let service = service_of(suite, case);
     let operation = &service.operations[0];
     let sent = &case["serialized"];
     let mut request = Request::builder()
@@ -121,12 +228,26 @@ fn check_input(shapes: &Json, case: &Json) -> Result<(), String> {
     for (name, text) in sent["headers"].as_object().into_iter().flatten() {
         request = request.header(name, text.as_str().unwrap());
     }
+    // Vectors of hosts and of compression say nothing of what every request has.
+    let headers = request.headers_ref().unwrap();
+    match (service.protocols[0], operation.name) {
+        (Protocol::AwsJson1_0 | Protocol::AwsJson1_1, name) => {
+            if !headers.contains_key("x-amz-target") {
+                let prefix = service.target_prefix.unwrap();
+                request = request.header("x-amz-target", format!("{prefix}.{name}"));
+            }
+        }
+        (Protocol::AwsQuery, _) if !headers.contains_key("content-type") => {
+            request = request.header("content-type", "application/x-www-form-urlencoded");
+        }
+        _ => {}
+    }
     let body = Bytes::from(sent["body"].as_str().unwrap_or_default().to_owned());
     let (parts, ()) = request.body(()).map_err(|e| e.to_string())?.into_parts();
     let router = Router::new(&[service]);
     let route = router.route(&parts, &body).map_err(|e| e.to_string())?;
     let found = decode_request(
-        Protocol::RestJson1,
+        route.protocol,
         service,
         operation,
         &route.labels,
@@ -149,15 +270,15 @@ fn check_input(shapes: &Json, case: &Json) -> Result<(), String> {
 fn answers_are_encoded_as_the_vectors_say() {
     let mut wrong = Vec::new();
     let mut ran = 0;
-    for (shapes, case) in cases(OUTPUT) {
+    for (suite, case) in cases(OUTPUT) {
         let id = case["id"].as_str().unwrap();
         if left_out(id) {
             continue;
         }
         ran += 1;
         let checked = match case.get("error") {
-            Some(error) => check_error(&shapes, &case, error),
-            None => check_output(&shapes, &case),
+            Some(error) => check_error(&suite, &case, error),
+            None => check_output(&suite, &case),
         };
         if let Err(what) = checked {
             wrong.push(format!("{id}: {what:.900}"));
@@ -172,19 +293,26 @@ fn answers_are_encoded_as_the_vectors_say() {
     );
 }
 
-fn check_output(shapes: &Json, case: &Json) -> Result<(), String> {
-    let service = service(shapes, &case["given"]);
+fn check_output(suite: &Json, case: &Json) -> Result<(), String> {
+    let service = service_of(suite, case);
     let operation = &service.operations[0];
     let output = operation
         .output
         .map(|output| value(service, output, &case["result"]));
-    let written = encode_response(Protocol::RestJson1, service, operation, output, "id");
+    let protocol = protocol_of(&suite["metadata"]);
+    let written = encode_response(protocol, service, operation, output, "foo-id");
     same_answer(&written, &case["response"])
 }
 
-fn check_error(shapes: &Json, case: &Json, members: &Json) -> Result<(), String> {
-    let service = service(shapes, &case["given"]);
-    let named = |shape: &&wire::schema::Shape| Some(shape.name) == case["errorCode"].as_str();
+fn check_error(suite: &Json, case: &Json, members: &Json) -> Result<(), String> {
+    let service = service_of(suite, case);
+    let code = case["errorCode"].as_str().unwrap();
+    let named = |shape: &&wire::schema::Shape| match shape.kind {
+        Kind::Structure(structure) => structure
+            .error
+            .is_some_and(|e| shape.name == code || e.query_code == Some(code)),
+        _ => false,
+    };
     let shape = service.shapes.iter().find(named).ok_or("no such error")?;
     let Kind::Structure(structure) = shape.kind else {
         return Err("the error is no structure".to_owned());
@@ -196,7 +324,15 @@ fn check_error(shapes: &Json, case: &Json, members: &Json) -> Result<(), String>
             error = error.with(member.name, value(service, member.shape, json));
         }
     }
-    let written = encode_error(Protocol::RestJson1, Some(service), &error, "id");
+    let protocol = protocol_of(&suite["metadata"]);
+    let route = Route {
+        service,
+        protocol,
+        operation: &service.operations[0],
+        labels: wire::Labels::default(),
+    };
+    let (parts, ()) = Request::new(()).into_parts();
+    let written = refuse(&route, &parts, &error, "foo-id");
     same_answer(&written, &case["response"])
 }
 
@@ -220,6 +356,22 @@ fn same_answer(written: &Response<Bytes>, expected: &Json) -> Result<(), String>
 /// the body beside that in the header, and what only clients have to tolerate, are not written.
 fn same_body(written: &Response<Bytes>, expected: &str) -> Result<(), String> {
     let found = std::str::from_utf8(written.body()).unwrap();
+    if expected.is_empty() && found.starts_with("<?xml") {
+        // A client reads no members from nothing as well as from empty elements.
+        let found = xml::comparable(found);
+        let texts = found.split('<').map(|piece| piece.split_once('>'));
+        return match texts.flatten().all(|(_, text)| text.is_empty()) {
+            true => Ok(()),
+            false => Err(format!("body {found}, expected none")),
+        };
+    }
+    if expected.trim_start().starts_with('<') {
+        let (found, expected) = (xml::comparable(found), xml::comparable(expected));
+        return match found == expected {
+            true => Ok(()),
+            false => Err(format!("\n   found    {found}\n   expected {expected}")),
+        };
+    }
     let (Ok(found_json), Ok(expected_json)) = (
         serde_json::from_str::<Json>(found),
         serde_json::from_str::<Json>(expected),
