@@ -73,7 +73,7 @@ fn all() -> &'static Service {
 }
 
 /// Any value of a shape; structures to some depth.
-fn any_value(service: &'static Service, id: ShapeId, depth: u32) -> BoxedStrategy<Value> {
+pub fn any_value(service: &'static Service, id: ShapeId, depth: u32) -> BoxedStrategy<Value> {
     let seconds = -62_000_000_000_i64..250_000_000_000;
     match service.shape(id).kind {
         Kind::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
