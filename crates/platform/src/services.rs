@@ -65,10 +65,10 @@ pub fn takes_code(head: &Head) -> bool {
     Which::of(head.service()) == Which::Lambda && head.operation().is_some_and(lambda::takes_code)
 }
 
-/// Whether the operation waits for something to come.
+/// Whether the operation waits for something to happen.
 pub fn waits(head: &Head) -> bool {
-    let operation = head.operation().map(|operation| operation.name);
-    Which::of(head.service()) == Which::Sqs && operation == Some("ReceiveMessage")
+    let name = head.operation().map(|operation| operation.name);
+    Which::of(head.service()) == Which::Sqs && name == Some("ReceiveMessage")
 }
 
 /// The names of those that are served, for a client of one that is not.

@@ -80,9 +80,20 @@ impl Target {
         matches!(self, Target::Api(head) if services::takes_code(head))
     }
 
-    /// Whether it only waits, so that with its client gone it is to end: what it would still be
-    /// given, nobody would have.
-    pub fn ends_with_client(&self) -> bool {
+    /// The same once the body is there, which may have to say the operation.
+    pub fn with_body(self, parts: &Parts, body: &[u8]) -> Self {
+        match self {
+            Target::Api(head) => match head.route(parts, body) {
+                Ok(route) => Target::Api(Head::Operation(route)),
+                Err(unrouted) => Target::Unknown(unrouted.into()),
+            },
+            other => other,
+        }
+    }
+
+    /// Whether it may wait for something to happen, and should not when its client has gone: a
+    /// message would be received by nobody.
+    pub fn is_wait(&self) -> bool {
         matches!(self, Target::Api(head) if services::waits(head))
     }
 

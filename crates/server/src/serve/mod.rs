@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version, header, request:
 use http_body::Body as _;
 use hyper::body::Incoming;
 use platform::{Platform, Sender, Target, gateway::url::Client};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use body::Body;
 pub use listen::{Phase, listen};
@@ -92,24 +92,34 @@ impl App {
             Err(Unread::Slow) => return cut_off(StatusCode::REQUEST_TIMEOUT, &request_id),
             Err(Unread::Cut) => return cut_off(StatusCode::BAD_REQUEST, &request_id),
         };
-        // A package is held as long as it is worked on. A payload may run for minutes, and how many
-        // of those do at once is for concurrency to say.
-        let package = place.filter(|_| target.is_code());
-        let is_package = package.is_some();
-        let ends_with_client = target.ends_with_client();
-        let app = self.clone();
+        let target = target.with_body(&parts, &bytes);
         let request = platform::Request {
             parts,
             body: bytes,
             client,
-            request_id: request_id.clone(),
+            request_id,
             sender: Sender::Signature,
         };
+        self.answer(target, request, place).await
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        target: Target,
+        request: platform::Request,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Response<Body> {
+        // A package is held as long as it is worked on. A payload may run for minutes, and how many
+        // of those do at once is for concurrency to say.
+        let package = place.filter(|_| target.is_code());
+        let (is_package, is_wait) = (package.is_some(), target.is_wait());
+        let request_id = request.request_id.clone();
+        let app = self.clone();
         let answer = async move {
             let _package = package;
             app.platform.answer(target, request).await
         };
-        if ends_with_client {
+        if is_wait {
             return answer.await.map(Body::from);
         }
         if !is_package {

@@ -365,15 +365,10 @@ impl Seed<'_> {
         self.spend(structure.members.len())?;
         let mut members = Members::new(structure.members.len());
         let mut unknown = 0;
-        while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-            let found = structure
-                .members
-                .iter()
-                .position(|m| m.wire() == key && m.location == Location::Body);
-            let Some(index) = found else {
+        while let Some(key) = map.next_key_seed(Keys(structure))? {
+            let Key::Member(index) = key else {
                 map.next_value::<serde::de::IgnoredAny>()?;
-                // Some clients say which type they mean; that is no member.
-                unknown += usize::from(key != "__type");
+                unknown += usize::from(matches!(key, Key::Unknown));
                 continue;
             };
             let member = &structure.members[index];
@@ -393,6 +388,41 @@ impl Seed<'_> {
             return Err(A::Error::custom("A union has a member that is unknown"));
         }
         Ok(Value::Structure(members))
+    }
+}
+
+/// Reads a key of a structure as the member that it is, without a copy of it.
+struct Keys<'a>(&'a Structure);
+
+enum Key {
+    Member(usize),
+    /// Some clients say which type they mean; that is no member.
+    Type,
+    Unknown,
+}
+
+impl<'de> DeserializeSeed<'de> for Keys<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Key, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Keys<'_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Key, E> {
+        let is = |m: &Member| m.wire() == key && m.location == Location::Body;
+        Ok(match self.0.members.iter().position(is) {
+            Some(index) => Key::Member(index),
+            None if key == "__type" => Key::Type,
+            None => Key::Unknown,
+        })
     }
 }
 
