@@ -8,6 +8,7 @@
 
 mod browser;
 mod credentials;
+mod principal;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use wire::sigv4::{self, AuthError, KeyCache, Secret};
 
 pub use credentials::{Credential, CredentialsError, read_file};
+pub use principal::{Principal, id_of};
 
 /// The account of callers that name none.
 pub const DEFAULT_ACCOUNT: &str = "000000000000";
