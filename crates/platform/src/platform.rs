@@ -32,7 +32,7 @@ use crate::{
     node,
     queues::{self, EngineError, Queues},
     secrets::{Secrets, SecretsError},
-    services::{self, NoQueues},
+    services,
     target::{Nowhere, Target},
 };
 
@@ -306,7 +306,7 @@ impl Platform {
             parts: &parts,
             body: &body,
         };
-        services::dispatch(&self.inner.functions, &NoQueues, call).await
+        services::dispatch(&self.inner.functions, &self.inner.queues, call).await
     }
 
     fn caller(

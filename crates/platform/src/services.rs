@@ -7,7 +7,7 @@ use wire::{
     Call, Error, Head,
     lambda::{self, Lambda},
     schema::Service,
-    sqs::{self, SQS},
+    sqs,
 };
 
 /// All that are served.
@@ -31,7 +31,7 @@ impl Which {
 }
 
 /// Runs the operation that a request was routed to.
-pub async fn dispatch<L: Lambda, Q: SQS>(
+pub async fn dispatch<L: Lambda, Q: sqs::SQS>(
     functions: &L,
     queues: &Q,
     call: Call<'_>,
@@ -76,8 +76,3 @@ pub fn names() -> String {
     let names: Vec<&str> = SERVED.iter().map(|s| s.signing_name).collect();
     names.join(", ")
 }
-
-/// Stands where the queues will: every operation answers that it is not implemented.
-pub struct NoQueues;
-
-impl SQS for NoQueues {}

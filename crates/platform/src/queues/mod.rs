@@ -1,19 +1,38 @@
 //! Amazon SQS: queues whose messages are durable before they are acknowledged.
 //!
-//! [`Queues`] is the service: definitions and messages. `engine/` decides in memory and writes what
-//! it decides in batches that share one commit of the store.
+//! [`Queues`] is the service: definitions and messages. `api/` is the only place that knows `wire`'s
+//! shapes; `engine/` decides in memory and writes what it decides in batches that share one commit
+//! of the store.
 
+mod access;
+mod api;
+mod attributes;
+mod batch;
 pub mod definition;
+mod digest;
 mod engine;
+mod error;
+mod limits;
 pub mod message;
+pub mod move_task;
+mod paging;
+mod permissions;
 pub mod receipt;
+mod redrive;
 mod sealing;
+mod shown;
 mod stored;
 mod tables;
+mod tags;
 #[cfg(test)]
 mod tests;
+mod url;
+mod validate;
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use store::Store;
 use tokio::task::JoinHandle;
@@ -23,6 +42,7 @@ pub use tables::{MIGRATION_COUNT, migrations};
 
 use crate::{clock::Clock, secrets::Secrets};
 use definition::{QueueId, QueueKey};
+use move_task::MoveTasks;
 use receipt::{Receipt, ReceiptError};
 
 /// The queues of this platform; a cheap handle. Dereferences to the [`Engine`], whose methods
@@ -33,24 +53,71 @@ pub struct Queues(Arc<Inner>);
 struct Inner {
     engine: Arc<Engine>,
     secrets: Arc<Secrets>,
+    move_tasks: MoveTasks,
 }
 
 impl Queues {
-    /// Reads what is stored. The handle of the task that wakes receivers and cleans up is the
-    /// caller's to end.
+    /// Reads what is stored, and goes on with the move tasks that a restart interrupted. The
+    /// handle of the task that wakes receivers and cleans up is the caller's to end.
     pub async fn open(
         store: Store,
         secrets: Arc<Secrets>,
         clock: Arc<Clock>,
     ) -> Result<(Self, JoinHandle<()>), EngineError> {
+        let move_tasks = MoveTasks::open(store.clone()).await?;
         let engine = Engine::open(store, secrets.clone(), clock).await?;
         let keeping = tokio::spawn(engine.clone().keep());
-        Ok((Self(Arc::new(Inner { engine, secrets })), keeping))
+        let queues = Self(Arc::new(Inner {
+            engine,
+            secrets,
+            move_tasks,
+        }));
+        for task in queues.move_tasks().unended() {
+            queues.run_move_task(task);
+        }
+        Ok((queues, keeping))
     }
 
     /// A number for a queue that is to be made.
     pub fn new_id(&self, key: &QueueKey) -> QueueId {
         Engine::new_id(key)
+    }
+
+    pub(crate) fn move_tasks(&self) -> &MoveTasks {
+        &self.0.move_tasks
+    }
+
+    /// Moves up to `max` visible messages, each to where it came from if there is no destination;
+    /// says how many it moved.
+    pub(crate) async fn move_messages(
+        &self,
+        source: &Arc<Queue>,
+        destination: Option<&Arc<Queue>>,
+        max: usize,
+    ) -> Result<usize, MoveError> {
+        let refused = Mutex::new(None);
+        let target = |came_from: Option<&str>| {
+            let found = match (destination, came_from) {
+                (Some(destination), _) => return Some(destination.clone()),
+                (None, None) => Err(MoveError::NoSource),
+                (None, Some(arn)) => {
+                    let key = arn.parse::<QueueKey>().ok();
+                    key.and_then(|key| self.find(&key))
+                        .ok_or(MoveError::NoQueue)
+                }
+            };
+            found
+                .map_err(|error| {
+                    *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                })
+                .ok()
+        };
+        let moved = self.0.engine.move_messages(source, max, target).await?;
+        let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match refused {
+            Some(error) if moved == 0 => Err(error),
+            _ => Ok(moved),
+        }
     }
 
     /// The handle that SQS's API shows.
@@ -74,4 +141,16 @@ impl Deref for Queues {
     fn deref(&self) -> &Arc<Engine> {
         &self.0.engine
     }
+}
+
+/// Why messages could not be moved.
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// The next message came to the queue by itself and is to be brought back.
+    #[error("a message's source is not known")]
+    NoSource,
+    #[error("a queue is gone")]
+    NoQueue,
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }

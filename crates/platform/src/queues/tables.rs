@@ -8,13 +8,18 @@
 use store::Migration;
 
 /// How many migrations [`migrations`] gives.
-pub const MIGRATION_COUNT: u32 = 2;
+pub const MIGRATION_COUNT: u32 = 3;
 
 /// The tables' definitions, numbered from `first`.
 pub const fn migrations(first: u32) -> [Migration; MIGRATION_COUNT as usize] {
     [
         Migration::new(first, "queues", store::records_table!("queues")),
         Migration::each(first + 1, "queue_messages", SQLITE, POSTGRES),
+        Migration::new(
+            first + 2,
+            "queue_move_tasks",
+            store::records_table!("queue_move_tasks"),
+        ),
     ]
 }
 

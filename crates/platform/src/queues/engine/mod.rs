@@ -54,6 +54,8 @@ pub enum EngineError {
     /// As many messages are in flight as a queue may have (OverLimit).
     #[error("too many messages are in flight")]
     OverLimit,
+    #[error("there are as many queues as there may be")]
+    TooManyQueues,
     #[error("the queue is gone")]
     Gone,
     #[error("the store could not")]
@@ -172,6 +174,11 @@ impl Engine {
             .collect()
     }
 
+    fn count(&self) -> usize {
+        let queues = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
+        queues.len()
+    }
+
     pub fn all(&self) -> Vec<Arc<Queue>> {
         let queues = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
         queues.values().cloned().collect()
@@ -201,6 +208,9 @@ impl Engine {
         let _naming = self.naming.lock().await;
         if let Some(there) = self.find(&definition.key) {
             return Ok(Created::There(there));
+        }
+        if self.count() >= super::limits::QUEUES_MAX {
+            return Err(EngineError::TooManyQueues);
         }
         let stored = definition.clone();
         self.store
