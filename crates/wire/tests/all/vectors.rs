@@ -231,11 +231,11 @@ fn check_input(suite: &Json, case: &Json) -> Result<(), String> {
     // Vectors of hosts and of compression say nothing of what every request has.
     let headers = request.headers_ref().unwrap();
     match (service.protocols[0], operation.name) {
-        (Protocol::AwsJson1_0 | Protocol::AwsJson1_1, name) => {
-            if !headers.contains_key("x-amz-target") {
-                let prefix = service.target_prefix.unwrap();
-                request = request.header("x-amz-target", format!("{prefix}.{name}"));
-            }
+        (Protocol::AwsJson1_0 | Protocol::AwsJson1_1, name)
+            if !headers.contains_key("x-amz-target") =>
+        {
+            let prefix = service.target_prefix.unwrap();
+            request = request.header("x-amz-target", format!("{prefix}.{name}"));
         }
         (Protocol::AwsQuery, _) if !headers.contains_key("content-type") => {
             request = request.header("content-type", "application/x-www-form-urlencoded");
