@@ -202,24 +202,48 @@ fn namespace(own: Option<XmlNamespace>, shape: &Shape) -> Option<XmlNamespace> {
 /// Text as XML has it. A carriage return would be read as a new line; what XML has no way to say at
 /// all becomes the replacement character.
 fn escape(text: &str, out: &mut String) {
+    let bytes = text.as_bytes();
     let mut from = 0;
-    for (at, c) in text.char_indices() {
-        let escaped = match c {
-            '&' => "&amp;",
-            '<' => "&lt;",
-            '>' => "&gt;",
-            '"' => "&quot;",
-            '\r' => "&#xD;",
-            '\t' | '\n' => continue,
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => "\u{fffd}",
-            _ => continue,
+    let mut at = 0;
+    while let Some(found) = bytes[at..].iter().position(|b| IS_SPECIAL[usize::from(*b)]) {
+        at += found;
+        let (length, escaped) = match &bytes[at..] {
+            [b'&', ..] => (1, "&amp;"),
+            [b'<', ..] => (1, "&lt;"),
+            [b'>', ..] => (1, "&gt;"),
+            [b'"', ..] => (1, "&quot;"),
+            [b'\r', ..] => (1, "&#xD;"),
+            // U+FFFE and U+FFFF.
+            [0xef, 0xbf, 0xbe | 0xbf, ..] => (3, "\u{fffd}"),
+            [0xef, ..] => {
+                at += 1;
+                continue;
+            }
+            _ => (1, "\u{fffd}"),
         };
         out.push_str(&text[from..at]);
         out.push_str(escaped);
-        from = at + c.len_utf8();
+        at += length;
+        from = at;
     }
     out.push_str(&text[from..]);
 }
+
+/// Bytes that begin something that may have to be escaped.
+const IS_SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        special[control] = control != b'\t' as usize && control != b'\n' as usize;
+        control += 1;
+    }
+    special[b'&' as usize] = true;
+    special[b'<' as usize] = true;
+    special[b'>' as usize] = true;
+    special[b'"' as usize] = true;
+    special[0xef] = true;
+    special
+};
 
 #[cfg(test)]
 mod tests {
@@ -236,5 +260,6 @@ mod tests {
         check("<a b=\"c\">&amp;", "&lt;a b=&quot;c&quot;&gt;&amp;amp;");
         check("a\r\n\tb", "a&#xD;\n\tb");
         check("\0a\u{1f}\u{ffff}", "\u{fffd}a\u{fffd}\u{fffd}");
+        check("\u{f000}\u{fffd}\u{fffe}!", "\u{f000}\u{fffd}\u{fffd}!");
     }
 }
