@@ -1,6 +1,5 @@
 """Services of several protocols behind one address: who speaks which is answered in it."""
 
-import json
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
@@ -168,6 +167,6 @@ def test_a_form_for_a_function_is_the_functions(client, server, name):
             {"Content-Type": FORM},
         )
         assert answer.status == 403
-        assert json.loads(answer.body) == {"Message": "Forbidden"}
+        assert answer.json()["Message"].startswith("Forbidden")
     finally:
         client.delete_function(FunctionName=name)
