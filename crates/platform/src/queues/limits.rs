@@ -1,6 +1,6 @@
 //! SQS's own limits, and ours where SQS names none. The engine's are its own.
 
-/// Queues of an account in one region. SQS names no limit; every queue is held in memory.
+/// Queues in all. SQS names no limit; every queue is held in memory.
 pub const QUEUES_MAX: usize = 100_000;
 pub const NAME_LENGTH_MAX: usize = 80;
 
