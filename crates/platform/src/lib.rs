@@ -1,5 +1,6 @@
 //! The domain: what AWS's services do, on our store and in our sandboxes. One folder per service.
 
+pub mod background;
 pub mod clock;
 pub mod functions;
 pub mod gateway;
