@@ -9,7 +9,7 @@ mod api;
 mod attributes;
 mod batch;
 pub mod definition;
-mod digest;
+pub(crate) mod digest;
 mod engine;
 mod error;
 mod limits;
