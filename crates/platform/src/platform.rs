@@ -4,7 +4,12 @@
 //! Knows no socket. The listener asks first where a request goes ([`Platform::target`]), so that
 //! it knows how much of a body to read, and then for the answer.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Response, request::Parts};
@@ -14,6 +19,7 @@ use tokio::task::JoinHandle;
 use wire::{Call, Context, Error, Route, Router, sigv4::AuthError};
 
 use crate::{
+    background::Background,
     clock::Clock,
     functions::{
         self, Functions, FunctionsConfig, MIGRATION_COUNT,
@@ -34,6 +40,7 @@ use crate::{
     secrets::{Secrets, SecretsError},
     services,
     target::{Nowhere, Target},
+    triggers::{self, EventSourceMappings},
 };
 
 /// What a platform is started with.
@@ -71,6 +78,7 @@ struct Inner {
     blobs: BlobStore,
     functions: Functions,
     queues: Queues,
+    mappings: EventSourceMappings,
     execution: Execution,
     logs: Logs,
     metering: Metering,
@@ -79,6 +87,7 @@ struct Inner {
     counts: Arc<InvocationCounts>,
     /// What goes on beside requests: folding the usage, collecting packages.
     background: Vec<JoinHandle<()>>,
+    reconciling: Background,
 }
 
 /// A request as it came in.
@@ -136,6 +145,14 @@ impl Platform {
             account_concurrency: config.account_concurrency,
         });
         let functions = functions.await?;
+        let reconciling = Background::default();
+        let mappings = EventSourceMappings::open(
+            store.clone(),
+            functions.clone(),
+            queues.clone(),
+            &reconciling,
+        );
+        let mappings = mappings.await?;
         let identity = Arc::new(Identity::new(&config.credentials));
         let inner = Inner {
             router: Router::new(&services::SERVED),
@@ -146,11 +163,13 @@ impl Platform {
                 tokio::spawn(functions.clone().keep_collecting()),
                 keeping,
             ],
+            reconciling,
             prices: config.prices,
             store,
             blobs,
             functions,
             queues,
+            mappings,
             execution,
             logs,
             metering,
@@ -164,7 +183,11 @@ impl Platform {
 
     /// Takes no more invocations, waits for those that run, and closes everything.
     pub async fn stop(&self, within: Duration) {
-        self.inner.execution.drain(within).await;
+        let until = Instant::now() + within;
+        self.inner.mappings.stop(within).await;
+        let left = until.saturating_duration_since(Instant::now());
+        self.inner.execution.drain(left).await;
+        self.inner.reconciling.stop();
         for task in &self.inner.background {
             task.abort();
         }
@@ -183,6 +206,15 @@ impl Platform {
 
     pub fn queues(&self) -> &Queues {
         &self.inner.queues
+    }
+
+    pub fn mappings(&self) -> &EventSourceMappings {
+        &self.inner.mappings
+    }
+
+    /// What brings things to how they should be, by name.
+    pub fn background(&self) -> &Background {
+        &self.inner.reconciling
     }
 
     pub fn execution(&self) -> &Execution {
@@ -306,7 +338,8 @@ impl Platform {
             parts: &parts,
             body: &body,
         };
-        services::dispatch(&self.inner.functions, &self.inner.queues, call).await
+        let inner = &self.inner;
+        services::dispatch(&inner.functions, &inner.mappings, &inner.queues, call).await
     }
 
     fn caller(
@@ -334,6 +367,8 @@ fn migrations() -> Vec<Migration> {
     let usage = Migration::new(MIGRATION_COUNT + 1, "usage", metering::MIGRATION_SQL);
     all.push(usage);
     all.extend(queues::migrations(MIGRATION_COUNT + 2));
+    let queues = queues::MIGRATION_COUNT;
+    all.extend(triggers::migrations(MIGRATION_COUNT + 2 + queues));
     all
 }
 

@@ -10,6 +10,8 @@ use wire::{
     sqs,
 };
 
+use crate::triggers;
+
 /// All that are served.
 pub static SERVED: [&Service; 2] = [&lambda::SERVICE, &sqs::SERVICE];
 
@@ -31,12 +33,16 @@ impl Which {
 }
 
 /// Runs the operation that a request was routed to.
-pub async fn dispatch<L: Lambda, Q: sqs::SQS>(
+pub async fn dispatch<L: Lambda, M: Lambda, Q: sqs::SQS>(
     functions: &L,
+    mappings: &M,
     queues: &Q,
     call: Call<'_>,
 ) -> Response<Bytes> {
     match Which::of(call.route.service) {
+        Which::Lambda if triggers::owns(call.route.operation) => {
+            lambda::dispatch(mappings, call).await
+        }
         Which::Lambda => lambda::dispatch(functions, call).await,
         Which::Sqs => sqs::dispatch(queues, call).await,
     }

@@ -65,6 +65,14 @@ impl Functions {
         done.map_err(|error| refused(key, error))
     }
 
+    /// What a trigger has to know of a function that it is to invoke; none where there is no such.
+    pub fn timeout_s(&self, key: &FunctionKey, qualifier: Option<&str>) -> Option<u32> {
+        let entry = self.0.definitions.get(key)?;
+        only_latest(key, qualifier).ok()?;
+        let record = &entry.record;
+        Some(record.answering().unwrap_or(&record.spec).timeout_s)
+    }
+
     fn check_invocable(&self, key: &FunctionKey, qualifier: Option<&str>) -> Result<()> {
         let entry = self.0.definitions.get(key);
         // Lambda names the version that it looked for, asked or not.

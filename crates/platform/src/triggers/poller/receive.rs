@@ -1,0 +1,196 @@
+//! From the queue to records: receives messages, leaves out what the filters do, and writes the
+//! rest as the event will have it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+use wire::events::sqs::{
+    AttributeValue as WireValue, Attributes, MessageAttribute, MessageAttributes, Record,
+};
+
+use super::{Deps, Plan, batch::Item};
+use crate::{
+    queues::{
+        EngineError, Queue, Queues,
+        definition::QueueKey,
+        digest,
+        message::{AttributeValue, Receive, Received},
+        receipt::Receipt,
+    },
+    triggers::{
+        counts::add,
+        filter::{Criteria, Subject},
+    },
+};
+
+/// What a receive came to: messages as the queue gives them, and then as they are passed on.
+pub struct Got<T = Messages> {
+    /// How many messages were asked for.
+    pub asked: usize,
+    pub result: Result<T, EngineError>,
+}
+
+#[derive(Default)]
+pub struct Messages {
+    /// All that came, also those left out.
+    pub received: usize,
+    pub items: Vec<Item>,
+    /// What the filters left out; it is to be deleted.
+    pub left_out: Vec<Receipt>,
+}
+
+/// Receives once. Whoever gives up waiting has received nothing.
+pub async fn receive(
+    deps: Deps,
+    queue: Arc<Queue>,
+    asked: usize,
+    wait_ms: u64,
+) -> Got<Vec<Received>> {
+    let receive = Receive {
+        max: asked,
+        visibility_timeout_ms: None,
+        wait_ms,
+        attempt_id: None,
+    };
+    let result = deps.queues.receive(&queue, receive).await;
+    if let Ok(received) = &result {
+        add(&deps.counts.polled, received.len());
+    }
+    Got { asked, result }
+}
+
+impl Got<Vec<Received>> {
+    pub fn sorted(self, queues: &Queues, plan: &Plan) -> Got {
+        Got {
+            asked: self.asked,
+            result: self.result.map(|received| sorted(queues, plan, received)),
+        }
+    }
+}
+
+fn sorted(queues: &Queues, plan: &Plan, received: Vec<Received>) -> Messages {
+    let arn = plan.queue.arn().to_string();
+    let mut messages = Messages {
+        received: received.len(),
+        ..Messages::default()
+    };
+    for message in received {
+        let receipt = message.receipt;
+        let written = Written::of(queues, &plan.queue, &message);
+        let record = written.record(&message, &arn, plan);
+        if !passes(plan.criteria.as_ref(), &record) {
+            messages.left_out.push(receipt);
+            continue;
+        }
+        let mut json = Vec::with_capacity(record.body.len() + 1024);
+        record.write(&mut json);
+        messages.items.push(Item {
+            json,
+            receipt,
+            message_id: message.message_id,
+            group: message.group.filter(|_| plan.queue.is_fifo()),
+        });
+    }
+    messages
+}
+
+fn passes(criteria: Option<&Criteria>, record: &Record<'_>) -> bool {
+    criteria.is_none_or(|criteria| criteria.is_empty() || criteria.let_through(record))
+}
+
+impl Subject for Record<'_> {
+    fn body(&self) -> &str {
+        self.body
+    }
+
+    fn rest(&self) -> Map<String, Value> {
+        let without = Record {
+            body: "",
+            ..self.clone()
+        };
+        match serde_json::to_value(without) {
+            Ok(Value::Object(record)) => record,
+            _ => Map::new(),
+        }
+    }
+}
+
+/// What of a record is text that the message does not have as such.
+struct Written {
+    message_id: String,
+    receipt_handle: String,
+    receive_count: String,
+    sent_at: String,
+    first_received_at: String,
+    sequence: Option<String>,
+    md5_of_body: String,
+    md5_of_attributes: Option<String>,
+}
+
+impl Written {
+    fn of(queues: &Queues, queue: &QueueKey, message: &Received) -> Self {
+        let content = &message.content;
+        let attributes = content.attributes.iter();
+        let attributes = attributes.map(|(name, attribute)| (name.as_str(), attribute));
+        Self {
+            message_id: hyphenated(message.message_id),
+            receipt_handle: queues.receipt_handle(&message.receipt),
+            receive_count: message.receive_count.to_string(),
+            sent_at: message.sent_at_ms.to_string(),
+            first_received_at: message.first_received_at_ms.to_string(),
+            sequence: queue.is_fifo().then(|| format!("{:020}", message.sequence)),
+            md5_of_body: digest::md5_of_body(&content.body),
+            md5_of_attributes: digest::md5_of_attributes(attributes),
+        }
+    }
+
+    fn record<'a>(&'a self, message: &'a Received, arn: &'a str, plan: &'a Plan) -> Record<'a> {
+        let content = &message.content;
+        let attribute =
+            |(name, attribute): &'a (String, _)| (name.as_str(), wire_attribute(attribute));
+        let filtered = plan
+            .criteria
+            .as_ref()
+            .is_some_and(|criteria| !criteria.is_empty());
+        let digest = self.md5_of_attributes.as_deref();
+        Record {
+            message_id: &self.message_id,
+            receipt_handle: &self.receipt_handle,
+            body: &content.body,
+            attributes: Attributes {
+                approximate_receive_count: &self.receive_count,
+                trace_header: content.trace_header.as_deref(),
+                sent_timestamp: &self.sent_at,
+                sequence_number: self.sequence.as_deref(),
+                message_group_id: message.group.as_deref(),
+                sender_id: &content.sender_id,
+                message_deduplication_id: message.deduplication_id.as_deref(),
+                approximate_first_receive_timestamp: &self.first_received_at,
+                dead_letter_queue_source_arn: message.dead_letter_source.as_deref(),
+            },
+            message_attributes: MessageAttributes(
+                content.attributes.iter().map(attribute).collect(),
+            ),
+            md5_of_message_attributes: (filtered || digest.is_some()).then_some(digest),
+            md5_of_body: &self.md5_of_body,
+            event_source: "aws:sqs",
+            event_source_arn: arn,
+            aws_region: &plan.queue.region,
+        }
+    }
+}
+
+fn wire_attribute(attribute: &crate::queues::message::MessageAttribute) -> MessageAttribute<'_> {
+    MessageAttribute {
+        data_type: &attribute.data_type,
+        value: match &attribute.value {
+            AttributeValue::Text(text) => WireValue::Text(text),
+            AttributeValue::Binary(bytes) => WireValue::Binary(bytes),
+        },
+    }
+}
+
+fn hyphenated(id: Uuid) -> String {
+    id.hyphenated().to_string()
+}
