@@ -49,6 +49,8 @@ impl Metrics {
         }
         invocations(&mut page, platform);
         environments(&mut page, platform);
+        mappings(&mut page, platform);
+        background(&mut page, platform);
         store(&mut page, platform);
         process(&mut page);
         page.0
@@ -85,6 +87,68 @@ fn environments(page: &mut Page, platform: &Platform) {
     ] {
         let count = all.iter().filter(|view| view.state == state).count();
         page.sample(name, &format!("state=\"{label}\""), count as f64);
+    }
+}
+
+/// Lambda's event source mapping metrics, of all mappings together.
+fn mappings(page: &mut Page, platform: &Platform) {
+    let view = platform.mappings().view();
+    let name = "lambent_event_source_mappings";
+    page.family(name, "gauge", "Event source mappings by state");
+    for (state, count) in view.by_state {
+        page.sample(name, &format!("state=\"{state}\""), count as f64);
+    }
+    let counts = &view.counts;
+    let name = "lambent_event_source_mapping_events_total";
+    page.family(
+        name,
+        "counter",
+        "Events of event source mappings by what became of them",
+    );
+    for (event, count) in [
+        ("polled", &counts.polled),
+        ("filtered_out", &counts.filtered_out),
+        ("invoked", &counts.invoked),
+        ("failed_invoke", &counts.failed_invoke),
+        ("deleted", &counts.deleted),
+    ] {
+        let labels = format!("event=\"{event}\"");
+        page.sample(name, &labels, count.load(Ordering::Relaxed) as f64);
+    }
+    let name = "lambent_event_source_mapping_batches_total";
+    page.family(
+        name,
+        "counter",
+        "Batches of event source mappings by how they ended",
+    );
+    for (outcome, count) in [
+        ("success", &counts.batches.succeeded),
+        ("partial", &counts.batches.partial),
+        ("failure", &counts.batches.failed),
+        ("refused", &counts.batches.refused),
+        ("released", &counts.batches.released),
+    ] {
+        let labels = format!("outcome=\"{outcome}\"");
+        page.sample(name, &labels, count.load(Ordering::Relaxed) as f64);
+    }
+    let name = "lambent_event_source_mapping_concurrency";
+    page.family(name, "gauge", "Batches that are with functions");
+    page.sample(name, "", counts.concurrent.load(Ordering::Relaxed) as f64);
+}
+
+fn background(page: &mut Page, platform: &Platform) {
+    let name = "lambent_background_passes_total";
+    page.family(
+        name,
+        "counter",
+        "Passes of background work by task and how they ended",
+    );
+    for task in platform.background().tasks() {
+        let succeeded = task.passes.saturating_sub(task.failures);
+        for (outcome, count) in [("success", succeeded), ("failure", task.failures)] {
+            let labels = format!("task=\"{}\",outcome=\"{outcome}\"", task.name);
+            page.sample(name, &labels, count as f64);
+        }
     }
 }
 
