@@ -131,6 +131,7 @@ impl Template for Version {
         let control = Box::new(Group { group, ended });
         Ok(Sandbox {
             runtime_api: Arc::new(listener),
+            platform: None,
             log,
             exit,
             control,

@@ -29,6 +29,8 @@ pub struct Start {
     /// The whole environment, `AWS_LAMBDA_RUNTIME_API` included.
     pub env: Vec<(String, String)>,
     pub runtime_api: SocketAddr,
+    /// Where it reaches the platform.
+    pub platform: SocketAddr,
     /// Its stdout and stderr.
     pub log: File,
     /// Whether it is frozen; a well-behaved fake makes no progress meanwhile.
@@ -117,6 +119,8 @@ impl Template for Version {
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(system)?;
         let address = listener.local_addr().map_err(system)?;
+        let platform = TcpListener::bind(("127.0.0.1", 0)).await.map_err(system)?;
+        let platform_address = platform.local_addr().map_err(system)?;
         let (log, log_inside) = log_pipe().map_err(system)?;
         let (freezer, frozen) = watch::channel(false);
         let mut all = self.spec.env.clone();
@@ -126,6 +130,7 @@ impl Template for Version {
             spec: self.spec.clone(),
             env: all,
             runtime_api: address,
+            platform: platform_address,
             log: log_inside.into(),
             frozen,
             number: self.started.fetch_add(1, Ordering::AcqRel),
@@ -148,6 +153,7 @@ impl Template for Version {
         let control = Box::new(Strings { freezer, killer });
         Ok(Sandbox {
             runtime_api: Arc::new(listener),
+            platform: Some(Arc::new(platform)),
             log,
             exit,
             control,

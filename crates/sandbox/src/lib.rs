@@ -26,6 +26,16 @@ use tokio::{net::TcpListener, sync::oneshot};
 /// The port of the Runtime API on an environment's own loopback.
 const RUNTIME_API_PORT: u16 = 9001;
 
+/// The port by which functions in a jail reach a platform that listens on `public`: the same, so
+/// that addresses made outside lead to it inside as well. Where the Runtime API has that one, the
+/// next.
+pub const fn platform_port(public: u16) -> u16 {
+    match public {
+        RUNTIME_API_PORT => RUNTIME_API_PORT + 1,
+        other => other,
+    }
+}
+
 /// To be called first thing in `main`: the jail's privileged part is the same executable, started
 /// with a hidden argument, and in that case this never returns.
 pub fn run_helper_if_asked() {
@@ -130,6 +140,9 @@ pub struct Sandbox {
     /// Where the environment's Runtime API connections arrive (127.0.0.1:9001 in its own network
     /// namespace).
     pub runtime_api: Arc<TcpListener>,
+    /// Where its connections to the platform arrive, of nobody else's. None where it shares the
+    /// platform's own network.
+    pub platform: Option<Arc<TcpListener>>,
     /// The read end of the environment's stdout and stderr, non-blocking.
     pub log: OwnedFd,
     /// Resolves once, when the environment's first process has ended and all others with it.

@@ -40,6 +40,12 @@ impl Query {
         Query::parse_question(message)
     }
 
+    /// Whether the name is `localhost` or below it.
+    pub(super) fn is_loopback(&self) -> bool {
+        let parent = self.name.strip_suffix("localhost");
+        parent.is_some_and(|parent| parent.is_empty() || parent.ends_with('.'))
+    }
+
     fn parse_question(message: &[u8]) -> Option<Query> {
         if be16(message, 4)? != 1 {
             return None;
@@ -62,6 +68,20 @@ pub(super) fn error_reply(message: &[u8], query: &Query, code: u8) -> Vec<u8> {
     reply[2] = QR | reply[2] & 0x79;
     reply[3] = 0x80 | code;
     reply[4..HEADER_LEN].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
+    reply
+}
+
+/// The answer to `query` for a name that is this machine: its loopback, of which every environment
+/// has its own (RFC 6761, 6.3). Only IPv4 has an address here; any other question has no answer.
+pub(super) fn loopback_reply(message: &[u8], query: &Query) -> Vec<u8> {
+    const NO_ERROR: u8 = 0;
+    let mut reply = error_reply(message, query, NO_ERROR);
+    if (query.kind, query.class) == (TYPE_A, CLASS_IN) {
+        reply[7] = 1;
+        // The name as in the question, A, IN, good for a minute, four bytes.
+        reply.extend([0xc0, HEADER_LEN as u8, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        reply.extend(Ipv4Addr::LOCALHOST.octets());
+    }
     reply
 }
 
@@ -212,6 +232,26 @@ mod tests {
         assert_eq!(reply[..12], *b"\x12\x34\x81\x83\0\x01\0\0\0\0\0\0");
         assert_eq!(reply[12..], QUERY[12..]);
         assert_eq!(Query::parse(&reply), None, "a response is no query");
+    }
+
+    #[test]
+    fn names_of_this_machine_are_its_loopback() {
+        let asked =
+            b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x03sqs\x09LOCALHOST\0\0\x01\0\x01";
+        let query = Query::parse(asked).expect("a query");
+        assert!(query.is_loopback());
+        let reply = loopback_reply(asked, &query);
+        let answer = Answer::parse(&reply, &query).expect("an answer");
+        assert_eq!(answer.addresses, [(Ipv4Addr::LOCALHOST, 60)]);
+        let mut asked = asked.to_vec();
+        let kind = asked.len() - 3;
+        asked[kind] = 28;
+        let query = Query::parse(&asked).expect("a query");
+        let reply = loopback_reply(&asked, &query);
+        let answer = Answer::parse(&reply, &query).expect("an answer");
+        assert_eq!((answer.code, answer.addresses), (0, Vec::new()));
+        asked[kind - 7] = b'x';
+        assert!(!Query::parse(&asked).expect("a query").is_loopback());
     }
 
     #[test]

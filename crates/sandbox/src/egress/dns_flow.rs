@@ -50,6 +50,10 @@ impl Stack {
             }
             return;
         };
+        if query.is_loopback() {
+            // Under every policy: it leads nowhere but to the environment itself.
+            return reply(io.device, port, &dns::loopback_reply(message, &query));
+        }
         if !self.names.may_resolve(&query) {
             self.shared.counters().count_name_denied();
             reply(

@@ -47,6 +47,7 @@ pub struct Live {
     pub settings: Settings,
     pub freezer: Option<Freezer>,
     pub listener: Arc<TcpListener>,
+    pub platform: Option<Arc<TcpListener>>,
     pub attachment: Option<Attachment>,
     /// A pidfd of its init, once it runs.
     pub init: Option<OwnedFd>,
@@ -79,9 +80,11 @@ impl Environment {
             kills > live.settings.out_of_memory_kills || self.over_limit.load(Ordering::Acquire);
         live.settings.out_of_memory_kills = kills;
         live.settings.alarm = self.station.memory().end(live.slot);
-        // Whoever still holds the listener can accept nothing from the slot's next tenant.
-        // SAFETY: takes numbers only.
-        unsafe { libc::shutdown(live.listener.as_raw_fd(), libc::SHUT_RDWR) };
+        // Whoever still holds a listener can accept nothing from the slot's next tenant.
+        for listener in [Some(&live.listener), live.platform.as_ref()].into_iter().flatten() {
+            // SAFETY: takes numbers only.
+            unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RDWR) };
+        }
         Some((
             Exit {
                 status: status(wait_status),

@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::{
+    JailConfig,
     link::{self, Link},
     slots::{Ask, Size, Slot, Slots, Taken, Wanted},
 };
@@ -57,14 +58,18 @@ pub struct Helper {
 
 impl Helper {
     pub async fn start(
-        state_dir: &Path,
-        wanted: Wanted,
+        config: &JailConfig,
         egress: Arc<EgressShared>,
     ) -> Result<Arc<Self>, Error> {
         let (link, theirs) = link::pair().map_err(|error| system("make a socket pair", error))?;
+        let wanted = Wanted {
+            ahead: config.slots_ahead,
+            max: config.slots_max,
+        };
         let keeper = tokio::process::Command::new("/proc/self/exe")
             .arg(ARGUMENT)
-            .arg(state_dir)
+            .arg(&config.state_dir)
+            .args(config.platform_port.map(|port| port.to_string()))
             .env_clear()
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())

@@ -29,7 +29,6 @@ use self::{
     helper::{Helper, system},
     memory::MemoryWatch,
     pool::Pools,
-    slots::Wanted,
     template::Version,
 };
 use crate::{
@@ -46,6 +45,10 @@ pub struct JailConfig {
     pub slots_ahead: usize,
     /// The most environments at a time.
     pub slots_max: usize,
+    /// The port on an environment's own loopback whose connections are
+    /// [`Sandbox::platform`](crate::Sandbox::platform)'s; none if functions are not to reach the
+    /// platform. See [`platform_port`](crate::platform_port).
+    pub platform_port: Option<u16>,
     pub egress: EgressConfig,
 }
 
@@ -55,6 +58,7 @@ impl JailConfig {
             state_dir: state_dir.into(),
             slots_ahead: 8,
             slots_max: 10_000,
+            platform_port: None,
             egress: EgressConfig::default(),
         }
     }
@@ -130,11 +134,7 @@ impl Inner {
             tracing::error!("the jailer has died, and all environments with it; starting another");
             dead.end().await;
         }
-        let wanted = Wanted {
-            ahead: self.config.slots_ahead,
-            max: self.config.slots_max,
-        };
-        let started = Helper::start(&self.config.state_dir, wanted, self.egress.clone()).await?;
+        let started = Helper::start(&self.config, self.egress.clone()).await?;
         *helper = Some(started.clone());
         Ok(started)
     }

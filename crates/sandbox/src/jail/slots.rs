@@ -32,6 +32,7 @@ pub struct Slot {
     pub fresh: bool,
     pub owner: u32,
     pub listener: TcpListener,
+    pub platform: Option<TcpListener>,
     pub net: OwnedFd,
     pub user: OwnedFd,
     pub freezer: Option<Freezer>,
@@ -243,6 +244,10 @@ impl Slot {
         let mut fds = fds.into_iter();
         let listener = TcpListener::from(fds.next()?);
         let (net, user) = (fds.next()?, fds.next()?);
+        let platform = match notice.platform {
+            true => Some(TcpListener::from(fds.next()?)),
+            false => None,
+        };
         let freezer = match notice.freezer {
             Some(kind) => Some(Freezer {
                 file: fds.next()?,
@@ -264,6 +269,7 @@ impl Slot {
             fresh: notice.fresh,
             owner: notice.owner,
             listener,
+            platform,
             net,
             user,
             freezer,
@@ -294,6 +300,7 @@ mod tests {
             fresh: false,
             owner: 0,
             listener: TcpListener::from(null()),
+            platform: None,
             net: null(),
             user: null(),
             freezer: None,

@@ -67,6 +67,7 @@ pub struct Wish {
 pub struct Running {
     pub reins: Reins,
     pub runtime_api: Arc<TcpListener>,
+    pub platform: Option<Arc<TcpListener>>,
     pub log: OwnedFd,
     pub exit: oneshot::Receiver<Exit>,
 }
@@ -75,11 +76,17 @@ impl Running {
     pub fn into_sandbox(self) -> Sandbox {
         Sandbox {
             runtime_api: self.runtime_api,
+            platform: self.platform,
             log: self.log,
             exit: self.exit,
             control: Box::new(self.reins),
         }
     }
+}
+
+fn listening(listener: std::net::TcpListener) -> io::Result<Arc<TcpListener>> {
+    listener.set_nonblocking(true)?;
+    Ok(Arc::new(TcpListener::from_std(listener)?))
 }
 
 impl Version {
@@ -106,7 +113,7 @@ impl Version {
             environment: wish.environment,
         });
         let message = message.encode();
-        let runtime_api = live.listener.clone();
+        let (runtime_api, platform) = (live.listener.clone(), live.platform.clone());
         let environment = self.watch(station, live);
         let Expected { started, exit } = station.expect(id, environment.clone());
         if message.len() > MESSAGE_MAX {
@@ -123,6 +130,7 @@ impl Version {
             Ok(Ok(Ok(()))) => Ok(Running {
                 reins: Reins(environment),
                 runtime_api,
+                platform,
                 log,
                 exit,
             }),
@@ -169,12 +177,12 @@ impl Version {
             Some(device) => Some(self.attach(device)?),
             None => None,
         };
-        slot.listener.set_nonblocking(true)?;
         let live = Live {
             slot: slot.number,
             settings: slot.settings,
             freezer: slot.freezer,
-            listener: Arc::new(TcpListener::from_std(slot.listener)?),
+            listener: listening(slot.listener)?,
+            platform: slot.platform.map(listening).transpose()?,
             attachment,
             init: None,
             peak: helper.groups.memory_peak(slot.number).map(Into::into),

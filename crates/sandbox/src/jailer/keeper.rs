@@ -19,13 +19,13 @@ const FILES_WANTED: u64 = 1 << 20;
 /// How long the jailer may take to leave once the server is gone, in tenths of a second.
 const LEAVE_TENTHS_MAX: u32 = 30;
 
-pub fn run(state_dir: PathBuf) -> i32 {
+pub fn run(state_dir: PathBuf, platform_port: Option<u16>) -> i32 {
     settle();
     let socket = match take_socket() {
         Ok(socket) => socket,
         Err(_) => return 1,
     };
-    match keep(&socket, &state_dir) {
+    match keep(&socket, &state_dir, platform_port) {
         Ok(status) => status,
         Err(trouble) => {
             tell(&socket, &Notice::Refused(trouble.0));
@@ -71,7 +71,11 @@ pub fn tell(socket: &impl std::os::fd::AsRawFd, notice: &Notice) {
     let _ = sys::send(socket.as_raw_fd(), &notice.encode(), &[], 0);
 }
 
-fn keep(socket: &OwnedFd, state_dir: &Path) -> Result<i32, Trouble> {
+fn keep(
+    socket: &OwnedFd,
+    state_dir: &Path,
+    platform_port: Option<u16>,
+) -> Result<i32, Trouble> {
     let server = parent();
     let files = raise_file_limit();
     fs::create_dir_all(state_dir.join("root"))
@@ -89,6 +93,7 @@ fn keep(socket: &OwnedFd, state_dir: &Path) -> Result<i32, Trouble> {
             socket,
             state_dir,
             ids,
+            platform_port,
             groups: groups.as_ref(),
             tasks_max: cgroup::all_tasks_max(),
             missing,

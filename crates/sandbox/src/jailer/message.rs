@@ -73,8 +73,9 @@ pub enum Notice {
     },
     /// It cannot be: why, and what to do.
     Refused(String),
-    /// Descriptors: listener, net namespace, user namespace; the freezer, the egress device and
-    /// the version 2 group if there are such; then the version 1 groups' entrances.
+    /// Descriptors: the Runtime API's listener, net namespace, user namespace; the platform's
+    /// listener, the freezer, the egress device and the version 2 group if there are such; then
+    /// the version 1 groups' entrances.
     Slot(SlotNotice),
     SlotFailed(String),
     /// An injection is done, or why not.
@@ -89,6 +90,8 @@ pub enum Notice {
 pub struct SlotNotice {
     pub slot: Slot,
     pub owner: u32,
+    /// A listener for connections to the platform comes along.
+    pub platform: bool,
     pub freezer: Option<FreezerKind>,
     /// Made just now: what the server remembers of a slot of this number is of another.
     pub fresh: bool,
@@ -178,6 +181,7 @@ impl Notice {
                 .u8(2)
                 .u32(slot.slot)
                 .u32(slot.owner)
+                .u8(slot.platform.into())
                 .u8(match slot.freezer {
                     None => 0,
                     Some(FreezerKind::V1) => 1,
@@ -213,6 +217,7 @@ impl Notice {
             2 => Notice::Slot(SlotNotice {
                 slot: from.u32()?,
                 owner: from.u32()?,
+                platform: from.u8()? != 0,
                 freezer: match from.u8()? {
                     0 => None,
                     1 => Some(FreezerKind::V1),
@@ -292,6 +297,7 @@ mod tests {
         let slot = SlotNotice {
             slot: 1,
             owner: 2,
+            platform: true,
             freezer: Some(FreezerKind::V2),
             fresh: false,
             egress: true,

@@ -32,7 +32,8 @@ mod sweep;
 
 use std::{ffi::OsString, io};
 
-/// The hidden first argument.
+/// The hidden first argument; after it come the state directory and, if functions are to reach
+/// the platform, its port.
 pub const ARGUMENT: &str = "--lambent-jailer";
 /// The socket to the server, as the keeper finds it.
 const SOCKET: i32 = 0;
@@ -65,5 +66,6 @@ pub fn run_if_asked() {
         return;
     }
     let state_dir: OsString = arguments.next().unwrap_or_default();
-    std::process::exit(keeper::run(state_dir.into()));
+    let platform_port = arguments.next().and_then(|port| port.to_str()?.parse().ok());
+    std::process::exit(keeper::run(state_dir.into(), platform_port));
 }

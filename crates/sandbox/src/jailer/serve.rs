@@ -22,6 +22,7 @@ pub struct Setup<'a> {
     pub socket: &'a OwnedFd,
     pub state_dir: &'a Path,
     pub ids: Ids,
+    pub platform_port: Option<u16>,
     pub groups: &'a dyn Groups,
     /// Of all environments together.
     pub tasks_max: u64,
@@ -80,7 +81,7 @@ fn prepare<'a>(setup: &Setup<'a>) -> Result<Jailer<'a>, Trouble> {
         staging: setup.state_dir.join("root"),
         ids: setup.ids,
         groups: setup.groups,
-        home: slot::Home::new(setup.groups)?,
+        home: slot::Home::new(setup.groups, setup.platform_port)?,
         own_mounts: mounts::own_namespace("mnt").during(|| "open the mount namespace".into())?,
         slots: HashMap::new(),
         free: Vec::new(),

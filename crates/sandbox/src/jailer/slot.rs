@@ -1,14 +1,14 @@
 //! A slot: what an environment needs that takes long to make, made ahead.
 //!
-//! A network namespace with the loopback up, the Runtime API's listener bound inside it and an
-//! egress device; a user namespace in which one host user is Lambda's sandbox user; and the
+//! A network namespace with the loopback up, the listeners for the Runtime API and for calls to the
+//! platform bound inside it, and an egress device; a user namespace in which one host user is Lambda's sandbox user; and the
 //! control groups. The jailer keeps the namespaces so that it can make the slot ready again after
 //! an environment has gone; the groups and namespaces are empty then.
 
 use std::{
     ffi::{c_int, c_void},
     fs,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, Ipv6Addr, TcpListener},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     sync::atomic::AtomicU32,
 };
@@ -38,16 +38,19 @@ const PROBE: Slot = Slot::MAX;
 pub struct Home {
     net: OwnedFd,
     stack: Box<[u128]>,
+    /// Where functions reach the platform on their own loopback.
+    platform_port: Option<u16>,
     /// Processes can be born into groups.
     births: bool,
 }
 
 impl Home {
-    pub fn new(groups: &dyn Groups) -> Result<Self, Trouble> {
+    pub fn new(groups: &dyn Groups, platform_port: Option<u16>) -> Result<Self, Trouble> {
         let net = own_namespace("net").during(|| "open the own network namespace".into())?;
         let mut home = Home {
             net,
             stack: vec![0; 1024].into_boxed_slice(),
+            platform_port,
             births: false,
         };
         home.births = home.is_born_alive(groups);
@@ -175,13 +178,17 @@ fn offer(
         Fresh::Made(device) => (true, device),
         Fresh::Renewed => (false, None),
     };
-    // A new one for each environment: whoever still holds the last one's can accept nothing more.
-    let listener = home.within(&made.net, || {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, RUNTIME_API_PORT))
-            .during(|| "listen for the Runtime API".into())
+    // New ones for each environment: whoever still holds the last one's can accept nothing more.
+    let (listener, platform) = home.within(&made.net, || {
+        let runtime_api = TcpListener::bind((Ipv4Addr::LOCALHOST, RUNTIME_API_PORT))
+            .during(|| "listen for the Runtime API".into())?;
+        let platform = home.platform_port.map(platform_listener).transpose()?;
+        Ok((runtime_api, platform))
     })?;
     let copy = |fd: &OwnedFd| fd.try_clone().during(|| "copy a descriptor".into());
     let mut fds = vec![listener.into(), copy(&made.net)?, copy(&made.user)?];
+    let has_platform = platform.is_some();
+    fds.extend(platform.map(OwnedFd::from));
     let freezer = groups.freezer(slot);
     let group = groups.group(slot);
     let notice = SlotNotice {
@@ -192,6 +199,7 @@ fn offer(
         },
         slot,
         owner: made.owner,
+        platform: has_platform,
         freezer: freezer.as_ref().map(|freezer| freezer.kind),
         fresh,
         egress: device.is_some(),
@@ -205,6 +213,14 @@ fn offer(
             .during(|| "open a control group".into())?,
     );
     Ok(Offer { notice, fds })
+}
+
+/// On both loopback addresses, as `localhost` may be either: with IPv6's wildcard, which takes IPv4
+/// as well. Nothing else can come to it in a namespace that nobody reaches from outside.
+fn platform_listener(port: u16) -> Result<TcpListener, Trouble> {
+    TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
+        .during(|| "listen for calls to the platform".into())
 }
 
 fn loopback_up() -> Result<(), Trouble> {

@@ -146,6 +146,7 @@ pub async fn wait(sandbox: Sandbox) -> Ended {
         exit,
         control,
         runtime_api: _,
+        platform: _,
     } = sandbox;
     let log = tokio::net::unix::pipe::Receiver::from_owned_fd(log).expect("a pipe");
     let reader = tokio::spawn(read(log));
