@@ -15,6 +15,7 @@ mod postgres;
 mod python;
 mod readme;
 mod repo;
+mod sdk_function;
 mod test;
 mod tidy;
 

@@ -12,7 +12,7 @@ use crate::{
     exec, node,
     postgres::{self, Postgres},
     python::Venv,
-    repo,
+    repo, sdk_function,
 };
 
 #[derive(clap::Args)]
@@ -83,11 +83,13 @@ fn e2e_tests(args: &Args, environment: &mut Environment) -> Vec<Suite> {
     let binary = noted(&mut suites, "build lambent", binary());
     let venv = noted(&mut suites, "set up Python", Venv::ready());
     let node = noted(&mut suites, "set up Node.js", node::ready());
-    let (Some(binary), Some(venv), Some(node)) = (binary, venv, node) else {
+    let rust = noted(&mut suites, "build a function in Rust", sdk_function::ready());
+    let (Some(binary), Some(venv), Some(node), Some(rust)) = (binary, venv, node, rust) else {
         return suites;
     };
     environment.set(BINARY_VARIABLE, binary);
     environment.set("LAMBENT_TEST_NODE", node);
+    environment.set("LAMBENT_TEST_RUST", rust);
     environment.set(
         "LAMBENT_TEST_VENV",
         venv.bin().parent().expect("bin lies in the environment"),

@@ -17,6 +17,7 @@ mod services;
 mod target;
 pub mod triggers;
 
+pub use identity::Sender;
 pub use invocations::InvocationCounts;
-pub use platform::{Platform, PlatformConfig, Request, Sender, StartError};
+pub use platform::{Platform, PlatformConfig, Request, StartError};
 pub use target::Target;

@@ -22,5 +22,12 @@ pub const USAGE_ROWS_ANSWERED_MAX: u32 = 50_000;
 /// Connections that an environment may have to its Runtime API at once.
 pub const RUNTIME_API_CONNECTIONS_MAX: usize = 16;
 
+/// Connections that an environment may have to the platform at once, far above what an SDK opens;
+/// those that it always may have, and over all environments those beyond. So nobody can take
+/// others' way in, and file descriptors stay bounded.
+pub const FUNCTION_CONNECTIONS_MAX: usize = 512;
+pub const FUNCTION_CONNECTIONS_ASSURED: usize = 8;
+pub const FUNCTION_CONNECTIONS_EXTRA_MAX: usize = 8_192;
+
 /// A package that is given back; Lambda's limit on what is taken.
 pub const PACKAGE_BYTES_MAX: u64 = 52_428_800;

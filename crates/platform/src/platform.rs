@@ -23,14 +23,14 @@ use crate::{
     clock::Clock,
     functions::{
         self, Functions, FunctionsConfig, MIGRATION_COUNT,
-        execution::{Execution, ExecutionConfig, IdlePolicy},
+        execution::{Execution, ExecutionConfig, IdlePolicy, Reception, WayIn},
         runtimes::{Configured, Runtimes},
     },
     gateway::{
         FunctionUrls, UrlRequest, address,
         url::{self, Client},
     },
-    identity::{Caller, Credential, Identity},
+    identity::{Caller, Credential, Identity, Sender, Sessions, session::NoRandomness},
     invocations::{InvocationCounts, Runs},
     limits,
     logs::Logs,
@@ -62,6 +62,8 @@ pub struct PlatformConfig {
     /// How clients reach the platform, e.g. `http://localhost:4566`: function URLs and links to
     /// code begin so.
     pub base_url: String,
+    /// How functions do: their `AWS_ENDPOINT_URL`.
+    pub functions_url: String,
 }
 
 /// A cheap handle.
@@ -80,6 +82,7 @@ struct Inner {
     queues: Queues,
     mappings: EventSourceMappings,
     execution: Execution,
+    way_in: Arc<WayIn>,
     logs: Logs,
     metering: Metering,
     prices: Prices,
@@ -100,14 +103,6 @@ pub struct Request {
     pub sender: Sender,
 }
 
-/// Who sent a request.
-pub enum Sender {
-    /// Whoever its signature says.
-    Signature,
-    /// One who is known by where the request came from, such as a function.
-    Known(Caller),
-}
-
 impl Platform {
     /// Opens what is stored, and is ready to answer.
     pub async fn start(config: PlatformConfig) -> Result<Self, StartError> {
@@ -117,10 +112,13 @@ impl Platform {
         let logs = Logs::open(data.join("logs")).map_err(reason("open the logs"))?;
         let node = node::id(data).map_err(reason("read this node's name"))?;
         let metering = Metering::open(store.clone(), data.join("usage"), &node).await?;
+        let sessions = Sessions::new()?;
+        let way_in = Arc::new(WayIn::new(config.functions_url, sessions.clone()));
         let execution = Execution::new(
             config.backend,
             logs.clone(),
             metering.clone(),
+            way_in.clone(),
             ExecutionConfig {
                 idle: config.idle,
                 account_concurrency: config.account_concurrency,
@@ -153,7 +151,7 @@ impl Platform {
             &reconciling,
         );
         let mappings = mappings.await?;
-        let identity = Arc::new(Identity::new(&config.credentials));
+        let identity = Arc::new(Identity::new(&config.credentials, sessions));
         let inner = Inner {
             router: Router::new(&services::SERVED),
             urls: FunctionUrls::new(functions.clone(), identity.clone()),
@@ -171,6 +169,7 @@ impl Platform {
             queues,
             mappings,
             execution,
+            way_in,
             logs,
             metering,
             runtimes,
@@ -221,6 +220,12 @@ impl Platform {
         &self.inner.execution
     }
 
+    /// Says who serves the connections that functions open to the platform. Once, before the first
+    /// request; until then they are closed.
+    pub fn receive(&self, reception: Arc<dyn Reception>) {
+        self.inner.way_in.open(reception);
+    }
+
     pub fn logs(&self) -> &Logs {
         &self.inner.logs
     }
@@ -264,11 +269,11 @@ impl Platform {
 
     /// Whether more than a small body is worth reading: not from somebody who will be refused
     /// whatever it is.
-    pub fn may_send(&self, target: &Target, parts: &Parts) -> bool {
-        let identity = &self.inner.identity;
+    pub fn may_send(&self, target: &Target, sender: &Sender, parts: &Parts) -> bool {
+        let (identity, now) = (&self.inner.identity, Timestamp::now());
         match target {
-            Target::Api(_) => identity.may_be_known(parts, Timestamp::now()),
-            Target::Url(address) => self.inner.urls.may_send(address, parts, Timestamp::now()),
+            Target::Api(_) => identity.may_be_known(sender, parts, now),
+            Target::Url(address) => self.inner.urls.may_send(address, sender, parts, now),
             Target::Unknown(_) => false,
         }
     }
@@ -284,12 +289,13 @@ impl Platform {
                     body,
                     client,
                     request_id,
-                    ..
+                    sender,
                 } = request;
                 let request = UrlRequest {
                     parts,
                     body,
                     client,
+                    sender,
                     request_id,
                     now,
                 };
@@ -311,11 +317,7 @@ impl Platform {
             sender,
             ..
         } = request;
-        let caller = match sender {
-            Sender::Signature => self.caller(route, &parts, &body, now),
-            Sender::Known(caller) => Ok(caller),
-        };
-        let caller = match caller {
+        let caller = match self.caller(route, &sender, &parts, &body, now) {
             Ok(caller) => caller,
             Err(error) => {
                 tracing::debug!(request_id, "refused: {error}");
@@ -328,6 +330,7 @@ impl Platform {
             account_id: caller.account_id,
             region: caller.region,
             access_key_id: caller.access_key_id,
+            role: caller.role,
             host,
             trace_header: url::trace_header(&parts).map(str::to_owned),
             now,
@@ -345,11 +348,12 @@ impl Platform {
     fn caller(
         &self,
         route: &Route,
+        sender: &Sender,
         parts: &Parts,
         body: &[u8],
         now: Timestamp,
     ) -> Result<Caller, AuthError> {
-        let caller = self.inner.identity.caller(parts, body, now)?;
+        let caller = self.inner.identity.caller(sender, parts, body, now)?;
         let service = route.service.signing_name;
         if caller.service != service {
             return Err(AuthError::wrong_service(service));
@@ -381,6 +385,8 @@ pub enum StartError {
     Metering(#[from] metering::MeteringError),
     #[error("open the platform's key")]
     Secrets(#[from] SecretsError),
+    #[error("make functions' credentials")]
+    Sessions(#[from] NoRandomness),
     #[error("load the queues")]
     Queues(#[from] EngineError),
     #[error("load the functions")]

@@ -42,6 +42,7 @@ fn main() {
 async fn measure(dir: &Path) {
     let mut config = JailConfig::new(dir.join("jail"));
     config.slots_ahead = 32;
+    config.platform_port = Some(4566);
     let jail = Jail::start(config).await.expect("the jail starts");
     println!("{}", jail.guarantees().summary);
     let still = function(dir, "still", &pausing_program());

@@ -6,6 +6,9 @@ use std::time::Duration;
 pub const CONNECTIONS_MAX: usize = 8_192;
 /// For a request's head, which also bounds how long a connection may be idle.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(75);
+/// The same for connections of functions: a frozen one cannot see that its connection was closed,
+/// and would try to send on it, so they are kept for longer than most functions rest.
+pub const FUNCTION_HEAD_WITHIN: Duration = Duration::from_secs(900);
 /// The buffer that a request's head has to fit in.
 pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 pub const HEADERS_MAX: usize = 100;
@@ -20,6 +23,8 @@ pub const BODY_BYTES_PER_S_MIN: usize = 64 * 1024;
 /// Bodies beyond this size are held a bounded number of at once.
 pub const BODY_SMALL_BYTES: usize = 256 * 1024;
 pub const BODIES_LARGE_MAX: usize = 32;
+/// As many again for functions, who cannot keep others from sending theirs.
+pub const FUNCTION_BODIES_LARGE_MAX: usize = 32;
 /// What is read and thrown away of a body that is too large, so that its sender reads the answer.
 pub const BODY_SPILL_BYTES: usize = 64 * 1024 * 1024;
 pub const BODY_SPILL_WITHIN: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::NonZero,
     path::Path,
     sync::Arc,
@@ -20,6 +20,7 @@ use sandbox::{
     bare::Bare,
     egress::EgressConfig,
     jail::{Jail, JailConfig},
+    platform_port,
 };
 use tokio::{
     net::TcpListener,
@@ -95,6 +96,7 @@ impl Server {
         let address = listener.local_addr().context("find the own address")?;
         let backend = Started::new(&config, address).await?;
         announce(&config, backend.backend().guarantees());
+        let functions_url = backend.functions_url(address);
         let platform = Platform::start(PlatformConfig {
             data_dir: config.data,
             store: config.store,
@@ -111,10 +113,12 @@ impl Server {
                 Some(url) => url,
                 None => format!("http://localhost:{}", address.port()),
             },
+            functions_url,
         });
         let platform = platform.await.context("start the platform")?;
         let app = App::new(platform.clone(), Admin::default());
-        let (phase, _) = watch::channel(Phase::Serving);
+        let (phase, now) = watch::channel(Phase::Serving);
+        platform.receive(serve::Functions::new(&app, now));
         let serving = serve::listen(listener, app, phase.clone(), config.drain);
         let listening = tokio::spawn(serving);
         Ok(Server {
@@ -168,6 +172,7 @@ impl Started {
                 };
                 let jail = JailConfig {
                     egress,
+                    platform_port: Some(platform_port(address.port())),
                     ..JailConfig::new(config.data.join("sandbox"))
                 };
                 let jail = Jail::start(jail).await.context("start the sandbox")?;
@@ -177,6 +182,18 @@ impl Started {
                 let bare = Bare::new(&config.data.join("sandbox")).context("start functions")?;
                 Ok(Started::Bare(Arc::new(bare)))
             }
+        }
+    }
+
+    /// Where functions find the platform: an address, for which no name has to be looked up.
+    fn functions_url(&self, address: SocketAddr) -> String {
+        match self {
+            Started::Jail(_) => format!("http://127.0.0.1:{}", platform_port(address.port())),
+            Started::Bare(_) => match address.ip() {
+                ip if !ip.is_unspecified() => format!("http://{address}"),
+                IpAddr::V4(_) => format!("http://127.0.0.1:{}", address.port()),
+                IpAddr::V6(_) => format!("http://[::1]:{}", address.port()),
+            },
         }
     }
 

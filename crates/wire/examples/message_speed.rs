@@ -105,6 +105,7 @@ fn measure(what: &str, request: Request<Bytes>) {
         account_id: "000000000000".to_owned(),
         region: "us-east-1".to_owned(),
         access_key_id: "test".to_owned(),
+        role: None,
         host: "localhost:4566".to_owned(),
         trace_header: None,
         now: jiff::Timestamp::now(),

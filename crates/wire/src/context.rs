@@ -1,5 +1,7 @@
 //! Who asks, where and when: what every operation is given beside its input.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 /// The circumstances of one request.
@@ -13,9 +15,20 @@ pub struct Context {
     pub region: String,
     /// Whose key signed the request; empty where nothing did.
     pub access_key_id: String,
+    /// The role that the caller acts in; none where it is the account itself.
+    pub role: Option<Arc<RoleSession>>,
     /// The host that was asked for, with its port if it has one: URLs in answers lead back to it.
     pub host: String,
     /// `X-Amzn-Trace-Id` as it came: the trace that this request is part of. No model has it.
     pub trace_header: Option<String>,
     pub now: Timestamp,
+}
+
+/// A role that somebody has taken on for a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleSession {
+    /// With its path, e.g. `service-role/resize`.
+    pub role: String,
+    /// What they call themselves in it; an environment by its function's name.
+    pub session: String,
 }

@@ -132,6 +132,7 @@ impl Functions {
             runtime: spec.runtime.clone(),
             launch: launch.map_err(|error| reason("InvalidRuntime", error))?,
             handler: spec.handler.clone(),
+            role: record.role.clone(),
             architecture: spec.architecture.clone(),
             code: packages.directory(&spec.code).await.map_err(internal)?,
             layers: Vec::new(),

@@ -128,6 +128,7 @@ fn cx() -> &'static Context {
         request_id: "r".into(),
         account_id: ACCOUNT.into(),
         region: "us-east-1".into(),
+        role: None,
         access_key_id: String::new(),
         host: "localhost:4566".into(),
         trace_header: None,

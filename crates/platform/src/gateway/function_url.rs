@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     functions::{AuthType, Functions, UrlTarget, execution::Invocation},
-    identity::{Caller, Identity},
+    identity::{Caller, Identity, Sender},
 };
 
 pub struct FunctionUrls {
@@ -26,6 +26,7 @@ pub struct UrlRequest {
     pub parts: Parts,
     pub body: Bytes,
     pub client: Client,
+    pub sender: Sender,
     pub request_id: String,
     pub now: Timestamp,
 }
@@ -40,10 +41,16 @@ impl FunctionUrls {
 
     /// Whether more than a small body is worth reading: not from somebody who will be refused
     /// whatever it is.
-    pub fn may_send(&self, address: &Address, parts: &Parts, now: Timestamp) -> bool {
+    pub fn may_send(
+        &self,
+        address: &Address,
+        sender: &Sender,
+        parts: &Parts,
+        now: Timestamp,
+    ) -> bool {
         let target = self.functions.url_target(&address.url_id);
         target.is_some_and(|target| {
-            target.auth_type == AuthType::None || self.identity.may_be_known(parts, now)
+            target.auth_type == AuthType::None || self.identity.may_be_known(sender, parts, now)
         })
     }
 
@@ -74,10 +81,11 @@ impl FunctionUrls {
             mut parts,
             body,
             client,
+            sender,
             request_id,
             now,
         } = request;
-        let caller = match self.caller(target, &parts, &body, now) {
+        let caller = match self.caller(target, &sender, &parts, &body, now) {
             Ok(caller) => caller,
             Err(error) => {
                 tracing::debug!(request_id, "a function URL refused: {error}");
@@ -119,6 +127,7 @@ impl FunctionUrls {
     fn caller(
         &self,
         target: &UrlTarget,
+        sender: &Sender,
         parts: &Parts,
         body: &[u8],
         now: Timestamp,
@@ -126,7 +135,7 @@ impl FunctionUrls {
         if target.auth_type == AuthType::None {
             return Ok(None);
         }
-        let caller = self.identity.caller(parts, body, now)?;
+        let caller = self.identity.caller(sender, parts, body, now)?;
         if caller.service != lambda::SERVICE.signing_name {
             return Err(AuthError::wrong_service(lambda::SERVICE.signing_name));
         }

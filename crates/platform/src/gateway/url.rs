@@ -41,20 +41,23 @@ pub fn event(parts: &mut Parts, body: &[u8], ask: &Ask<'_>) -> Option<Bytes> {
         Some(host) if host.contains(".lambda-url.") => host.into_owned(),
         _ => format!("{}.lambda-url.{}.localhost", ask.url_id, ask.region),
     };
-    let arn = ask.caller.map(Caller::arn);
-    let iam = ask.caller.zip(arn.as_deref()).map(|(caller, arn)| {
-        // The function learns who called, not how they proved it.
-        parts.headers.remove(header::AUTHORIZATION);
-        events::Iam {
-            access_key: &caller.access_key_id,
-            account_id: &caller.account_id,
-            caller_id: &caller.account_id,
-            cognito_identity: None,
-            principal_org_id: None,
-            user_arn: arn,
-            user_id: &caller.account_id,
-        }
-    });
+    let known = ask.caller.map(|caller| (caller.arn(), caller.user_id()));
+    let iam = ask
+        .caller
+        .zip(known.as_ref())
+        .map(|(caller, (arn, user_id))| {
+            // The function learns who called, not how they proved it.
+            parts.headers.remove(header::AUTHORIZATION);
+            events::Iam {
+                access_key: &caller.access_key_id,
+                account_id: &caller.account_id,
+                caller_id: user_id,
+                cognito_identity: None,
+                principal_org_id: None,
+                user_arn: arn,
+                user_id,
+            }
+        });
     let context = events::UrlContext {
         request_id: ask.request_id,
         url_id: ask.url_id,

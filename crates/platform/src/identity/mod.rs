@@ -1,23 +1,31 @@
-//! Who is calling: from a request's signature to a [`Caller`].
+//! Who is calling: from a request's signature, and where it came from, to a [`Caller`].
 //!
 //! With credentials every signature is verified. Without, in development mode, any credentials
 //! pass and an access key id of twelve digits names the account; the server binds that mode to
 //! loopback. A browser is no caller in development mode: any page that is open in it could send
-//! requests to loopback, and here that would be running programs. What a caller may do is not
-//! decided here.
+//! requests to loopback, and here that would be running programs.
+//!
+//! Functions have credentials of their own ([`session`]), which are verified in both modes. In
+//! development a call from within an environment is its function's whatever it is signed with: no
+//! function becomes another account by naming it. What a caller may do is not decided here.
 
 mod browser;
 mod credentials;
 mod principal;
+pub mod session;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use http::request::Parts;
 use jiff::Timestamp;
-use wire::sigv4::{self, AuthError, KeyCache, Secret};
+use wire::{
+    RoleSession, arn,
+    sigv4::{self, AuthError, KeyCache, Secret},
+};
 
 pub use credentials::{Credential, CredentialsError, read_file};
 pub use principal::{Principal, id_of};
+pub use session::{Session, Sessions};
 
 /// The account of callers that name none.
 pub const DEFAULT_ACCOUNT: &str = "000000000000";
@@ -29,23 +37,46 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 pub struct Caller {
     pub access_key_id: String,
     pub account_id: String,
+    /// The role that a function acts in.
+    pub role: Option<Arc<RoleSession>>,
     pub region: String,
     /// The service that the signature is for.
     pub service: String,
 }
 
 impl Caller {
-    /// The ARN that events and policies know the caller by: the account itself.
-    pub fn arn(&self) -> String {
-        let partition = wire::arn::partition(&self.region);
-        format!("arn:{partition}:iam::{}:root", self.account_id)
+    pub fn principal(&self) -> Principal {
+        Principal::of(&self.account_id, self.role.as_deref())
     }
+
+    /// The ARN that events know the caller by.
+    pub fn arn(&self) -> String {
+        let partition = arn::partition(&self.region);
+        // Whoever has signed has one.
+        self.principal().arn(partition).unwrap_or_default()
+    }
+
+    /// The id that events know the caller by: a role's with its session, or the account's.
+    pub fn user_id(&self) -> String {
+        let partition = arn::partition(&self.region);
+        self.principal().user_id(partition).unwrap_or_default()
+    }
+}
+
+/// Who sent a request, as far as the connection tells.
+#[derive(Debug, Clone)]
+pub enum Sender {
+    /// Whoever its signature says.
+    Signature,
+    /// A process in the environment of this session, whatever it signs with.
+    Environment(Arc<Session>),
 }
 
 /// Knows the callers.
 #[derive(Debug)]
 pub struct Identity {
     mode: Mode,
+    sessions: Sessions,
     keys: KeyCache,
 }
 
@@ -55,22 +86,27 @@ enum Mode {
     Credentials(HashMap<String, Known>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Known {
     secret: Secret,
     account_id: String,
+    role: Option<Arc<RoleSession>>,
 }
 
 impl Identity {
     /// Development mode if there are no credentials.
-    pub fn new(credentials: &[Credential]) -> Self {
+    pub fn new(credentials: &[Credential], sessions: Sessions) -> Self {
         let known = |credential: &Credential| {
             let secret = Secret {
                 secret_access_key: Arc::from(credential.secret_access_key.as_str()),
                 session_token: None,
             };
             let account_id = credential.account_id.clone();
-            let known = Known { secret, account_id };
+            let known = Known {
+                secret,
+                account_id,
+                role: None,
+            };
             (credential.access_key_id.clone(), known)
         };
         let mode = match credentials {
@@ -79,6 +115,7 @@ impl Identity {
         };
         Identity {
             mode,
+            sessions,
             keys: KeyCache::new(),
         }
     }
@@ -88,64 +125,115 @@ impl Identity {
     }
 
     /// The caller of a request. `body` is all of it.
-    pub fn caller(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<Caller, AuthError> {
-        match &self.mode {
-            Mode::Development => anybody(parts),
-            Mode::Credentials(known) => self.verified(known, parts, body, now),
+    pub fn caller(
+        &self,
+        sender: &Sender,
+        parts: &Parts,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Caller, AuthError> {
+        let Mode::Credentials(known) = &self.mode else {
+            return self.in_development(sender, parts, body, now);
+        };
+        self.verified(parts, body, now, &|id| {
+            known.get(id).cloned().or_else(|| self.of_session(id))
+        })
+    }
+
+    /// Any credentials pass, but that a function's are verified: nobody is a role by saying so. One
+    /// that signs with other credentials is still itself.
+    fn in_development(
+        &self,
+        sender: &Sender,
+        parts: &Parts,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Caller, AuthError> {
+        let claimed = sigv4::claim(parts);
+        let is_session = |id: &str| self.sessions.made(id);
+        if claimed.as_ref().is_ok_and(|c| is_session(&c.access_key_id)) {
+            return self.verified(parts, body, now, &|id| self.of_session(id));
         }
+        if matches!(sender, Sender::Signature) && browser::is_foreign(parts) {
+            return Err(foreign_page());
+        }
+        let claimed = claimed?;
+        let (account_id, role) = match sender {
+            Sender::Environment(session) => (&*session.account_id, Some(session.role.clone())),
+            Sender::Signature => (claimed.account_id().unwrap_or(DEFAULT_ACCOUNT), None),
+        };
+        Ok(Caller {
+            account_id: account_id.to_owned(),
+            role,
+            access_key_id: claimed.access_key_id.into_owned(),
+            region: claimed.region.into_owned(),
+            service: claimed.service.into_owned(),
+        })
     }
 
     /// Whether there could be a body with which a request's signature is good.
-    pub fn may_be_known(&self, parts: &Parts, now: Timestamp) -> bool {
+    pub fn may_be_known(&self, sender: &Sender, parts: &Parts, now: Timestamp) -> bool {
         matches!(
-            self.caller(parts, b"", now),
+            self.caller(sender, parts, b"", now),
             Ok(_) | Err(AuthError::Mismatch | AuthError::PayloadMismatch)
         )
     }
 
     /// Whether an administrative request may be answered: signed where there are credentials, not
-    /// from a foreign web page where there are none.
+    /// from a foreign web page where there are none. No function's credentials are an operator's.
     pub fn admits(&self, parts: &Parts, now: Timestamp) -> Result<(), AuthError> {
         match &self.mode {
             Mode::Development if browser::is_foreign(parts) => Err(foreign_page()),
             Mode::Development => Ok(()),
-            Mode::Credentials(known) => self.verified(known, parts, b"", now).map(|_| ()),
+            Mode::Credentials(known) => {
+                let operators = |id: &str| known.get(id).cloned();
+                self.verified(parts, b"", now, &operators).map(|_| ())
+            }
         }
     }
 
+    /// The caller of a request that is signed with the secret of one that `find` knows.
     fn verified(
         &self,
-        known: &HashMap<String, Known>,
         parts: &Parts,
         body: &[u8],
         now: Timestamp,
+        find: &dyn Fn(&str) -> Option<Known>,
     ) -> Result<Caller, AuthError> {
-        let secret = |id: &str| known.get(id).map(|known| known.secret.clone());
-        let signed = sigv4::verify(parts, body, &secret, now, &self.keys)?;
-        let known = known
-            .get(&signed.access_key_id)
-            .ok_or(AuthError::UnknownAccessKey)?;
+        let found = RefCell::new(None);
+        let secret = |id: &str| {
+            let known = find(id)?;
+            let secret = known.secret.clone();
+            found.replace(Some(known));
+            Some(secret)
+        };
+        let signed = sigv4::verify(parts, body, &secret, now, &self.keys);
+        let signed = signed.map_err(|error| match (error, sigv4::parse(parts)) {
+            (AuthError::UnknownAccessKey, Some(claimed))
+                if found.borrow().is_none() && self.sessions.made(&claimed.access_key_id) =>
+            {
+                AuthError::ExpiredToken
+            }
+            (error, _) => error,
+        })?;
+        let known = found.into_inner().ok_or(AuthError::UnknownAccessKey)?;
         Ok(Caller {
-            account_id: known.account_id.clone(),
+            account_id: known.account_id,
+            role: known.role,
             access_key_id: signed.access_key_id,
             region: signed.region,
             service: signed.service,
         })
     }
-}
 
-/// Development: whoever the request says it is from.
-fn anybody(parts: &Parts) -> Result<Caller, AuthError> {
-    if browser::is_foreign(parts) {
-        return Err(foreign_page());
+    fn of_session(&self, access_key_id: &str) -> Option<Known> {
+        let session = self.sessions.find(access_key_id)?;
+        Some(Known {
+            secret: session.secret(),
+            account_id: session.account_id.clone(),
+            role: Some(session.role.clone()),
+        })
     }
-    let claimed = sigv4::claim(parts)?;
-    Ok(Caller {
-        account_id: claimed.account_id().unwrap_or(DEFAULT_ACCOUNT).to_owned(),
-        access_key_id: claimed.access_key_id.into_owned(),
-        region: claimed.region.into_owned(),
-        service: claimed.service.into_owned(),
-    })
 }
 
 fn foreign_page() -> AuthError {
@@ -176,10 +264,15 @@ mod tests {
         )
     }
 
+    fn sessions() -> Sessions {
+        Sessions::new().expect("there is randomness")
+    }
+
     fn development(headers: &[(&str, &str)]) -> Result<Caller, AuthError> {
         let mut all = vec![("x-amz-date", "20260101T000000Z")];
         all.extend_from_slice(headers);
-        Identity::new(&[]).caller(&parts(&all), b"", Timestamp::UNIX_EPOCH)
+        let identity = Identity::new(&[], sessions());
+        identity.caller(&Sender::Signature, &parts(&all), b"", Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -220,20 +313,22 @@ mod tests {
 
     #[test]
     fn credentials_leave_nobody_else_in() {
-        let identity = Identity::new(&[Credential {
+        let credential = Credential {
             access_key_id: "AKIA".into(),
             secret_access_key: "secret".into(),
             account_id: "123456789012".into(),
-        }]);
+        };
+        let identity = Identity::new(&[credential], sessions());
+        let by = &Sender::Signature;
         let at: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
         let authorization = authorization("test", "us-east-1");
         let headers = [
             ("x-amz-date", "20260101T000000Z"),
             ("authorization", authorization.as_str()),
         ];
-        let unknown = identity.caller(&parts(&headers), b"", at);
+        let unknown = identity.caller(by, &parts(&headers), b"", at);
         assert_eq!(unknown, Err(AuthError::UnknownAccessKey));
-        assert!(!identity.may_be_known(&parts(&headers), at));
+        assert!(!identity.may_be_known(by, &parts(&headers), at));
         assert_eq!(identity.admits(&parts(&[]), at), Err(AuthError::Missing));
     }
 }

@@ -3,7 +3,7 @@
 //! is only what follows from it. Users and roles are names so far, as there is no IAM yet.
 
 use aws_lc_rs::digest;
-use wire::arn::Arn;
+use wire::{RoleSession, arn::Arn};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Principal {
@@ -34,6 +34,19 @@ impl Principal {
             role: role.to_owned(),
             session: session.to_owned(),
         })
+    }
+
+    /// Who calls with credentials of this account, in this role if it is one.
+    pub fn of(account_id: &str, role: Option<&RoleSession>) -> Self {
+        let account_id = account_id.to_owned();
+        match role {
+            None => Principal::Account { account_id },
+            Some(RoleSession { role, session }) => Principal::Session {
+                account_id,
+                role: role.clone(),
+                session: session.clone(),
+            },
+        }
     }
 
     pub fn account_id(&self) -> Option<&str> {

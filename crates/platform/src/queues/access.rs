@@ -3,13 +3,13 @@
 //! The queue's own account may do everything that its policy does not deny. Another account may do
 //! what the policy allows, as far as AWS lets that be given away at all.
 
-use aws_lc_rs::digest;
 use wire::{Context, arn};
 
 use super::{
     definition::QueueKey,
     error::{Error, Result},
 };
+use crate::identity::{Principal, id_of};
 
 /// What only a queue's own account does, whatever its policy says.
 const OWNERS: [&str; 12] = [
@@ -55,10 +55,12 @@ fn decide(cx: &Context, action: &str, queue: &QueueKey, policy: Option<&str>) ->
     None
 }
 
-/// Who the caller is, as policies and messages of refusal name it: the account itself.
+/// Who the caller is, as policies and messages of refusal name it.
 fn caller_arn(cx: &Context) -> String {
-    let partition = arn::partition(&cx.region);
-    format!("arn:{partition}:iam::{}:root", cx.account_id)
+    let principal = Principal::of(&cx.account_id, cx.role.as_deref());
+    principal
+        .arn(arn::partition(&cx.region))
+        .unwrap_or_default()
 }
 
 fn denied(cx: &Context, action: &str, queue: &QueueKey, refused: Refused) -> Error {
@@ -77,17 +79,17 @@ fn denied(cx: &Context, action: &str, queue: &QueueKey, refused: Refused) -> Err
     ))
 }
 
-/// Who a message is from, for its attribute SenderId: an id in the form of a user's, of its own for
-/// every access key and without saying which that is.
+/// Who a message is from, for its attribute SenderId: of a function its role's id and its name; of
+/// others an id in the form of a user's, of its own for every access key and without saying which
+/// that is.
 pub fn sender_id(cx: &Context) -> String {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    if cx.access_key_id.is_empty() {
-        return cx.account_id.clone();
+    let partition = arn::partition(&cx.region);
+    let principal = Principal::of(&cx.account_id, cx.role.as_deref());
+    match (principal.user_id(partition), cx.access_key_id.as_str()) {
+        (Some(id), "") => id,
+        (Some(id), _) if cx.role.is_some() => id,
+        (_, key) => id_of("AIDA", key),
     }
-    let key = digest::digest(&digest::SHA256, cx.access_key_id.as_bytes());
-    let letter = |byte: &u8| char::from(ALPHABET[usize::from(byte & 31)]);
-    let letters = key.as_ref().iter().take(17).map(letter);
-    "AIDA".chars().chain(letters).collect()
 }
 
 #[cfg(test)]
@@ -100,6 +102,7 @@ mod tests {
             account_id: account_id.into(),
             region: "eu-west-1".into(),
             access_key_id: "key".into(),
+            role: None,
             host: "localhost".into(),
             trace_header: None,
             now: jiff::Timestamp::UNIX_EPOCH,

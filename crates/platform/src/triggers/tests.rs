@@ -327,6 +327,7 @@ fn cx() -> Context {
         account_id: ACCOUNT.into(),
         region: "us-east-1".into(),
         access_key_id: String::new(),
+        role: None,
         host: "localhost:4566".into(),
         trace_header: None,
         now: Timestamp::new(1_700_000_000, 0).unwrap(),

@@ -236,8 +236,7 @@ mod tests {
 
     #[test]
     fn names_of_this_machine_are_its_loopback() {
-        let asked =
-            b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x03sqs\x09LOCALHOST\0\0\x01\0\x01";
+        let asked = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x03sqs\x09LOCALHOST\0\0\x01\0\x01";
         let query = Query::parse(asked).expect("a query");
         assert!(query.is_loopback());
         let reply = loopback_reply(asked, &query);

@@ -81,7 +81,10 @@ impl Environment {
         live.settings.out_of_memory_kills = kills;
         live.settings.alarm = self.station.memory().end(live.slot);
         // Whoever still holds a listener can accept nothing from the slot's next tenant.
-        for listener in [Some(&live.listener), live.platform.as_ref()].into_iter().flatten() {
+        for listener in [Some(&live.listener), live.platform.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             // SAFETY: takes numbers only.
             unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RDWR) };
         }

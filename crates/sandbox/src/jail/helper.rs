@@ -57,10 +57,7 @@ pub struct Helper {
 }
 
 impl Helper {
-    pub async fn start(
-        config: &JailConfig,
-        egress: Arc<EgressShared>,
-    ) -> Result<Arc<Self>, Error> {
+    pub async fn start(config: &JailConfig, egress: Arc<EgressShared>) -> Result<Arc<Self>, Error> {
         let (link, theirs) = link::pair().map_err(|error| system("make a socket pair", error))?;
         let wanted = Wanted {
             ahead: config.slots_ahead,

@@ -71,11 +71,7 @@ pub fn tell(socket: &impl std::os::fd::AsRawFd, notice: &Notice) {
     let _ = sys::send(socket.as_raw_fd(), &notice.encode(), &[], 0);
 }
 
-fn keep(
-    socket: &OwnedFd,
-    state_dir: &Path,
-    platform_port: Option<u16>,
-) -> Result<i32, Trouble> {
+fn keep(socket: &OwnedFd, state_dir: &Path, platform_port: Option<u16>) -> Result<i32, Trouble> {
     let server = parent();
     let files = raise_file_limit();
     fs::create_dir_all(state_dir.join("root"))

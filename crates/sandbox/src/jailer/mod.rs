@@ -66,6 +66,8 @@ pub fn run_if_asked() {
         return;
     }
     let state_dir: OsString = arguments.next().unwrap_or_default();
-    let platform_port = arguments.next().and_then(|port| port.to_str()?.parse().ok());
+    let platform_port = arguments
+        .next()
+        .and_then(|port| port.to_str()?.parse().ok());
     std::process::exit(keeper::run(state_dir.into(), platform_port));
 }

@@ -16,12 +16,14 @@ use jiff::Timestamp;
 use platform::{
     Platform,
     functions::{LINK_PATH, execution::EnvironmentState},
-    identity::{Caller, DEFAULT_ACCOUNT, DEFAULT_REGION},
+    identity::{Caller, DEFAULT_ACCOUNT, DEFAULT_REGION, Sender},
 };
 use serde_json::json;
 
 use crate::serve::Body;
 pub use metrics::Metrics;
+
+const HEALTH_PATH: &str = "/_lambent/health";
 
 /// What the endpoints have to know beside the platform.
 #[derive(Default)]
@@ -30,13 +32,22 @@ pub struct Admin {
 }
 
 impl Admin {
+    /// What functions are answered here as well: health, and packages, which GetFunction links to.
+    pub fn is_for_functions(path: &str) -> bool {
+        path == HEALTH_PATH || path.starts_with(LINK_PATH)
+    }
+
+    pub fn nowhere() -> Response<Body> {
+        error(StatusCode::NOT_FOUND, "there is no such endpoint")
+    }
+
     pub async fn respond(&self, platform: &Platform, parts: &Parts) -> Response<Body> {
         let path = parts.uri.path();
         let now = Timestamp::now();
         if parts.method != Method::GET && parts.method != Method::HEAD {
             return error(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here");
         }
-        if path == "/_lambent/health" {
+        if path == HEALTH_PATH {
             return json(&json!({"status": "ready", "version": env!("CARGO_PKG_VERSION")}));
         }
         if let Some(token) = path.strip_prefix(LINK_PATH) {
@@ -46,7 +57,8 @@ impl Admin {
             return error(StatusCode::FORBIDDEN, &refused.to_string());
         }
         // In development unsigned requests are answered too, for the default account.
-        let caller = platform.identity().caller(parts, b"", now).ok();
+        let by = &Sender::Signature;
+        let caller = platform.identity().caller(by, parts, b"", now).ok();
         let ask = Ask {
             platform,
             caller: caller.unwrap_or_else(somebody),
@@ -58,7 +70,7 @@ impl Admin {
             "/_lambent/logs" => logs::respond(ask).await,
             "/_lambent/usage" => usage::respond(ask).await,
             "/_lambent/environments" => environments(&ask),
-            _ => error(StatusCode::NOT_FOUND, "there is no such endpoint"),
+            _ => Self::nowhere(),
         }
     }
 }
@@ -75,6 +87,7 @@ fn somebody() -> Caller {
     Caller {
         access_key_id: String::new(),
         account_id: DEFAULT_ACCOUNT.to_owned(),
+        role: None,
         region: DEFAULT_REGION.to_owned(),
         service: String::new(),
     }

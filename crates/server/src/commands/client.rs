@@ -272,7 +272,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use platform::identity::{Credential, Identity};
+    use platform::identity::{Credential, Identity, Sender, Sessions};
 
     use super::*;
 
@@ -281,11 +281,13 @@ mod tests {
         let mut client = Client::new("http://127.0.0.1:4566/").expect("an address");
         client.access_key_id = "AKIA".into();
         client.secret_access_key = "secret".into();
-        let identity = Identity::new(&[Credential {
+        let credential = Credential {
             access_key_id: "AKIA".into(),
             secret_access_key: "secret".into(),
             account_id: "123456789012".into(),
-        }]);
+        };
+        let sessions = Sessions::new().expect("there is randomness");
+        let identity = Identity::new(&[credential], sessions);
         for target in [
             "/",
             "/a%3Ab/c?x=y%20z&b&a=1",
@@ -294,7 +296,8 @@ mod tests {
             let request = Request::builder().method("POST").uri(target).body(());
             let (mut parts, ()) = request.expect("a request").into_parts();
             client.sign(&mut parts, b"body").expect("it can be signed");
-            let caller = identity.caller(&parts, b"body", Timestamp::now());
+            let by = &Sender::Signature;
+            let caller = identity.caller(by, &parts, b"body", Timestamp::now());
             assert_eq!(caller.expect(target).account_id, "123456789012");
         }
     }

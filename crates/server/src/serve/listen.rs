@@ -17,6 +17,7 @@ use std::{
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use platform::{Sender, gateway::url::Client};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -24,7 +25,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::App;
+use super::{App, Origin};
 use crate::limits;
 
 /// What connections are to do.
@@ -83,47 +84,85 @@ async fn accept(
 }
 
 async fn connection(
-    mut stream: TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
     app: Arc<App>,
     phase: watch::Receiver<Phase>,
     _place: OwnedSemaphorePermit,
 ) {
-    if speak(&mut stream, peer, app, phase).await {
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
+    let origin = Origin {
+        client: Client {
+            ip: peer.ip(),
+            port: local.port(),
+        },
+        sender: Sender::Signature,
+    };
+    let terms = Terms {
+        origin,
+        head_within: limits::HEAD_WITHIN,
+        until: Phase::Draining,
+    };
+    serve(stream, app, phase, terms).await;
+}
+
+/// How a connection is served.
+pub(super) struct Terms {
+    pub origin: Origin,
+    /// For a request's head, and between requests.
+    pub head_within: Duration,
+    /// It may begin requests before this.
+    pub until: Phase,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(
+    mut stream: TcpStream,
+    app: Arc<App>,
+    phase: watch::Receiver<Phase>,
+    terms: Terms,
+) {
+    if speak(&mut stream, app, phase, terms).await {
         read_off(stream).await;
     }
 }
 
-/// Serves a connection to its end; says whether that was a head that could not be read.
+/// Says whether the end was a head that could not be read.
 async fn speak(
     stream: &mut TcpStream,
-    peer: SocketAddr,
     app: Arc<App>,
     mut phase: watch::Receiver<Phase>,
+    terms: Terms,
 ) -> bool {
+    let Terms {
+        origin,
+        head_within,
+        until,
+    } = terms;
     // Answers are written whole; waiting for more of them only costs the client time.
     let _ = stream.set_nodelay(true);
-    let Ok(local) = stream.local_addr() else {
-        return false;
-    };
+    let peer = origin.client.ip;
     let running = AtomicUsize::new(0);
     let service = service_fn(|request| {
-        let (app, running) = (app.clone(), Running::begin(&running));
+        let (app, origin) = (app.clone(), origin.clone());
+        let running = Running::begin(&running);
         async move {
             let _running = running;
-            Ok::<_, Infallible>(app.respond(request, (local, peer)).await)
+            Ok::<_, Infallible>(app.respond(request, origin).await)
         }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits::HEAD_WITHIN)
+        .header_read_timeout(head_within)
         .max_buf_size(limits::HEAD_BYTES_MAX)
         .max_headers(limits::HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => Some(ended),
-        _ = phase.wait_for(|phase| *phase > Phase::Serving) => None,
+        _ = phase.wait_for(|phase| *phase >= until) => None,
     };
     let ended = match ended {
         Some(ended) => ended,

@@ -2,9 +2,10 @@
 
 mod body;
 mod finish;
+mod functions;
 mod listen;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response, StatusCode, Version, header, request::Parts};
 use http_body::Body as _;
@@ -13,6 +14,7 @@ use platform::{Platform, Sender, Target, gateway::url::Client};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use body::Body;
+pub use functions::Functions;
 pub use listen::{Phase, listen};
 
 use crate::{admin::Admin, limits};
@@ -23,6 +25,14 @@ pub struct App {
     pub platform: Platform,
     pub admin: Admin,
     large_bodies: Arc<Semaphore>,
+    functions_large_bodies: Arc<Semaphore>,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone)]
+struct Origin {
+    client: Client,
+    sender: Sender,
 }
 
 impl App {
@@ -31,13 +41,14 @@ impl App {
             platform,
             admin,
             large_bodies: Arc::new(Semaphore::new(limits::BODIES_LARGE_MAX)),
+            functions_large_bodies: Arc::new(Semaphore::new(limits::FUNCTION_BODIES_LARGE_MAX)),
         })
     }
 
     async fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,
-        (local, peer): (SocketAddr, SocketAddr),
+        origin: Origin,
     ) -> Response<Body> {
         let request_id = wire::request_id();
         let (parts, body) = request.into_parts();
@@ -46,18 +57,18 @@ impl App {
         }
         let target = self.platform.target(&parts);
         if matches!(target, Target::Unknown(_)) && parts.uri.path().starts_with("/_lambent/") {
-            let response = self.admin.respond(&self.platform, &parts).await;
+            let within = matches!(origin.sender, Sender::Environment(_));
+            let response = match within && !Admin::is_for_functions(parts.uri.path()) {
+                true => Admin::nowhere(),
+                false => self.admin.respond(&self.platform, &parts).await,
+            };
             return self.counted("admin", identified(response, &request_id));
         }
         let kind = match &target {
             Target::Url(_) => "url",
             Target::Api(_) | Target::Unknown(_) => "api",
         };
-        let client = Client {
-            ip: peer.ip(),
-            port: local.port(),
-        };
-        let response = self.serve(target, parts, body, client, request_id).await;
+        let response = self.serve(target, parts, body, origin, request_id).await;
         self.counted(kind, response)
     }
 
@@ -66,13 +77,13 @@ impl App {
         target: Target,
         parts: Parts,
         body: Incoming,
-        client: Client,
+        Origin { client, sender }: Origin,
         request_id: String,
     ) -> Response<Body> {
         let bytes_max = target.body_bytes_max();
         // Nobody has to be known to be refused, but to send much.
         let welcome = body.size_hint().upper().is_some_and(is_small)
-            || self.platform.may_send(&target, &parts);
+            || self.platform.may_send(&target, &sender, &parts);
         let bytes_max = match welcome {
             true => bytes_max,
             false => bytes_max.min(limits::BODY_SMALL_BYTES),
@@ -82,7 +93,7 @@ impl App {
         let read = match declared.is_some_and(|length| length > bytes_max as u64) {
             // Who asks first is told, and sends nothing.
             true if parts.headers.contains_key(header::EXPECT) => Err(Unread::TooLarge),
-            _ => body::read(body, bytes_max, within, &self.large_bodies).await,
+            _ => body::read(body, bytes_max, within, self.room_for(&sender)).await,
         };
         let Read { bytes, place } = match read {
             Ok(read) => read,
@@ -98,7 +109,7 @@ impl App {
             body: bytes,
             client,
             request_id,
-            sender: Sender::Signature,
+            sender,
         };
         self.answer(target, request, place).await
     }
@@ -128,6 +139,14 @@ impl App {
         match finish::aside(answer).await {
             Some(answer) => answer.map(Body::from),
             None => cut_off(StatusCode::INTERNAL_SERVER_ERROR, &request_id),
+        }
+    }
+
+    /// For large bodies.
+    fn room_for(&self, sender: &Sender) -> &Arc<Semaphore> {
+        match sender {
+            Sender::Signature => &self.large_bodies,
+            Sender::Environment(_) => &self.functions_large_bodies,
         }
     }
 

@@ -172,6 +172,7 @@ mod tests {
             request_id: String::new(),
             account_id: "123456789012".to_owned(),
             region: "us-east-1".to_owned(),
+            role: None,
             access_key_id: String::new(),
             host: String::new(),
             trace_header: None,

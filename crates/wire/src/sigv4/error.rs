@@ -24,6 +24,9 @@ pub enum AuthError {
     /// No such access key, or not with this session token.
     #[error("the access key or the session token is unknown")]
     UnknownAccessKey,
+    /// Temporary credentials whose time is over.
+    #[error("the session token has expired")]
+    ExpiredToken,
     #[error("the signature does not match")]
     Mismatch,
     /// The body is not the one whose hash the request states.
@@ -62,7 +65,8 @@ impl AuthError {
             (Protocol::AwsJson1_0 | Protocol::AwsJson1_1 | Protocol::RpcV2Cbor, _) => {
                 StatusCode::BAD_REQUEST
             }
-            (_, "XAmzContentSHA256Mismatch" | "AuthorizationHeaderMalformed") => {
+            (Protocol::RestXml, "ExpiredToken")
+            | (_, "XAmzContentSHA256Mismatch" | "AuthorizationHeaderMalformed") => {
                 StatusCode::BAD_REQUEST
             }
             _ => StatusCode::FORBIDDEN,
@@ -81,6 +85,10 @@ impl AuthError {
                 "UnrecognizedClientException",
                 "The security token included in the request is invalid.".into(),
             ),
+            Self::ExpiredToken => (
+                "ExpiredTokenException",
+                "The security token included in the request is expired".into(),
+            ),
             _ => ("InvalidSignatureException", self.text()),
         }
     }
@@ -96,6 +104,10 @@ impl AuthError {
                 "InvalidClientTokenId",
                 "The security token included in the request is invalid.".into(),
             ),
+            Self::ExpiredToken => (
+                "ExpiredToken",
+                "The security token included in the request is expired".into(),
+            ),
             _ => ("SignatureDoesNotMatch", self.text()),
         }
     }
@@ -110,6 +122,7 @@ impl AuthError {
                 "InvalidAccessKeyId",
                 "The AWS Access Key Id you provided does not exist in our records.".into(),
             ),
+            Self::ExpiredToken => ("ExpiredToken", "The provided token has expired.".into()),
             Self::Mismatch => (
                 "SignatureDoesNotMatch",
                 "The request signature we calculated does not match the signature you provided. \

@@ -120,6 +120,7 @@ fn cx() -> Context {
         account_id: "123456789012".to_owned(),
         region: "us-east-1".to_owned(),
         access_key_id: "AKIAEXAMPLE".to_owned(),
+        role: None,
         host: "localhost:4566".to_owned(),
         trace_header: None,
         now: "2024-05-01T09:30:00.123Z".parse().unwrap(),

@@ -199,6 +199,7 @@ proptest! {
             account_id: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
             access_key_id: String::new(),
+            role: None,
             host: String::new(),
             trace_header: None,
             now: wire::Timestamp::UNIX_EPOCH,

@@ -121,6 +121,7 @@ fn send(request: Request<Bytes>) -> Response<Bytes> {
         account_id: "123456789012".to_owned(),
         region: "us-east-1".to_owned(),
         access_key_id: String::new(),
+        role: None,
         host: "localhost:4566".to_owned(),
         trace_header: None,
         now: wire::Timestamp::UNIX_EPOCH,

@@ -26,6 +26,8 @@ pub struct Definition {
     pub launch: Launch,
     /// `_HANDLER`; empty for custom runtimes that have none.
     pub handler: String,
+    /// The ARN of the role that it acts in.
+    pub role: String,
     /// `x86_64` or `arm64`.
     pub architecture: String,
     /// The unpacked code.

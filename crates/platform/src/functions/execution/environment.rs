@@ -13,7 +13,11 @@ use std::{
 };
 
 use sandbox::{Control, Exit, ExitStatus, Sandbox, Template};
-use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinSet,
+};
 use wire::Timestamp;
 
 use super::{
@@ -21,8 +25,10 @@ use super::{
     link::{Init, Link},
     output::Output,
     report, runtime_api, variables,
+    way_in::WayIn,
 };
 use crate::{
+    identity::session::Granted,
     limits,
     logs::{GroupKey, Logs},
 };
@@ -51,16 +57,19 @@ impl Environment {
         definition: &Definition,
         template: &dyn Template,
         logs: &Logs,
+        way_in: &Arc<WayIn>,
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Starting, sandbox::Error> {
         let now = Timestamp::now();
         let log_stream = log_stream(&definition.version, now);
         let since = Instant::now();
+        let granted = granted(definition, way_in)?;
         let sandbox = template
-            .start(variables::of_environment(definition, &log_stream))
+            .start(variables::of_environment(granted.session(), &log_stream))
             .await?;
         let Sandbox {
             runtime_api,
+            platform,
             log,
             exit,
             control,
@@ -75,6 +84,9 @@ impl Environment {
             link: link.clone(),
             output: output.clone(),
             gone: gone.clone(),
+            way_in: way_in.clone(),
+            granted,
+            platform,
         };
         tokio::spawn(async move {
             task.run(exit).await;
@@ -146,6 +158,10 @@ struct Task {
     link: Arc<Link>,
     output: Arc<Output>,
     gone: Arc<AtomicBool>,
+    way_in: Arc<WayIn>,
+    /// Good as long as the environment is there.
+    granted: Granted,
+    platform: Option<Arc<TcpListener>>,
 }
 
 impl Task {
@@ -165,10 +181,25 @@ impl Task {
         self.link.gone(exit);
     }
 
+    /// Where there is nobody to serve it or no room, it is closed.
+    fn serve(&self, connection: TcpStream, calls: &mut JoinSet<()>) {
+        let Some(reception) = self.way_in.reception() else {
+            return;
+        };
+        let Some(room) = self.way_in.room(calls.len()) else {
+            return;
+        };
+        let served = reception.serve(connection, self.granted.session().clone());
+        calls.spawn(async move {
+            served.await;
+            drop(room);
+        });
+    }
+
     /// Never returns; its connections end with it.
     async fn attend(&self) {
         let mut talks = true;
-        let mut connections = JoinSet::new();
+        let (mut connections, mut calls) = (JoinSet::new(), JoinSet::new());
         loop {
             tokio::select! {
                 accepted = self.runtime_api.accept(),
@@ -183,9 +214,34 @@ impl Task {
                     }
                 }
                 Some(_) = connections.join_next() => {}
+                called = call(self.platform.as_deref()) => match called {
+                    Ok(connection) => self.serve(connection, &mut calls),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                },
+                Some(_) = calls.join_next() => {}
                 open = self.output.attend(), if talks => talks = open,
             }
         }
+    }
+}
+
+/// Who it is to the platform.
+fn granted(definition: &Definition, way_in: &WayIn) -> Result<Granted, sandbox::Error> {
+    let key = &definition.key;
+    let granted = way_in
+        .sessions
+        .grant(&key.account_id, &definition.role, &key.name);
+    granted.map_err(|error| sandbox::Error::System {
+        what: "make an environment's credentials".to_owned(),
+        source: std::io::Error::other(error),
+    })
+}
+
+/// The next connection to the platform; never, where they do not come through us.
+async fn call(platform: Option<&TcpListener>) -> std::io::Result<TcpStream> {
+    match platform {
+        Some(listener) => listener.accept().await.map(|(connection, _)| connection),
+        None => std::future::pending().await,
     }
 }
 

@@ -24,6 +24,7 @@ mod tests;
 mod trace;
 mod variables;
 mod version;
+mod way_in;
 
 use std::{
     collections::HashMap,
@@ -47,6 +48,7 @@ pub use invocation::{FunctionError, Invocation, InvokeError, Outcome, Throttle};
 pub use pool::EnvironmentState;
 pub use report::millis as log_time;
 pub use scheduler::IdlePolicy;
+pub use way_in::{Reception, WayIn};
 
 use crate::{logs::Logs, metering::Metering};
 
@@ -88,6 +90,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     logs: Logs,
     metering: Metering,
+    way_in: Arc<WayIn>,
     config: ExecutionConfig,
     functions: RwLock<HashMap<FunctionKey, Arc<Live>>>,
     accounts: Mutex<HashMap<String, Arc<AccountConcurrency>>>,
@@ -121,12 +124,14 @@ impl Execution {
         backend: Arc<dyn Backend>,
         logs: Logs,
         metering: Metering,
+        way_in: Arc<WayIn>,
         config: ExecutionConfig,
     ) -> Self {
         let inner = Arc::new(Inner {
             backend,
             logs,
             metering,
+            way_in,
             config,
             functions: RwLock::default(),
             accounts: Mutex::default(),
@@ -141,7 +146,7 @@ impl Execution {
     /// Makes a definition what its function's requests go to. No environment of an older one
     /// answers a request that comes after this.
     pub async fn deploy(&self, definition: Definition) -> Result<(), DeployError> {
-        let version = Version::new(definition, self.inner.config.idle);
+        let version = self.version(definition);
         match version.prepare(&*self.inner.backend).await {
             // A package that cannot start is taken, and says so at each request, as in Lambda.
             Ok(_) | Err(sandbox::Error::InvalidEntrypoint(_)) => {}
@@ -153,7 +158,7 @@ impl Execution {
 
     /// The same for a definition that has run before: what it needs is made at its first request.
     pub fn restore(&self, definition: Definition) {
-        self.replace(Version::new(definition, self.inner.config.idle));
+        self.replace(self.version(definition));
     }
 
     /// Requests from now on get [`InvokeError::NotDeployed`]; those that run are finished.
@@ -247,6 +252,11 @@ impl Execution {
             }
         }
         self.inner.logs.flush();
+    }
+
+    fn version(&self, definition: Definition) -> Arc<Version> {
+        let (idle, way_in) = (self.inner.config.idle, self.inner.way_in.clone());
+        Version::new(definition, idle, way_in)
     }
 
     fn replace(&self, version: Arc<Version>) {

@@ -26,12 +26,14 @@ use tokio::{
 };
 
 use super::*;
+use crate::identity::Sessions;
 
 /// Answers with the generation of its definition.
 const GENERATION: &str = "GENERATION";
 
 struct World {
     execution: Execution,
+    way_in: Arc<WayIn>,
     fake: Arc<Fake>,
     _data: tempfile::TempDir,
 }
@@ -50,9 +52,12 @@ impl World {
         let metering = Metering::open(store, path("usage"), "node").await.unwrap();
         let fake = Arc::new(fake);
         let logs = Logs::open(path("logs")).unwrap();
-        let execution = Execution::new(fake.clone(), logs, metering, config);
+        let sessions = Sessions::new().unwrap();
+        let way_in = Arc::new(WayIn::new("http://127.0.0.1:4566".into(), sessions));
+        let execution = Execution::new(fake.clone(), logs, metering, way_in.clone(), config);
         World {
             execution,
+            way_in,
             fake,
             _data: data,
         }
@@ -101,6 +106,7 @@ fn definition(generation: i64) -> Definition {
         runtime: "provided.al2023".into(),
         launch: Launch::Bootstrap,
         handler: String::new(),
+        role: "arn:aws:iam::000000000000:role/r".into(),
         architecture: "x86_64".into(),
         code: Arc::new(CodeDirectory("/nowhere".into())),
         layers: Vec::new(),

@@ -5,9 +5,10 @@
 //! and the user's win.
 
 use super::{Definition, LogFormat};
+use crate::identity::Session;
 
 /// The variables that are the same for all environments of a definition.
-pub fn of_definition(definition: &Definition) -> Vec<(String, String)> {
+pub fn of_definition(definition: &Definition, endpoint_url: &str) -> Vec<(String, String)> {
     let runtime = definition.runtime.as_str();
     let mut variables = Variables::default();
     variables.set("LANG", "en_US.UTF-8");
@@ -41,6 +42,8 @@ pub fn of_definition(definition: &Definition) -> Vec<(String, String)> {
         // Our own clients mark entries of several lines as one; see log_frames.rs.
         variables.set("LAMBENT_LOG_FRAMES", "1");
     }
+    // Not Lambda's, which has no other endpoints than AWS's own.
+    variables.set("AWS_ENDPOINT_URL", endpoint_url);
     variables.set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
     for (name, value) in &definition.environment {
         variables.set(name, value);
@@ -106,14 +109,12 @@ fn set_reserved(variables: &mut Variables, definition: &Definition) {
 }
 
 /// The variables of one environment.
-pub fn of_environment(definition: &Definition, log_stream: &str) -> Vec<(String, String)> {
+pub fn of_environment(session: &Session, log_stream: &str) -> Vec<(String, String)> {
     let mut variables = Variables::default();
     variables.set("AWS_LAMBDA_LOG_STREAM_NAME", log_stream);
-    // An SDK wants some credentials before it does anything; these name the account and open
-    // nothing: the platform takes no calls from inside environments yet.
-    variables.set("AWS_ACCESS_KEY_ID", &definition.key.account_id);
-    variables.set("AWS_SECRET_ACCESS_KEY", "none");
-    variables.set("AWS_SESSION_TOKEN", "none");
+    variables.set("AWS_ACCESS_KEY_ID", &session.access_key_id);
+    variables.set("AWS_SECRET_ACCESS_KEY", &session.secret_access_key);
+    variables.set("AWS_SESSION_TOKEN", &session.session_token);
     variables.0
 }
 

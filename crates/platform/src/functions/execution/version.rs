@@ -23,6 +23,7 @@ use super::{
     report::{self, Ending, Phase},
     scheduler::IdlePolicy,
     variables,
+    way_in::WayIn,
 };
 use crate::logs::Logs;
 
@@ -35,6 +36,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub struct Version {
     pub definition: Definition,
     pub pool: Arc<Pool>,
+    way_in: Arc<WayIn>,
     /// Made when first needed after a restart, and given up when nothing has run for long.
     template: Mutex<Option<Arc<dyn Template>>>,
 }
@@ -72,10 +74,11 @@ pub enum InitPayload {
 }
 
 impl Version {
-    pub fn new(definition: Definition, policy: IdlePolicy) -> Arc<Self> {
+    pub fn new(definition: Definition, policy: IdlePolicy, way_in: Arc<WayIn>) -> Arc<Self> {
         Arc::new(Self {
             definition,
             pool: Pool::new(policy),
+            way_in,
             template: Mutex::default(),
         })
     }
@@ -89,7 +92,7 @@ impl Version {
         if let Some(template) = &*template {
             return Ok(template.clone());
         }
-        let made = backend.prepare(template_spec(&self.definition)).await?;
+        let made = backend.prepare(self.template_spec()).await?;
         Ok(template.insert(made).clone())
     }
 
@@ -175,7 +178,8 @@ impl Version {
         let pool = Arc::downgrade(&self.pool);
         let ended = move || forget(&pool, id);
         let template = self.prepare(backend).await?;
-        Environment::start(id, &self.definition, &*template, logs, ended).await
+        let (definition, way_in) = (&self.definition, &self.way_in);
+        Environment::start(id, definition, &*template, logs, way_in, ended).await
     }
 
     /// Ends an environment whose init has come to nothing.
@@ -231,6 +235,23 @@ impl Version {
         }
     }
 
+    fn template_spec(&self) -> TemplateSpec {
+        let (definition, key) = (&self.definition, &self.definition.key);
+        TemplateSpec {
+            label: format!(
+                "{}/{}/{}/{}/{}",
+                key.account_id, key.region, key.name, definition.version, definition.generation
+            ),
+            launch: definition.launch.clone(),
+            code: definition.code.0.clone(),
+            layers: definition.layers.clone(),
+            env: variables::of_definition(definition, &self.way_in.endpoint_url),
+            memory_mb: definition.memory_mb,
+            tmp_mb: definition.tmp_mb,
+            network: definition.network.clone(),
+        }
+    }
+
     /// Gives the template up when no environment has been there for a time.
     pub fn rest(&self, now: Instant, time: Duration) {
         // Whoever holds the lock is about to need it.
@@ -256,22 +277,5 @@ impl From<Fault> for InitPayload {
 fn forget(pool: &Weak<Pool>, id: u64) {
     if let Some(pool) = pool.upgrade() {
         pool.forget(id);
-    }
-}
-
-fn template_spec(definition: &Definition) -> TemplateSpec {
-    let key = &definition.key;
-    TemplateSpec {
-        label: format!(
-            "{}/{}/{}/{}/{}",
-            key.account_id, key.region, key.name, definition.version, definition.generation
-        ),
-        launch: definition.launch.clone(),
-        code: definition.code.0.clone(),
-        layers: definition.layers.clone(),
-        env: variables::of_definition(definition),
-        memory_mb: definition.memory_mb,
-        tmp_mb: definition.tmp_mb,
-        network: definition.network.clone(),
     }
 }
