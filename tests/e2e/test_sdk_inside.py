@@ -2,6 +2,8 @@
 the function and as nobody else."""
 
 import json
+import os
+import pathlib
 import time
 import urllib.request
 
@@ -129,12 +131,9 @@ def test_messages_are_sent_and_received(make_offline, invoke, server, queue, pac
 
 
 @pytest.mark.parametrize("host", ["localhost", f"sqs.{REGION}.localhost"])
-def test_a_queue_url_made_outside_leads_there(
-    make_function, invoke, server, queue, host
-):
-    # With a network, whose resolver knows the names below localhost.
-    options = {"Runtime": NODE, "MemorySize": 512, "Timeout": 60}
-    function = make_function(zip_file=sdk.node_package(NODE_QUEUE), **options)
+def test_a_queue_url_made_outside_leads_there(make_offline, invoke, server, queue, host):
+    # The JavaScript SDK sends to the URL's host, whatever the endpoint is.
+    function = make_offline(sdk.node_package(NODE_QUEUE), Runtime=NODE)
     url = f"http://{host}:{server.port}/{ACCOUNT}/{queue}"
     answer = payload_of(invoke(function, {"queue": queue, "url": url, "body": "from outside"}))
     assert answer == {"url": url, "body": "from outside", "same": True}
@@ -357,15 +356,35 @@ def test_a_connection_survives_a_freeze(make_function, invoke, server):
     function = make_function(code)
     assert payload_of(invoke(function)) == [200, True]
     deadline = time.monotonic() + 10
-    while 'state="frozen"' not in frozen(server):
+    while state_of(server, function) != "frozen":
         assert time.monotonic() < deadline
     assert payload_of(invoke(function)) == [200, True]
 
 
-def frozen(server):
-    """The line of the metrics that counts frozen environments, if there are any."""
-    with urllib.request.urlopen(f"{server.url}/_lambent/metrics") as answer:
-        lines = answer.read().decode().splitlines()
-    return "".join(
-        line for line in lines if line.startswith("lambent_environments{") and not line.endswith(" 0")
-    )
+def state_of(server, function):
+    """What its one environment is doing, as an operator sees it."""
+    with urllib.request.urlopen(f"{server.url}/_lambent/environments") as answer:
+        environments = json.load(answer)["environments"]
+    (state,) = [one["state"] for one in environments if one["function"] == function]
+    return state
+
+
+def test_an_operators_packages_are_there_for_all(new_server):
+    """What `--python-packages` and `--node-packages` name is found as if Lambda had brought it."""
+    packages = pathlib.Path(boto3.__file__).parent.parent
+    server = new_server(
+        "--python-packages", str(packages), "--node-packages", os.environ["LAMBENT_TEST_NODE"]
+    ).start()
+    client = server.client()
+    queue_url = server.client("sqs").create_queue(QueueName="jobs")["QueueUrl"]
+    assert queue_url
+    for number, (code, file, runtime) in enumerate(
+        [(PYTHON_QUEUE, "index.py", PYTHON), (NODE_QUEUE, "index.mjs", NODE)]
+    ):
+        functions = function_factory(client, f"without-{number}")
+        options = {"Runtime": runtime, "MemorySize": 512, "Timeout": 60}
+        function = next(functions)(files={file: code}, **options)
+        event = json.dumps({"queue": "jobs", "body": "x"})
+        answer = payload_of(client.invoke(FunctionName=function, Payload=event))
+        assert answer["same"], answer
+        next(functions, None)

@@ -12,7 +12,9 @@ pub fn ready() -> Result<PathBuf> {
     let manifest = repo::root().join("tests/e2e/rust/Cargo.toml");
     let target = repo::target().join("sdk-function");
     let mut build = exec::cargo();
-    build.args(["build", "--locked", "--manifest-path"]).arg(manifest);
+    build
+        .args(["build", "--locked", "--manifest-path"])
+        .arg(manifest);
     exec::run(build.arg("--target-dir").arg(&target))?;
     Ok(target.join("debug/bootstrap"))
 }

@@ -83,7 +83,11 @@ fn e2e_tests(args: &Args, environment: &mut Environment) -> Vec<Suite> {
     let binary = noted(&mut suites, "build lambent", binary());
     let venv = noted(&mut suites, "set up Python", Venv::ready());
     let node = noted(&mut suites, "set up Node.js", node::ready());
-    let rust = noted(&mut suites, "build a function in Rust", sdk_function::ready());
+    let rust = noted(
+        &mut suites,
+        "build a function in Rust",
+        sdk_function::ready(),
+    );
     let (Some(binary), Some(venv), Some(node), Some(rust)) = (binary, venv, node, rust) else {
         return suites;
     };

@@ -24,7 +24,7 @@ use crate::{
     functions::{
         self, Functions, FunctionsConfig, MIGRATION_COUNT,
         execution::{Execution, ExecutionConfig, IdlePolicy, Reception, WayIn},
-        runtimes::{Configured, Runtimes},
+        runtimes::{Configured, Packages, Runtimes},
     },
     gateway::{
         FunctionUrls, UrlRequest, address,
@@ -58,6 +58,7 @@ pub struct PlatformConfig {
     pub idle: IdlePolicy,
     /// Interpreters named by the operator, by runtime.
     pub interpreters: Configured,
+    pub packages: Packages,
     pub prices: Prices,
     /// How clients reach the platform, e.g. `http://localhost:4566`: function URLs and links to
     /// code begin so.
@@ -124,7 +125,7 @@ impl Platform {
                 account_concurrency: config.account_concurrency,
             },
         );
-        let runtimes = Runtimes::discover(&config.interpreters).await;
+        let runtimes = Runtimes::discover(&config.interpreters, &config.packages).await;
         let counts = Arc::new(InvocationCounts::default());
         let secrets = Arc::new(Secrets::open(&data.join("functions.key"))?);
         let clock = Arc::new(Clock::new());

@@ -236,6 +236,7 @@ fn managed() -> Vec<(&'static str, Launch, &'static str, &'static str)> {
         path: path.into(),
         version: "any".into(),
         roots: Vec::new(),
+        packages: None,
     };
     let python = "def handler(event, context):\n    return event\n";
     let node = "exports.handler = async event => event;\n";

@@ -203,6 +203,17 @@ impl Version {
             all.push(("PYTHONPATH".into(), python));
             all.push(("NODE_PATH".into(), node));
         }
+        let packages = match &self.spec.launch {
+            Launch::Bootstrap => None,
+            Launch::Python(found) => found.packages.as_ref().map(|dir| ("PYTHONPATH", dir)),
+            Launch::Node(found) => found.packages.as_ref().map(|dir| ("NODE_PATH", dir)),
+        };
+        if let Some((name, dir)) = packages {
+            if !all.iter().any(|(known, _)| known == name) {
+                all.push((name.into(), joined(name, String::new())));
+            }
+            runtimes::add_to_path(&mut all, name, dir);
+        }
         all
     }
 

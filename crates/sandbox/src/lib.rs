@@ -105,6 +105,9 @@ pub struct Interpreter {
     /// so on), e.g. a pyenv prefix. Mounted read-only at the same place, or below `/var/lang` where
     /// that place is taken by something else, such as `/tmp`.
     pub roots: Vec<PathBuf>,
+    /// A directory of packages that its functions find behind their own, as those that Lambda's
+    /// runtimes bring along: of Python, or a `node_modules`. Mounted read-only.
+    pub packages: Option<PathBuf>,
 }
 
 /// Where an environment's outbound connections may go. The host's loopback and own addresses,

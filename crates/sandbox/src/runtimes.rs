@@ -129,6 +129,39 @@ pub fn commands(launch: &Launch) -> Vec<PathBuf> {
     }
 }
 
+/// Packages for all functions of an interpreter, and where they are found inside: Node.js's where
+/// Lambda's runtime has its own, which is on their path already.
+pub fn packages(launch: &Launch) -> Option<(PathBuf, PathBuf)> {
+    let (found, at) = match launch {
+        Launch::Bootstrap => return None,
+        Launch::Node(node) => (node, "/var/runtime/node_modules".into()),
+        Launch::Python(python) => {
+            let minor = python.version.split('.').nth(1).unwrap_or_default();
+            let at = format!("/var/lang/lib/python3.{minor}/site-packages");
+            (python, at.into())
+        }
+    };
+    Some((found.packages.clone()?, at))
+}
+
+/// The variables of a function's template, with the way to those packages behind its own.
+pub fn environment(spec: &TemplateSpec) -> Vec<(String, String)> {
+    let mut environment = spec.env.clone();
+    if let (Launch::Python(_), Some((_, at))) = (&spec.launch, packages(&spec.launch)) {
+        add_to_path(&mut environment, "PYTHONPATH", &at);
+    }
+    environment
+}
+
+pub fn add_to_path(environment: &mut Vec<(String, String)>, name: &str, path: &Path) {
+    let path = path.to_string_lossy();
+    match environment.iter_mut().find(|(known, _)| known == name) {
+        Some((_, value)) if !value.is_empty() => *value = format!("{value}:{path}"),
+        Some((_, value)) => *value = path.into_owned(),
+        None => environment.push((name.to_owned(), path.into_owned())),
+    }
+}
+
 /// An interpreter with our client; behind the function's wrapper, if it names one.
 fn wrapped(spec: &TemplateSpec, with: &Interpreter, flags: &[&str], client: &str) -> Program {
     let client = format!("{RUNTIME_DIR}/{client}");
@@ -269,6 +302,7 @@ mod tests {
             path: "/usr/bin/python3".into(),
             version: "3.11.2".into(),
             roots: Vec::new(),
+            packages: None,
         };
         TemplateSpec {
             label: "f".into(),
@@ -283,6 +317,17 @@ mod tests {
             tmp_mb: 512,
             network: NetworkPolicy::Off,
         }
+    }
+
+    #[test]
+    fn packages_for_all_are_found_behind_a_functions_own() {
+        let mut spec = spec(&[("PYTHONPATH", "/opt/mine")]);
+        assert_eq!(environment(&spec), spec.env);
+        if let Launch::Python(python) = &mut spec.launch {
+            python.packages = Some("/srv/boto3".into());
+        }
+        let path = "/opt/mine:/var/lang/lib/python3.11/site-packages";
+        assert_eq!(environment(&spec), [("PYTHONPATH".into(), path.into())]);
     }
 
     #[test]

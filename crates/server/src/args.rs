@@ -204,6 +204,14 @@ pub struct UpArguments {
         value_name = "NAME=PATH"
     )]
     pub runtimes: Vec<String>,
+    /// Packages that all functions in Python find behind their own, as boto3 in Lambda: what
+    /// `pip install --target DIRECTORY boto3` makes.
+    #[arg(long, env = "LAMBENT_PYTHON_PACKAGES", value_name = "DIRECTORY")]
+    pub python_packages: Option<PathBuf>,
+    /// The same for Node.js: where `npm install --prefix DIRECTORY @aws-sdk/client-sqs` has made a
+    /// node_modules.
+    #[arg(long, env = "LAMBENT_NODE_PACKAGES", value_name = "DIRECTORY")]
+    pub node_packages: Option<PathBuf>,
     /// Prices to bill by, as JSON; Lambda's own by default.
     #[arg(long, env = "LAMBENT_PRICES", value_name = "FILE")]
     pub prices: Option<PathBuf>,

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use platform::{
-    functions::runtimes::Configured,
+    functions::runtimes::{Configured, Packages},
     identity::{self, Credential},
     metering::Prices,
 };
@@ -38,6 +38,7 @@ pub struct Config {
     pub account_concurrency: u32,
     pub keep_alive: Duration,
     pub interpreters: Configured,
+    pub packages: Packages,
     pub prices: Prices,
     pub drain: Duration,
     pub log_format: LogFormat,
@@ -72,6 +73,10 @@ impl Config {
             account_concurrency: given.account_concurrency,
             keep_alive: seconds("--keep-alive", given.keep_alive)?,
             interpreters: interpreters(&given.runtimes)?,
+            packages: Packages {
+                python: packages("--python-packages", given.python_packages)?,
+                node: packages("--node-packages", node_modules(given.node_packages))?,
+            },
             prices: prices(given.prices.as_deref())?,
             drain: seconds("--drain", given.drain)?,
             log_format: given.log_format,
@@ -139,6 +144,25 @@ fn interpreters(given: &[String]) -> Result<Configured> {
         .filter(|text| !text.is_empty())
         .map(one)
         .collect()
+}
+
+/// Absolute, and surely there: functions would only miss what is in it.
+fn packages(option: &str, given: Option<PathBuf>) -> Result<Option<PathBuf>> {
+    let Some(given) = given else { return Ok(None) };
+    let shown = given.display();
+    let found = given
+        .canonicalize()
+        .with_context(|| format!("{option} {shown}"))?;
+    ensure!(found.is_dir(), "{option} {shown}: it is no directory");
+    Ok(Some(found))
+}
+
+/// What npm makes in a directory, or that itself.
+fn node_modules(given: Option<PathBuf>) -> Option<PathBuf> {
+    given.map(|given| match given.ends_with("node_modules") {
+        true => given,
+        false => given.join("node_modules"),
+    })
 }
 
 fn prices(file: Option<&Path>) -> Result<Prices> {
@@ -250,6 +274,10 @@ mod tests {
             (["--account-concurrency", "0"], "--account-concurrency"),
             (["--store", "mysql://root:hunter2@x"], "--store"),
             (["--credentials", "/nowhere"], "/nowhere"),
+            (["--python-packages", "/nowhere"], "--python-packages"),
+            (["--node-packages", "/"], "--node-packages"),
+            (["--python-packages", "/nowhere"], "--python-packages"),
+            (["--node-packages", "/"], "--node-packages"),
             (["--url", "functions.example.org"], "--url"),
             (["--url", "https://functions.example.org/below"], "--url"),
         ] {

@@ -108,6 +108,7 @@ impl Server {
                 ..ExecutionConfig::default().idle
             },
             interpreters: config.interpreters,
+            packages: config.packages,
             prices: config.prices,
             base_url: match config.url {
                 Some(url) => url,

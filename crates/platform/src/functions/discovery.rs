@@ -244,6 +244,7 @@ fn understood(kind: Kind, text: &str) -> Option<Interpreter> {
     Some(Interpreter {
         version,
         roots: roots.into_iter().filter(elsewhere).collect(),
+        packages: None,
         path,
     })
     .filter(|found| found.path.file_name() != Some(OsStr::new("")))
@@ -295,6 +296,7 @@ mod tests {
             path: python,
             version: "3.77.2".into(),
             roots: vec![prefix],
+            packages: None,
         };
         assert_eq!(found["python3.77"], Ok(expect));
         let told = found["nodejs777.x"].clone().unwrap_err();
@@ -316,6 +318,7 @@ mod tests {
             path: path.clone(),
             version: "777.1.0".into(),
             roots: vec![path],
+            packages: None,
         };
         assert_eq!(found["nodejs777.x"], Ok(expect));
         let told = found["python3.77"].clone().unwrap_err();

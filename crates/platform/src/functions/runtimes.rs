@@ -95,9 +95,18 @@ pub struct Runtimes {
 /// What is configured by hand, by the runtime's name, e.g. `python3.14` on `/opt/py/bin/python3`.
 pub type Configured = BTreeMap<String, PathBuf>;
 
+/// Directories of packages that all functions of a language find behind their own, as Lambda's
+/// runtimes have boto3 and the SDK for JavaScript.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Packages {
+    pub python: Option<PathBuf>,
+    /// A `node_modules`.
+    pub node: Option<PathBuf>,
+}
+
 impl Runtimes {
     /// Looks for the interpreters: once, at start.
-    pub async fn discover(configured: &Configured) -> Self {
+    pub async fn discover(configured: &Configured, packages: &Packages) -> Self {
         for name in configured.keys() {
             if !SUPPORTED.iter().any(|(known, _)| known == name) {
                 tracing::warn!(
@@ -115,8 +124,12 @@ impl Runtimes {
             };
             let launch = match needs {
                 Needs::Nothing => Ok(Launch::Bootstrap),
-                Needs::Python(_) => interpreter().map(Launch::Python),
-                Needs::Node(_) => interpreter().map(Launch::Node),
+                Needs::Python(_) => interpreter()
+                    .map(|found| with(found, &packages.python))
+                    .map(Launch::Python),
+                Needs::Node(_) => interpreter()
+                    .map(|found| with(found, &packages.node))
+                    .map(Launch::Node),
             };
             (*name, launch)
         });
@@ -171,6 +184,13 @@ impl Runtimes {
             };
             (*name, told)
         })
+    }
+}
+
+fn with(found: Interpreter, packages: &Option<PathBuf>) -> Interpreter {
+    Interpreter {
+        packages: packages.clone(),
+        ..found
     }
 }
 

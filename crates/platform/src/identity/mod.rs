@@ -312,6 +312,45 @@ mod tests {
     }
 
     #[test]
+    fn in_development_a_function_is_itself_whatever_it_signs_with() {
+        let sessions = sessions();
+        let granted = sessions
+            .grant("111122223333", "arn:aws:iam::111122223333:role/r", "f")
+            .expect("it is granted");
+        let own = granted.session().access_key_id.clone();
+        let identity = Identity::new(&[], sessions);
+        let within = Sender::Environment(granted.session().clone());
+        let ask = |by: &Sender, key: &str| {
+            let authorization = authorization(key, "us-east-1");
+            let headers = [
+                ("x-amz-date", "20260101T000000Z"),
+                ("authorization", authorization.as_str()),
+                ("origin", "https://evil.example"),
+            ];
+            let at: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+            identity.caller(by, &parts(&headers), b"", at)
+        };
+        for key in ["test", "999999999999", "ASIAIOSFODNN7EXAMPLE"] {
+            let caller = ask(&within, key).expect("it passes");
+            assert_eq!(caller.account_id, "111122223333");
+            assert!(caller.role.is_some());
+        }
+        // Its own credentials are no mere claim, wherever they are used.
+        assert!(matches!(
+            ask(&within, &own),
+            Err(AuthError::UnknownAccessKey)
+        ));
+        let outside = ask(&Sender::Signature, &own);
+        assert_eq!(
+            outside,
+            Err(AuthError::UnknownAccessKey),
+            "there is no token"
+        );
+        drop((granted, within));
+        assert_eq!(ask(&Sender::Signature, &own), Err(AuthError::ExpiredToken));
+    }
+
+    #[test]
     fn credentials_leave_nobody_else_in() {
         let credential = Credential {
             access_key_id: "AKIA".into(),

@@ -54,7 +54,7 @@ impl Version {
 
     /// Without anything made yet.
     pub(super) fn new(jail: Arc<Inner>, spec: TemplateSpec) -> Result<Arc<Self>, Error> {
-        let mut environment = strings(&spec.env)?;
+        let mut environment = strings(&runtimes::environment(&spec))?;
         environment.push(
             CString::new(format!(
                 "AWS_LAMBDA_RUNTIME_API=127.0.0.1:{RUNTIME_API_PORT}"
@@ -103,7 +103,10 @@ impl Version {
             Launch::Bootstrap => None,
             Launch::Python(interpreter) | Launch::Node(interpreter) => Some(interpreter),
         };
+        let (packages, packages_at) = runtimes::packages(&self.spec.launch).unwrap_or_default();
         Root {
+            packages,
+            packages_at,
             label: self.spec.label.clone(),
             code: self.spec.code.clone(),
             layers: self.spec.layers.clone(),

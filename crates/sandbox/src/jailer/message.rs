@@ -44,6 +44,9 @@ pub struct Root {
     pub roots: Vec<PathBuf>,
     /// Where the interpreter lies inside; none if this is empty.
     pub interpreter: PathBuf,
+    /// Packages for all functions of the interpreter, and where they are shown; none if empty.
+    pub packages: PathBuf,
+    pub packages_at: PathBuf,
     /// What it is called in Lambda's `/var/lang/bin`.
     pub commands: Vec<PathBuf>,
     /// Files to put into `/var/runtime`.
@@ -121,6 +124,8 @@ impl Request {
                 paths(&mut out, &root.layers);
                 paths(&mut out, &root.roots);
                 paths(&mut out, std::slice::from_ref(&root.interpreter));
+                paths(&mut out, std::slice::from_ref(&root.packages));
+                paths(&mut out, std::slice::from_ref(&root.packages_at));
                 paths(&mut out, &root.commands)
             }
         };
@@ -150,6 +155,8 @@ impl Request {
                 layers: read_paths(&mut from)?,
                 roots: read_paths(&mut from)?,
                 interpreter: read_paths(&mut from)?.pop()?,
+                packages: read_paths(&mut from)?.pop()?,
+                packages_at: read_paths(&mut from)?.pop()?,
                 commands: read_paths(&mut from)?,
             }),
             _ => return None,
@@ -271,6 +278,8 @@ mod tests {
             layers: vec!["/l1".into(), "/l2".into()],
             roots: vec!["/r".into()],
             interpreter: "/r/bin/node".into(),
+            packages: "/p".into(),
+            packages_at: "/var/runtime/node_modules".into(),
             commands: vec!["node".into()],
             runtime: Runtime::Node,
         };

@@ -96,6 +96,13 @@ pub fn build(spec: &Root, staging: &Path, ordinary: bool) -> Result<(), Trouble>
     devices(&at("dev"), ordinary)?;
     runtime(spec.runtime, &at("var/runtime"))?;
     commands(spec, &at("var/lang/bin"))?;
+    if !spec.packages.as_os_str().is_empty() {
+        show(
+            &spec.packages,
+            &staging.join(relative(&spec.packages_at)),
+            READ_ONLY,
+        )?;
+    }
     let task = at("var/task");
     match spec.code.as_os_str().is_empty() {
         true => directory(&task)?,

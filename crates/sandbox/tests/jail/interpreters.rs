@@ -35,6 +35,7 @@ fn interpreter(path: &str, ask: &[&str]) -> Interpreter {
         path: path.into(),
         version,
         roots: Vec::new(),
+        packages: None,
     }
 }
 

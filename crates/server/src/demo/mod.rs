@@ -52,6 +52,8 @@ fn config(given: &DemoArguments, data: &std::path::Path) -> Result<Config> {
         credentials: None,
         account_concurrency: 1000,
         keep_alive: KEEP_ALIVE_S,
+        python_packages: None,
+        node_packages: None,
         runtimes: Vec::new(),
         prices: None,
         drain: 5.0,

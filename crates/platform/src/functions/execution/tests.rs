@@ -4,6 +4,7 @@
 use std::{
     future::poll_fn,
     io,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicUsize, Ordering},
@@ -21,12 +22,15 @@ use store::{Store, StoreConfig};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
 use super::*;
-use crate::identity::Sessions;
+use crate::{
+    identity::{Session, Sessions},
+    limits,
+};
 
 /// Answers with the generation of its definition.
 const GENERATION: &str = "GENERATION";
@@ -404,4 +408,53 @@ async fn a_drain_lets_what_runs_finish_and_leaves_nothing() {
     draining.await;
     assert!(running.await.unwrap().unwrap().error.is_none());
     until(|| world.fake.alive() == 0).await;
+}
+
+/// Says to whoever connects who it is, and holds on to the connection.
+struct Saying;
+
+impl Reception for Saying {
+    fn serve(
+        &self,
+        mut connection: TcpStream,
+        from: Arc<Session>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let said = format!("{}\n", from.role.session);
+            let _ = connection.write_all(said.as_bytes()).await;
+            std::future::pending().await
+        })
+    }
+}
+
+#[tokio::test]
+async fn connections_to_the_platform_are_the_functions_own_bounded_and_end_with_it() {
+    let (sender, mut address) = mpsc::unbounded_channel();
+    let fake = Fake::new(move |start: Start| {
+        let _ = sender.send(start.platform);
+        serve(start)
+    });
+    let world = World::new(fake, limited(1000)).await;
+    world.way_in.open(Arc::new(Saying));
+    world.deploy(0).await;
+    world.invoke().await.unwrap();
+    let address = address.recv().await.unwrap();
+    let connect = async || {
+        let mut connection = BufReader::new(TcpStream::connect(address).await.unwrap());
+        let mut said = String::new();
+        // A connection that is refused is closed, perhaps before it is read from.
+        let _ = connection.read_line(&mut said).await;
+        (connection, said)
+    };
+    let mut held = Vec::new();
+    for _ in 0..limits::FUNCTION_CONNECTIONS_MAX {
+        let (connection, said) = connect().await;
+        assert_eq!(said, "f\n");
+        held.push(connection);
+    }
+    assert_eq!(connect().await.1, "");
+    world.execution.remove(&key());
+    for mut connection in held {
+        assert!(!matches!(connection.read_u8().await, Ok(_)), "it is closed");
+    }
 }
