@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
-use lambent_sandbox::{Backend, Error, Exit, ExitStatus, Sandbox};
+use lambent_sandbox::{Backend, Error, Exit, ExitStatus, Sandbox, jail::JailConfig};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -17,6 +17,7 @@ crate::tests![
     bad_bootstraps,
     layers,
     runtime_api,
+    platform,
     freeze_and_thaw,
     kill_while_frozen,
     nothing_outlives_the_first_process,
@@ -175,6 +176,33 @@ async fn runtime_api() {
     assert_eq!(exit.status, ExitStatus::Code(0));
     // The slot's next tenant must not be heard on the last one's listener.
     listener.accept().await.expect_err("it is shut");
+    world.end().await;
+}
+
+/// Connects to the platform, by address and by name.
+const CALLS: &str = "
+import socket
+for host in ('127.0.0.1', 'localhost'):
+    socket.create_connection((host, 4566)).sendall(b'!')
+";
+
+async fn platform() {
+    let change = |config: &mut JailConfig| {
+        config.platform_port = Some(4566);
+        (config.slots_ahead, config.slots_max) = (1, 1);
+    };
+    let world = World::with(change).await;
+    for _tenant in 0..2 {
+        let sandbox = python(&world, CALLS).await;
+        let listener = sandbox.platform.clone().expect("there is one");
+        for _ in 0..2 {
+            let (mut connection, _) = listener.accept().await.expect("a connection");
+            assert_eq!(connection.read_u8().await.expect("a greeting"), b'!');
+        }
+        finish(sandbox).await;
+        // The slot's next tenant must not be heard on the last one's listener.
+        listener.accept().await.expect_err("it is shut");
+    }
     world.end().await;
 }
 
