@@ -11,6 +11,7 @@
 
 mod browser;
 mod credentials;
+pub mod policy;
 mod principal;
 pub mod session;
 
