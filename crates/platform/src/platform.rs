@@ -12,11 +12,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::{HeaderName, Response, header, request::Parts};
 use jiff::Timestamp;
 use store::{BlobHash, BlobStore, Migration, Store, StoreConfig};
 use tokio::task::JoinHandle;
-use wire::{Call, Context, Error, Route, Router, sigv4::AuthError};
+use wire::{Call, Context, Error, Origin, Route, Router, sigv4::AuthError};
 
 use crate::{
     background::Background,
@@ -316,7 +316,7 @@ impl Platform {
             body,
             request_id,
             sender,
-            ..
+            client,
         } = request;
         let caller = match self.caller(route, &sender, &parts, &body, now) {
             Ok(caller) => caller,
@@ -326,6 +326,7 @@ impl Platform {
             }
         };
         let host = address::host(&parts).unwrap_or_default().into_owned();
+        let origin = origin(&parts, client, &sender);
         let cx = Context {
             request_id,
             account_id: caller.account_id,
@@ -333,6 +334,7 @@ impl Platform {
             access_key_id: caller.access_key_id,
             role: caller.role,
             host,
+            origin,
             trace_header: url::trace_header(&parts).map(str::to_owned),
             now,
         };
@@ -360,6 +362,22 @@ impl Platform {
             return Err(AuthError::wrong_service(service));
         }
         Ok(caller)
+    }
+}
+
+/// What policies may ask about where a request came from. There is no TLS here: what never leaves
+/// this machine is as good, and so is what a proxy on it has taken in.
+fn origin(parts: &Parts, client: Client, sender: &Sender) -> Origin {
+    let text = |name: HeaderName| {
+        let value = parts.headers.get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let ip = client.ip.to_canonical();
+    Origin {
+        ip: Some(ip),
+        is_secure: ip.is_loopback() || matches!(sender, Sender::Environment(_)),
+        user_agent: text(header::USER_AGENT),
+        referer: text(header::REFERER),
     }
 }
 

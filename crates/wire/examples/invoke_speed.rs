@@ -36,6 +36,7 @@ fn main() {
         access_key_id: "test".to_owned(),
         role: None,
         host: "localhost:4566".to_owned(),
+        origin: wire::Origin::default(),
         trace_header: None,
         now: jiff::Timestamp::now(),
     };

@@ -107,6 +107,7 @@ fn measure(what: &str, request: Request<Bytes>) {
         access_key_id: "test".to_owned(),
         role: None,
         host: "localhost:4566".to_owned(),
+        origin: wire::Origin::default(),
         trace_header: None,
         now: jiff::Timestamp::now(),
     };

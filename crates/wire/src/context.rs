@@ -1,6 +1,6 @@
 //! Who asks, where and when: what every operation is given beside its input.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -19,9 +19,21 @@ pub struct Context {
     pub role: Option<Arc<RoleSession>>,
     /// The host that was asked for, with its port if it has one: URLs in answers lead back to it.
     pub host: String,
+    /// Where the request came from, for conditions of policies.
+    pub origin: Origin,
     /// `X-Amzn-Trace-Id` as it came: the trace that this request is part of. No model has it.
     pub trace_header: Option<String>,
     pub now: Timestamp,
+}
+
+/// Where a request came from, as far as that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    pub ip: Option<IpAddr>,
+    /// Whether nobody on a wire could read along.
+    pub is_secure: bool,
+    pub user_agent: Option<String>,
+    pub referer: Option<String>,
 }
 
 /// A role that somebody has taken on for a time.

@@ -54,7 +54,7 @@ pub mod time;
 mod validate;
 mod value;
 
-pub use context::{Context, RoleSession};
+pub use context::{Context, Origin, RoleSession};
 pub use error::{Error, Fault};
 pub use exchange::Call;
 pub use jiff::Timestamp;

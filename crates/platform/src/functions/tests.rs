@@ -131,6 +131,7 @@ fn cx() -> &'static Context {
         role: None,
         access_key_id: String::new(),
         host: "localhost:4566".into(),
+        origin: wire::Origin::default(),
         trace_header: None,
         now: Timestamp::new(1_700_000_000, 0).unwrap(),
     });

@@ -8,8 +8,15 @@ use wire::{Context, arn};
 use super::{
     definition::QueueKey,
     error::{Error, Result},
+    permissions::AccessPolicy,
 };
-use crate::identity::{Principal, id_of};
+use crate::identity::{
+    Principal, id_of,
+    policy::{
+        Request,
+        resource::{self, Allowed, Refused},
+    },
+};
 
 /// What only a queue's own account does, whatever its policy says.
 const OWNERS: [&str; 12] = [
@@ -27,56 +34,50 @@ const OWNERS: [&str; 12] = [
     "UntagQueue",
 ];
 
-/// Why somebody is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refused {
-    /// A statement says so.
-    Denied,
-    /// Nothing says otherwise.
-    NotAllowed,
-}
+/// What a queue's account can do with its own credentials although the policy denies it: mend the
+/// policy. In AWS the root user has a way of its own to unlock a queue.
+const MENDING: [&str; 2] = ["RemovePermission", "SetQueueAttributes"];
 
 /// Whether the caller may do this to the queue. `action` is without its service, e.g.
 /// `SendMessage`; a batch asks for what its entries do.
-pub fn check(cx: &Context, action: &str, queue: &QueueKey, policy: Option<&str>) -> Result<()> {
+pub fn check(
+    cx: &Context,
+    action: &str,
+    queue: &QueueKey,
+    policy: Option<&AccessPolicy>,
+) -> Result<()> {
     let is_own = cx.account_id == queue.account_id;
-    let decided = match decide(cx, action, queue, policy) {
-        Some(false) => Err(Refused::Denied),
-        Some(true) if is_own || !OWNERS.contains(&action) => Ok(()),
-        None if is_own => Ok(()),
-        _ => Err(Refused::NotAllowed),
-    };
-    decided.map_err(|refused| denied(cx, action, queue, refused))
-}
-
-/// What the policy says: true to allow, false to deny, none for nothing.
-fn decide(cx: &Context, action: &str, queue: &QueueKey, policy: Option<&str>) -> Option<bool> {
-    let _ = (cx, action, queue, policy);
-    None
-}
-
-/// Who the caller is, as policies and messages of refusal name it.
-fn caller_arn(cx: &Context) -> String {
+    if is_own && policy.is_none() {
+        return Ok(());
+    }
     let principal = Principal::of(&cx.account_id, cx.role.as_deref());
-    principal
-        .arn(arn::partition(&cx.region))
-        .unwrap_or_default()
-}
-
-fn denied(cx: &Context, action: &str, queue: &QueueKey, refused: Refused) -> Error {
-    // SQS writes the action in small letters.
-    let action = action.to_ascii_lowercase();
-    let reason = match refused {
-        Refused::Denied => "with an explicit deny in a resource-based policy".to_owned(),
-        Refused::NotAllowed => {
-            format!("because no resource-based policy allows the sqs:{action} action")
-        }
+    let (arn, full) = (queue.arn().to_string(), format!("sqs:{action}"));
+    let request = Request {
+        source_ip: cx.origin.ip,
+        is_secure: cx.origin.is_secure,
+        user_agent: cx.origin.user_agent.as_deref(),
+        referer: cx.origin.referer.as_deref(),
+        ..Request::new(
+            &principal,
+            &full,
+            &arn,
+            &queue.account_id,
+            &queue.region,
+            cx.now,
+        )
     };
-    Error::AccessDenied(format!(
-        "User: {} is not authorized to perform: sqs:{action} on resource: {} {reason}",
-        caller_arn(cx),
-        queue.arn()
-    ))
+    let refused = match resource::decide(&request, policy.and_then(AccessPolicy::policy)) {
+        Ok(Allowed::By(_)) if !is_own && OWNERS.contains(&action) => Refused::NotAllowed,
+        Ok(_) => return Ok(()),
+        Err(Refused::Denied(_)) if is_own && cx.role.is_none() && MENDING.contains(&action) => {
+            return Ok(());
+        }
+        Err(refused) => refused,
+    };
+    tracing::debug!(cx.request_id, arn, action, "refused: {refused}");
+    // SQS writes the action in small letters.
+    let sentence = refused.sentence(&request, &full.to_ascii_lowercase());
+    Err(Error::AccessDenied(sentence.unwrap_or_default()))
 }
 
 /// Who a message is from, for its attribute SenderId: of a function its role's id and its name; of
@@ -104,6 +105,7 @@ mod tests {
             access_key_id: "key".into(),
             role: None,
             host: "localhost".into(),
+            origin: wire::Origin::default(),
             trace_header: None,
             now: jiff::Timestamp::UNIX_EPOCH,
         }
@@ -128,6 +130,38 @@ mod tests {
              on resource: arn:aws:sqs:eu-west-1:123456789012:jobs because no resource-based \
              policy allows the sqs:sendmessage action"
         );
+    }
+
+    #[test]
+    fn a_policy_lets_others_in_but_not_to_what_is_the_owners() {
+        let policy = AccessPolicy::from(
+            r#"{"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "sqs:*"},
+                {"Effect": "Deny", "Principal": "*", "Action": "*", "Condition":
+                    {"NotIpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}]}"#
+                .to_owned(),
+        );
+        let check = |account: &str, ip: &str, action: &str| {
+            let mut cx = context(account);
+            cx.origin.ip = ip.parse().ok();
+            check(&cx, action, &queue(), Some(&policy)).is_ok()
+        };
+        let (own, other) = ("123456789012", "111122223333");
+        for (expect, account, ip, action) in [
+            (true, other, "203.0.113.7", "SendMessage"),
+            (false, other, "203.0.113.7", "DeleteQueue"),
+            (false, other, "192.0.2.1", "SendMessage"),
+            (false, "444455556666", "203.0.113.7", "SendMessage"),
+            (true, own, "203.0.113.7", "DeleteQueue"),
+            (false, own, "192.0.2.1", "DeleteQueue"),
+            (true, own, "192.0.2.1", "SetQueueAttributes"),
+        ] {
+            assert_eq!(
+                check(account, ip, action),
+                expect,
+                "{account} {ip} {action}"
+            );
+        }
     }
 
     #[test]

@@ -132,7 +132,10 @@ fn show(attributes: &Attributes, name: &str) -> Option<String> {
         "MessageRetentionPeriod" => Some(attributes.retention_s.to_string()),
         "DelaySeconds" => Some(attributes.delay_s.to_string()),
         "ReceiveMessageWaitTimeSeconds" => Some(attributes.receive_wait_s.to_string()),
-        "Policy" => attributes.policy.clone(),
+        "Policy" => attributes
+            .policy
+            .as_ref()
+            .map(|policy| policy.text().to_owned()),
         "RedrivePolicy" => attributes.redrive.as_ref().map(redrive::write),
         "RedriveAllowPolicy" => attributes.redrive_allow.as_ref().map(redrive::write_allow),
         "SqsManagedSseEnabled" => Some(attributes.managed_sse.to_string()),

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use store::{Record, Table};
 use wire::arn::{Arn, NotAnArn};
 
+use super::permissions::AccessPolicy;
+
 pub const QUEUES: Table<Definition> = Table::new();
 
 /// Which queue: names are unique within an account and region.
@@ -113,8 +115,7 @@ pub struct Attributes {
     pub receive_wait_s: u32,
     pub retention_s: u32,
     pub message_bytes_max: u32,
-    /// The access policy as it was given.
-    pub policy: Option<String>,
+    pub policy: Option<AccessPolicy>,
     pub redrive: Option<Redrive>,
     /// The RedriveAllowPolicy; none means allowAll, which SQS then does not show.
     pub redrive_allow: Option<RedriveAllow>,

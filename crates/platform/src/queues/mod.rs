@@ -16,7 +16,7 @@ mod limits;
 pub mod message;
 pub mod move_task;
 mod paging;
-mod permissions;
+pub mod permissions;
 pub mod receipt;
 mod redrive;
 mod sealing;

@@ -1,6 +1,9 @@
 //! A queue's policy: reading the attribute Policy, and AddPermission and RemovePermission, which
 //! put statements into it. What a policy allows is decided in `access.rs`.
 
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -9,6 +12,7 @@ use super::{
     error::{Error, Result},
     limits, url,
 };
+use crate::identity::policy::{Bounds, Kind, Policy, PolicyError};
 
 const SQS_ACTIONS: &str = "SQS:";
 
@@ -41,52 +45,91 @@ const KEPT: [&str; 12] = [
 ];
 
 /// The attribute Policy, kept as it was given; empty is none.
-pub fn read(text: &str, by: By) -> Result<Option<String>> {
+pub fn read(text: &str, by: By) -> Result<Option<AccessPolicy>> {
     if text.is_empty() {
         return Ok(None);
     }
-    const NO_POLICY: Error = Error::AttributeValue("Policy");
-    if text.len() > limits::POLICY_BYTES_MAX {
-        return Err(NO_POLICY);
+    match parse(text) {
+        Ok(_) => Ok(Some(AccessPolicy::from(text.to_owned()))),
+        Err(PolicyError::TooManyStatements { count, .. }) => {
+            let message =
+                format!("{count} statements were found in the submitted policy, max allowed is 20");
+            Err(match by {
+                By::Create => Error::Parameter(message),
+                By::Set => Error::OverLimit(message),
+            })
+        }
+        // SQS does not say what is wrong.
+        Err(error) => {
+            tracing::debug!("a queue's policy is refused: {error}");
+            Err(Error::AttributeValue("Policy"))
+        }
     }
-    let policy: Map<String, Value> = serde_json::from_str(text).map_err(|_| NO_POLICY)?;
-    let statements = match policy.get("Statement") {
-        Some(Value::Array(statements)) => statements.as_slice(),
-        Some(one @ Value::Object(_)) => std::slice::from_ref(one),
-        _ => return Err(NO_POLICY),
-    };
-    if !statements.iter().all(is_statement) {
-        return Err(NO_POLICY);
-    }
-    let count = statements.len();
-    if count > limits::POLICY_STATEMENTS_MAX {
-        let message =
-            format!("{count} statements were found in the submitted policy, max allowed is 20");
-        return Err(match by {
-            By::Create => Error::Parameter(message),
-            By::Set => Error::OverLimit(message),
-        });
-    }
-    Ok(Some(text.to_owned()))
 }
 
-/// Whether it has what a statement of a resource's policy has to have.
-fn is_statement(statement: &Value) -> bool {
-    let has = |name: &str| statement.get(name).is_some();
-    let effect = statement.get("Effect").and_then(Value::as_str);
-    matches!(effect, Some("Allow" | "Deny"))
-        && (has("Action") || has("NotAction"))
-        && (has("Principal") || has("NotPrincipal"))
+fn parse(text: &str) -> Result<Policy, PolicyError> {
+    let bounds = Bounds {
+        bytes_max: limits::POLICY_BYTES_MAX,
+        statements_max: limits::POLICY_STATEMENTS_MAX,
+    };
+    Policy::parse(text, Kind::Resource, bounds)
+}
+
+/// A queue's policy: its text, and what it says once somebody has asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct AccessPolicy {
+    text: String,
+    policy: OnceLock<Option<Arc<Policy>>>,
+}
+
+impl AccessPolicy {
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// None if it cannot be read, and so allows nothing.
+    pub fn policy(&self) -> Option<&Policy> {
+        let read = || match parse(&self.text) {
+            Ok(policy) => Some(Arc::new(policy)),
+            Err(error) => {
+                tracing::error!("a queue's policy that is stored cannot be read: {error}");
+                None
+            }
+        };
+        self.policy.get_or_init(read).as_deref()
+    }
+}
+
+impl From<String> for AccessPolicy {
+    fn from(text: String) -> Self {
+        AccessPolicy {
+            text,
+            policy: OnceLock::new(),
+        }
+    }
+}
+
+impl From<AccessPolicy> for String {
+    fn from(policy: AccessPolicy) -> Self {
+        policy.text
+    }
+}
+
+impl PartialEq for AccessPolicy {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 /// The policy with a statement more, as SQS writes it.
 pub fn add(
     key: &QueueKey,
-    policy: Option<&str>,
+    policy: Option<&AccessPolicy>,
     label: &str,
     accounts: &[String],
     actions: &[String],
-) -> Result<String> {
+) -> Result<AccessPolicy> {
     check_label(label)?;
     check_actions(actions)?;
     check_accounts(accounts)?;
@@ -114,11 +157,15 @@ pub fn add(
             "{count} Statements were found, maximum allowed is 20."
         )));
     }
-    Ok(text)
+    Ok(text.into())
 }
 
 /// The policy without a statement; none if that was the last.
-pub fn remove(key: &QueueKey, policy: Option<&str>, label: &str) -> Result<Option<String>> {
+pub fn remove(
+    key: &QueueKey,
+    policy: Option<&AccessPolicy>,
+    label: &str,
+) -> Result<Option<AccessPolicy>> {
     check_label(label)?;
     let policy = document(key, policy);
     let mut statements = statements_of(&policy);
@@ -128,11 +175,11 @@ pub fn remove(key: &QueueKey, policy: Option<&str>, label: &str) -> Result<Optio
         return Err(Error::value("Label", label, "can't find label."));
     }
     let is_empty = statements.is_empty();
-    Ok((!is_empty).then(|| with_statements(policy, statements)))
+    Ok((!is_empty).then(|| with_statements(policy, statements).into()))
 }
 
-fn document(key: &QueueKey, policy: Option<&str>) -> Map<String, Value> {
-    let held = policy.and_then(|text| serde_json::from_str(text).ok());
+fn document(key: &QueueKey, policy: Option<&AccessPolicy>) -> Map<String, Value> {
+    let held = policy.and_then(|policy| serde_json::from_str(policy.text()).ok());
     held.unwrap_or_else(|| {
         let mut fresh = Map::new();
         fresh.insert("Version".to_owned(), json!("2008-10-17"));
@@ -237,7 +284,7 @@ mod tests {
         let accounts = strings(&["111122223333"]);
         let one = add(&key(), None, "a", &accounts, &strings(&["SendMessage"])).expect("added");
         assert_eq!(
-            one,
+            one.text(),
             "{\"Version\":\"2008-10-17\",\
              \"Id\":\"arn:aws:sqs:eu-west-1:123456789012:jobs/SQSDefaultPolicy\",\
              \"Statement\":[{\"Sid\":\"a\",\"Effect\":\"Allow\",\
@@ -256,7 +303,7 @@ mod tests {
         let left = remove(&key(), Some(&two), "a")
             .expect("there")
             .expect("one is left");
-        assert!(left.contains("\"Sid\":\"b\"") && !left.contains("\"Sid\":\"a\""));
+        assert!(left.text().contains("\"Sid\":\"b\"") && !left.text().contains("\"Sid\":\"a\""));
         assert_eq!(remove(&key(), Some(&left), "b").expect("there"), None);
         assert!(remove(&key(), None, "b").is_err());
     }
@@ -281,7 +328,10 @@ mod tests {
     #[test]
     fn a_policy_has_statements() {
         let good = r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"sqs:*"}}"#;
-        assert_eq!(read(good, By::Set).expect("read").as_deref(), Some(good));
+        assert_eq!(
+            read(good, By::Set).expect("read"),
+            Some(good.to_owned().into())
+        );
         assert_eq!(read("", By::Set).expect("read"), None);
         for text in ["7", "{}", r#"{"Statement":[{"Effect":"Maybe"}]}"#] {
             assert!(read(text, By::Set).is_err(), "{text}");

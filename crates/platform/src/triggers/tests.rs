@@ -329,6 +329,7 @@ fn cx() -> Context {
         access_key_id: String::new(),
         role: None,
         host: "localhost:4566".into(),
+        origin: wire::Origin::default(),
         trace_header: None,
         now: Timestamp::new(1_700_000_000, 0).unwrap(),
     }

@@ -122,6 +122,7 @@ fn cx() -> Context {
         access_key_id: "AKIAEXAMPLE".to_owned(),
         role: None,
         host: "localhost:4566".to_owned(),
+        origin: wire::Origin::default(),
         trace_header: None,
         now: "2024-05-01T09:30:00.123Z".parse().unwrap(),
     }

@@ -201,6 +201,7 @@ proptest! {
             access_key_id: String::new(),
             role: None,
             host: String::new(),
+            origin: wire::Origin::default(),
             trace_header: None,
             now: wire::Timestamp::UNIX_EPOCH,
         };

@@ -123,6 +123,7 @@ fn send(request: Request<Bytes>) -> Response<Bytes> {
         access_key_id: String::new(),
         role: None,
         host: "localhost:4566".to_owned(),
+        origin: wire::Origin::default(),
         trace_header: None,
         now: wire::Timestamp::UNIX_EPOCH,
     };

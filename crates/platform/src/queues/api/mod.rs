@@ -200,7 +200,7 @@ impl Queues {
     fn at(&self, cx: &Context, key: &QueueKey, action: &str) -> Result<Arc<Queue>> {
         let queue = self.find(key).ok_or(Error::NoQueue)?;
         let definition = queue.definition();
-        access::check(cx, action, key, definition.attributes.policy.as_deref())?;
+        access::check(cx, action, key, definition.attributes.policy.as_ref())?;
         Ok(queue)
     }
 }

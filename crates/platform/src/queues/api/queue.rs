@@ -229,7 +229,7 @@ impl Queues {
     ) -> Result<()> {
         let queue = self.named(cx, &input.queue_url, "AddPermission")?;
         let change = |definition: &mut Definition| {
-            let held = definition.attributes.policy.as_deref();
+            let held = definition.attributes.policy.as_ref();
             let (accounts, actions) = (&input.aws_account_ids, &input.actions);
             let policy = permissions::add(&definition.key, held, &input.label, accounts, actions)?;
             definition.attributes.policy = Some(policy);
@@ -245,7 +245,7 @@ impl Queues {
     ) -> Result<()> {
         let queue = self.named(cx, &input.queue_url, "RemovePermission")?;
         let change = |definition: &mut Definition| {
-            let held = definition.attributes.policy.as_deref();
+            let held = definition.attributes.policy.as_ref();
             definition.attributes.policy =
                 permissions::remove(&definition.key, held, &input.label)?;
             Ok::<(), Error>(())
