@@ -59,3 +59,12 @@ pub fn in_query<'a>(service: &Service, error: &'a Error) -> &'a str {
         _ => error.code,
     }
 }
+
+/// What an error says in awsQuery, where SQS kept older words for a queue that is not there.
+pub fn said_in_query<'a>(service: &Service, error: &'a Error) -> &'a str {
+    const GONE: &str = "The specified queue does not exist.";
+    match (service.name, error.message.as_str()) {
+        ("SQS", GONE) => "The specified queue does not exist for this wsdl version.",
+        (_, message) => message,
+    }
+}

@@ -36,10 +36,10 @@ pub fn response(
     out
 }
 
-pub fn error(code: &str, error: &Error, request_id: &str) -> Vec<u8> {
+pub fn error(service: &Service, code: &str, error: &Error, request_id: &str) -> Vec<u8> {
     let error: Json = json!({
         "Code": code,
-        "Message": error.message,
+        "Message": super::codes::said_in_query(service, error),
         "Type": super::side(error),
     });
     json!({"Error": error, "RequestId": request_id})

@@ -49,7 +49,7 @@ pub fn encode_error(
         _ if error.status == StatusCode::NOT_FOUND && error.message.is_empty() => {
             format!("<{}/>\n", error.code).into_bytes()
         }
-        Protocol::AwsQueryInJson => json::error(code, error, request_id),
+        Protocol::AwsQueryInJson => json::error(service, code, error, request_id),
         _ => xml::error(service, code, detail, error, request_id),
     };
     answer(protocol, error.status, body)

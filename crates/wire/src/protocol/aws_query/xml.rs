@@ -48,8 +48,9 @@ pub fn error(
     out.element("Error", None, |out| {
         out.text("Type", super::side(error));
         out.text("Code", code);
-        if !error.message.is_empty() {
-            out.text("Message", &error.message);
+        let said = super::codes::said_in_query(service, error);
+        if !said.is_empty() {
+            out.text("Message", said);
         }
         let shape = super::codes::error_shape(service, error.code);
         for member in shape.map_or(&[][..], |structure| structure.members) {
