@@ -60,6 +60,11 @@ impl Dedups {
         }
     }
 
+    /// The messages up to a number are purged: they may be sent again.
+    pub fn forget_until(&mut self, until: i64) {
+        self.known.retain(|_, (_, sent)| sent.sequence > until);
+    }
+
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -86,6 +91,10 @@ mod tests {
         assert_eq!(dedups.find(&id, 300_000), None);
         dedups.remember(id, sent(2), 300_000);
         assert_eq!(dedups.find(&id, 599_999), Some(sent(2)));
+        dedups.forget_until(1);
+        assert_eq!(dedups.find(&id, 599_999), Some(sent(2)));
+        dedups.forget_until(2);
+        assert_eq!(dedups.find(&id, 599_999), None);
         assert_ne!(key(Some("g"), "a"), key(Some("h"), "a"));
     }
 }

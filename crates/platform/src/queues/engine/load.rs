@@ -111,6 +111,7 @@ impl Engine {
         for (at_ms, key, sent) in loaded.dedups {
             state.dedups.remember(key, sent, at_ms);
         }
+        state.dedups.forget_until(after);
         state.is_stale = false;
         queue.told(&mut state);
         Ok(())

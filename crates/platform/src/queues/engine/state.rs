@@ -464,8 +464,9 @@ impl State {
         expired
     }
 
-    /// Forgets the messages up to a number.
+    /// Forgets the messages up to a number, also what they were told apart by.
     pub fn forget_until(&mut self, until: i64) {
+        self.dedups.forget_until(until);
         let old = self.entries.keys().filter(|sequence| **sequence <= until);
         let old: Vec<i64> = old.copied().collect();
         for sequence in old {
