@@ -1,5 +1,6 @@
 //! Mappings over a real store and real queues, with functions that are closures.
 
+mod chaos;
 mod delivery;
 mod fifo;
 mod lifecycle;
@@ -144,7 +145,7 @@ struct Parts {
 impl World {
     async fn new(function: &Arc<Closure>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let parts = Parts::open(dir.path(), function.clone()).await;
+        let parts = Parts::open(dir.path(), function.clone(), Arc::new(Clock::new())).await;
         let world = Self { dir, parts };
         world.function("f").await;
         world
@@ -156,7 +157,7 @@ impl World {
         parts.background.stop();
         parts.keeping.abort();
         parts.store.close().await;
-        let parts = Parts::open(dir.path(), function.clone()).await;
+        let parts = Parts::open(dir.path(), function.clone(), parts.clock).await;
         Self { dir, parts }
     }
 
@@ -278,7 +279,7 @@ impl World {
 }
 
 impl Parts {
-    async fn open(dir: &Path, executor: Arc<Closure>) -> Self {
+    async fn open(dir: &Path, executor: Arc<Closure>, clock: Arc<Clock>) -> Self {
         let location = dir.join("store");
         std::fs::create_dir_all(&location).unwrap();
         let mut migrations = Vec::from(functions::migrations(1));
@@ -288,7 +289,6 @@ impl Parts {
         let store = StoreConfig::new(location.to_str().unwrap());
         let store = Store::open(store, &migrations).await.unwrap();
         let secrets = Arc::new(Secrets::open(&dir.join("functions.key")).unwrap());
-        let clock = Arc::new(Clock::new());
         let queues = Queues::open(store.clone(), secrets.clone(), clock.clone());
         let (queues, keeping) = queues.await.unwrap();
         let functions = Functions::open(FunctionsConfig {

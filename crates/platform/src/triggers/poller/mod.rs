@@ -115,6 +115,12 @@ impl Poller {
         self.task.is_finished()
     }
 
+    /// Ends it as a crash does.
+    #[cfg(test)]
+    pub fn kill(self) {
+        self.task.abort();
+    }
+
     pub async fn finished(self) {
         // A panic is in the log already.
         let _ = self.task.await;
