@@ -201,7 +201,7 @@ class TestDelivery:
 
     def test_a_window_gathers(self, server, sqs, make_function, make_queue, make_mapping):
         function, (url, arn) = make_function(KEEP), make_queue()
-        make_mapping(function, arn, BatchSize=50, MaximumBatchingWindowInSeconds=2)
+        make_mapping(function, arn, BatchSize=50, MaximumBatchingWindowInSeconds=3)
         send(sqs, url, (str(number) for number in range(30)))
         until_empty(sqs, url)
         assert [len(batch) for batch in printed(server, function, "GOT")] == [30]

@@ -18,10 +18,12 @@ pub const POLLERS_DEFAULT_MAX: u32 = 200;
 pub const EVENT_BYTES_MAX: usize = 6 * 1024 * 1024;
 
 /// Messages, and about how many bytes of them, that one receive takes.
-pub const RECEIVE_MAX: usize = 1000;
+pub const RECEIVE_MAX: usize = 200;
 /// What the first receive takes at most, before the messages' size is known.
 pub const RECEIVE_START: usize = 100;
 pub const RECEIVE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of batches that wait for their turn; beyond it nothing more is fetched.
+pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Receives of a FIFO queue that run at once: each gives one batch.
 pub const FIFO_RECEIVES_MAX: usize = 32;
 /// How long one receive waits for a message before it is made anew.

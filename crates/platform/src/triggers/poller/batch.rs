@@ -79,7 +79,7 @@ impl Batch {
         });
     }
 
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match &self.json {
             Text::Open(json) => json.len() + TAIL.len(),
             Text::Closed(json) => json.len(),

@@ -36,6 +36,8 @@ pub struct Run {
     plan: Arc<Plan>,
     orders: watch::Receiver<Orders>,
     stopping: bool,
+    /// There is nobody left to give orders.
+    abandoned: bool,
     queue: Option<Arc<Queue>>,
 
     scale: Scale,
@@ -100,6 +102,7 @@ impl Run {
             plan,
             orders,
             stopping: false,
+            abandoned: false,
             queue: None,
             ready: VecDeque::new(),
             receiving: JoinSet::new(),
@@ -130,7 +133,7 @@ impl Run {
             }
             let turn = self.next_turn();
             tokio::select! {
-                told = self.orders.changed() => self.obey(told.is_err()),
+                told = self.orders.changed(), if !self.abandoned => self.obey(told.is_err()),
                 Some(got) = self.receiving.join_next() => if let Ok(Some(got)) = got { self.got(got) },
                 Some(ended) = self.invoking.join_next() => self.invoked(ended),
                 Some(_) = self.settling.join_next() => {}
@@ -140,6 +143,7 @@ impl Run {
     }
 
     fn obey(&mut self, abandoned: bool) {
+        self.abandoned = abandoned;
         let orders = self.orders.borrow_and_update().clone();
         match orders {
             Orders::Run(plan) if !abandoned => {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use super::{
     super::{
         Orders,
+        batch::Batch,
         receive::{Got, Messages, receive},
     },
     Hold, Run,
@@ -83,6 +84,10 @@ impl Run {
 
     /// How many batches may be fetched beyond those that are here.
     pub(super) fn room(&self) -> usize {
+        let waiting: usize = self.ready.iter().map(Batch::bytes).sum();
+        if waiting > limits::WAITING_BYTES_MAX {
+            return 0;
+        }
         let allowed = self.scale.allowed();
         let short = self.invoke_ms.is_some_and(|ms| ms < AHEAD_BELOW_MS);
         let may_be_here = if short { 2 * allowed } else { allowed };
