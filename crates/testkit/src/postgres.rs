@@ -47,6 +47,8 @@ crash() {
     for child in $children; do
         while alive "$child"; do sleep 0.01; done
     done
+    # It still says that the server is ready.
+    rm -f "$dir/data/postmaster.pid"
 }
 while read -r word; do
     "$word" && echo done || echo failed
