@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the peers that `cargo xtask bench --peers` measures beside us, at pinned versions, each
-# from its own package registry, into target/peers/: `benches/peers.sh [ministack] [serverless-offline]`.
+# from its own package registry, into target/peers/:
+# `benches/peers.sh [ministack] [localstack] [serverless-offline]`.
 #
 # What is there already is left as it is. A peer that cannot be installed is named with the reason,
 # and the others are installed all the same; the script then ends with 1. It refuses what would need
@@ -41,6 +42,18 @@ ministack() {
         cat "$pins" >"$dir/made-from.txt"
 }
 
+# Without its dependencies' own choice: what they ask for does not run together.
+localstack() {
+    pins=benches/localstack/requirements.txt
+    dir=$peers/localstack
+    is_made_from "$dir" "$pins" && return 0
+    needs python3 || return 1
+    python3 -m venv --clear "$dir" &&
+        "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+            --no-deps --requirement "$pins" &&
+        cat "$pins" >"$dir/made-from.txt"
+}
+
 # Serverless 3, as 4 asks for a login.
 serverless_offline() {
     package=benches/serverless-offline
@@ -53,11 +66,12 @@ serverless_offline() {
         cat "$package/package.json" "$package/package-lock.json" >"$dir/made-from.txt"
 }
 
-[ $# -gt 0 ] || set -- ministack serverless-offline
+[ $# -gt 0 ] || set -- ministack localstack serverless-offline
 failed=0
 for peer in "$@"; do
     case $peer in
     ministack) install=ministack ;;
+    localstack) install=localstack ;;
     serverless-offline) install=serverless_offline ;;
     *)
         echo "peers: there is no peer $peer" >&2

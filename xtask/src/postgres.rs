@@ -40,7 +40,17 @@ impl Postgres {
                 _scratch: None,
             });
         }
-        let scratch = Scratch::start(&binaries()?)?;
+        Postgres::scratch(Syncs::Never)
+    }
+
+    /// One of our own in any case, and one whose commits are on the disk.
+    #[cfg_attr(not(feature = "bench"), allow(dead_code))]
+    pub fn durable() -> Result<Self> {
+        Postgres::scratch(Syncs::Always)
+    }
+
+    fn scratch(syncs: Syncs) -> Result<Self> {
+        let scratch = Scratch::start(&binaries()?, syncs)?;
         Ok(Postgres {
             url: scratch.url(),
             _scratch: Some(scratch),
@@ -100,6 +110,14 @@ fn major_of(version: &str) -> Option<u32> {
         .ok()
 }
 
+/// Whether a commit waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "bench"), allow(dead_code))]
+enum Syncs {
+    Always,
+    Never,
+}
+
 /// A server of our own in a temporary folder.
 struct Scratch {
     server: Child,
@@ -109,7 +127,7 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn start(bin: &Path) -> Result<Self> {
+    fn start(bin: &Path, syncs: Syncs) -> Result<Self> {
         let user = User::unprivileged()?;
         let dir = tempfile::Builder::new()
             .prefix("lambent-pg-")
@@ -139,10 +157,13 @@ impl Scratch {
             .arg("-k")
             .arg(dir.path())
             .args(["-h", "127.0.0.1", "-p"]);
-        // The tests kill their own processes, never the machine: syncing buys them nothing.
         postgres
             .arg(port.to_string())
-            .args(["-F", "-c", "max_connections=200"]);
+            .args(["-c", "max_connections=200"]);
+        // The tests kill their own processes, never the machine: syncing buys them nothing.
+        if syncs == Syncs::Never {
+            postgres.arg("-F");
+        }
         let mut server = postgres
             .stderr(Stdio::piped())
             .spawn()

@@ -490,7 +490,7 @@ fn available_mb() -> Result<f64> {
     Ok(kb.context("read MemAvailable")? / 1024.0)
 }
 
-fn resident_mb(pid: u32) -> Result<f64> {
+pub(super) fn resident_mb(pid: u32) -> Result<f64> {
     let fields = process_status(pid)?;
     let kb: f64 = fields["VmRSS"]
         .trim_end_matches("kB")

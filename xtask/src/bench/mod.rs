@@ -25,6 +25,8 @@ mod peers;
 #[cfg(feature = "bench")]
 mod platform;
 #[cfg(feature = "bench")]
+mod queues;
+#[cfg(feature = "bench")]
 mod request;
 #[cfg(feature = "bench")]
 mod sandbox;
@@ -33,6 +35,8 @@ use anyhow::Result;
 
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(subcommand)]
+    of: Option<Of>,
     /// Only the measures whose name contains this.
     #[arg(long)]
     filter: Option<String>,
@@ -47,6 +51,61 @@ pub struct Args {
     peers: bool,
 }
 
+#[derive(clap::Subcommand)]
+enum Of {
+    /// Measures queues, beside peers and the storage engines.
+    Queues(QueuesArgs),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct QueuesArgs {
+    /// How many messages wait in a long queue; with 0 only short ones are measured.
+    #[arg(long, default_value_t = 1_000_000)]
+    messages: usize,
+    /// The same for peers, some of which look at every message at each receive.
+    #[arg(long, default_value_t = 20_000)]
+    peer_messages: usize,
+    /// How many clients there are at once.
+    #[arg(
+        long,
+        default_value = "1,16,64,512",
+        value_name = "N,...",
+        value_delimiter = ','
+    )]
+    clients: Vec<usize>,
+    /// How long an operation is measured.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// How often each figure is taken; the medians are shown.
+    #[arg(long, default_value_t = 1)]
+    runs: u32,
+    /// What is measured: sqlite, postgres, ministack, localstack. All by default.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    targets: Vec<String>,
+    /// Only one part.
+    #[arg(long)]
+    part: Option<Part>,
+    /// How many messages are drained by a function.
+    #[arg(long, default_value_t = 100_000)]
+    drained: usize,
+    /// How many times an empty queue is asked.
+    #[arg(long, default_value_t = 200_000)]
+    receives: usize,
+    /// The `lambent` to measure, instead of building it in release.
+    #[arg(long)]
+    binary: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Messages a second.
+    Load,
+    /// From a send to what a function does with it, and how fast a function drains a queue.
+    EndToEnd,
+    /// What a server's memory comes to.
+    Memory,
+}
+
 /// Where this process is not the command but the sandbox's privileged half, which the bench has
 /// started, does its work and does not return.
 pub fn run_part_if_asked() {
@@ -56,12 +115,16 @@ pub fn run_part_if_asked() {
 
 #[cfg(feature = "bench")]
 pub fn run(args: &Args) -> Result<()> {
-    measures::run(args)
+    match &args.of {
+        Some(Of::Queues(args)) => queues::run(args),
+        None => measures::run(args),
+    }
 }
 
 /// Builds this program anew with the measures in it, and hands over to it.
 #[cfg(not(feature = "bench"))]
 pub fn run(args: &Args) -> Result<()> {
+    let _ = args;
     let mut command = crate::exec::cargo();
     command.args([
         "run",
@@ -71,16 +134,8 @@ pub fn run(args: &Args) -> Result<()> {
         "xtask",
         "--features",
         "bench",
+        "--",
     ]);
-    command.args(["--", "bench", "--runs", &args.runs.to_string()]);
-    if let Some(filter) = &args.filter {
-        command.args(["--filter", filter]);
-    }
-    if let Some(binary) = &args.binary {
-        command.arg("--binary").arg(binary);
-    }
-    if args.peers {
-        command.arg("--peers");
-    }
+    command.args(std::env::args_os().skip(1));
     crate::exec::run(&mut command)
 }

@@ -217,13 +217,7 @@ impl Peer {
     }
 
     fn install(self) -> Result<()> {
-        let mut script = exec::command(repo::root().join("benches/peers.sh"));
-        script
-            .arg(self.folder())
-            .env("CARGO_TARGET_DIR", repo::target());
-        let said = exec::output(&mut script).context("not installed")?;
-        print!("{said}");
-        Ok(())
+        install(self.folder())
     }
 
     /// One run: the peer is started for it and stopped after it, so that it shares the machine with
@@ -285,6 +279,15 @@ impl Peer {
     }
 }
 
+/// Installs a peer as `benches/peers.sh` calls it.
+pub(super) fn install(folder: &str) -> Result<()> {
+    let mut script = exec::command(repo::root().join("benches/peers.sh"));
+    script.arg(folder).env("CARGO_TARGET_DIR", repo::target());
+    let said = exec::output(&mut script).context("not installed")?;
+    print!("{said}");
+    Ok(())
+}
+
 /// A service of one function, as serverless-offline reads it; it looks for itself in the service's
 /// own `node_modules`.
 fn write_service(dir: &Path, modules: &Path, function: Function) -> Result<()> {
@@ -312,7 +315,7 @@ fn service(runtime: &str, handler: &str) -> Value {
 
 /// Ports that nobody listens on now, none twice. Another may take one before the peer does; then the
 /// peer does not start, and says so.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub(super) fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut listeners = Vec::with_capacity(N);
     let mut ports = [0; N];
     for port in &mut ports {
@@ -407,12 +410,12 @@ fn is_event(answer: &str) -> bool {
 }
 
 /// A peer's process and all that it starts, as a process group; dropping it ends them.
-struct Group {
+pub(super) struct Group {
     leader: Child,
 }
 
 impl Group {
-    fn spawn(command: &mut Command) -> Result<Self> {
+    pub(super) fn spawn(command: &mut Command) -> Result<Self> {
         let shown = exec::shown(command);
         let leader = command
             .stdin(Stdio::null())
@@ -422,11 +425,11 @@ impl Group {
         Ok(Group { leader })
     }
 
-    fn id(&self) -> Option<Pid> {
+    pub(super) fn id(&self) -> Option<Pid> {
         Pid::from_raw(self.leader.id().cast_signed())
     }
 
-    fn until_listening(&self, address: SocketAddr) -> Result<()> {
+    pub(super) fn until_listening(&self, address: SocketAddr) -> Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
         while TcpStream::connect(address).is_err() {
             ensure!(!self.has_ended(), "it ended before it listened");
@@ -458,7 +461,7 @@ impl Drop for Group {
 }
 
 /// A command that is told to end where this program is killed, as nothing is dropped then.
-fn dying_with_us(program: &Path) -> Command {
+pub(super) fn dying_with_us(program: &Path) -> Command {
     let Some(setpriv) = exec::which("setpriv") else {
         return Command::new(program);
     };
@@ -468,14 +471,14 @@ fn dying_with_us(program: &Path) -> Command {
 }
 
 /// The last lines of a log, as one.
-fn tail(log: &str) -> String {
+pub(super) fn tail(log: &str) -> String {
     const LINES: usize = 3;
     let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     one_line(&lines[lines.len().saturating_sub(LINES)..].join("\n"))
 }
 
 /// Text for a table's cell: on one line, and not without end.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     const CHARS: usize = 300;
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(CHARS) {

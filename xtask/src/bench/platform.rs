@@ -61,12 +61,22 @@ impl Platform {
         std::fs::write(&credentials, profile).context("write the credentials")?;
         std::fs::set_permissions(&credentials, Permissions::from_mode(0o600))
             .context("guard the credentials")?;
-        let mut process = Command::new(binary)
-            .args(["up", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data.path().join("data"))
-            .arg("--credentials")
-            .arg(&credentials)
-            .args(options)
+        let mut command = up(binary, &data);
+        command.arg("--credentials").arg(&credentials).args(options);
+        Platform::spawn(command, data)
+    }
+
+    /// In development mode, where any signature passes.
+    pub fn start_open(binary: &Path, options: &[&str]) -> Result<Self> {
+        let data = tempfile::tempdir().context("make a folder")?;
+        let mut command = up(binary, &data);
+        command.args(options);
+        Platform::spawn(command, data)
+    }
+
+    fn spawn(mut command: Command, data: tempfile::TempDir) -> Result<Self> {
+        let binary = PathBuf::from(command.get_program());
+        let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -120,6 +130,14 @@ impl Platform {
     }
 }
 
+fn up(binary: &Path, data: &tempfile::TempDir) -> Command {
+    let mut command = Command::new(binary);
+    command
+        .args(["up", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path().join("data"));
+    command
+}
+
 impl Drop for Platform {
     fn drop(&mut self) {
         if let Some(pid) = Pid::from_raw(self.process.id().cast_signed()) {
@@ -136,6 +154,19 @@ pub async fn create(
     function: Function,
     memory_mb: u32,
 ) -> Result<()> {
+    let files = function.files()?;
+    create_of(address, name, function, &files, memory_mb, json!({})).await
+}
+
+/// The same with other files for the function's runtime, and variables for its environment.
+pub async fn create_of(
+    address: SocketAddr,
+    name: &str,
+    function: Function,
+    files: &[(&'static str, Vec<u8>, u32)],
+    memory_mb: u32,
+    variables: Value,
+) -> Result<()> {
     let (runtime, handler) = function.runtime()?;
     let body = json!({
         "FunctionName": name,
@@ -144,7 +175,8 @@ pub async fn create(
         "Role": "arn:aws:iam::000000000000:role/bench",
         "MemorySize": memory_mb,
         "Timeout": 60,
-        "Code": {"ZipFile": BASE64_STANDARD.encode(package(function)?)},
+        "Environment": {"Variables": variables},
+        "Code": {"ZipFile": BASE64_STANDARD.encode(package(files)?)},
     });
     call(
         address,
@@ -175,7 +207,7 @@ pub fn invoke(address: SocketAddr, name: &str, event: String) -> Result<Template
     Template::signed(Method::POST, &address.to_string(), &path, event)
 }
 
-async fn call(
+pub async fn call(
     address: SocketAddr,
     method: Method,
     path: &str,
@@ -193,12 +225,12 @@ async fn call(
     serde_json::from_str(&text).with_context(|| format!("read the answer to {shown}"))
 }
 
-fn package(function: Function) -> Result<Vec<u8>> {
+fn package(files: &[(&'static str, Vec<u8>, u32)]) -> Result<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content, mode) in function.files()? {
-        let options = SimpleFileOptions::default().unix_permissions(mode);
-        zip.start_file(name, options).context("add to a zip")?;
-        zip.write_all(&content).context("write a zip")?;
+    for (name, content, mode) in files {
+        let options = SimpleFileOptions::default().unix_permissions(*mode);
+        zip.start_file(*name, options).context("add to a zip")?;
+        zip.write_all(content).context("write a zip")?;
     }
     Ok(zip.finish().context("finish a zip")?.into_inner())
 }

@@ -162,7 +162,7 @@ pub fn render_peers(rows: &[PeerRow]) -> String {
     grid(header, rows.iter().map(PeerRow::cells), &[0, 1, 5])
 }
 
-fn grid<const N: usize>(
+pub fn grid<const N: usize>(
     header: [String; N],
     rows: impl Iterator<Item = [String; N]>,
     to_the_left: &[usize],
@@ -196,7 +196,7 @@ fn aligned(cells: &[String], widths: &[usize], to_the_left: &[usize]) -> String 
     line
 }
 
-fn thousands(value: f64) -> String {
+pub fn thousands(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut shown = String::new();
     for (index, digit) in digits.chars().enumerate() {
