@@ -31,6 +31,7 @@ const PRODUCERS: u64 = 6;
 const CONSUMERS: u64 = 14;
 /// Between two kills: steps of clients, and a time that no step ends.
 const STEPS_MAX: u64 = 250;
+const SHOWN_OF_A_KIND: u32 = 3;
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,10 +151,11 @@ impl Run {
         let found = checker::check(&self.history);
         let mut kinds = BTreeMap::new();
         for violation in &found {
-            *kinds.entry(format!("{:?}", violation.kind)).or_insert(0) += 1;
-        }
-        for violation in found.iter().take(10) {
-            println!("{:?}: {}", violation.kind, violation.told);
+            let count = kinds.entry(format!("{:?}", violation.kind)).or_insert(0);
+            *count += 1;
+            if *count <= SHOWN_OF_A_KIND {
+                println!("{:?}: {}", violation.kind, violation.told);
+            }
         }
         assert!(found.is_empty(), "{engine}: {kinds:?}");
         assert!(
