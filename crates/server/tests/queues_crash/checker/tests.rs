@@ -119,14 +119,14 @@ impl Story {
         self.acts(receive, place, what, Outcome::Done(()))
     }
 
-    fn is(self, expected: &[Kind]) {
+    fn finds(self, expected: &[Kind]) {
         let found = check(&self.history);
         let kinds: Vec<_> = found.iter().map(|violation| violation.kind).collect();
         assert_eq!(kinds, expected, "{found:#?}");
     }
 
-    fn is_fine(self) {
-        self.is(&[]);
+    fn finds_nothing(self) {
+        self.finds(&[]);
     }
 }
 
@@ -135,44 +135,50 @@ fn what_is_sent_received_and_deleted_is_fine() {
     let story = Story::new().sent(STANDARD, 1).sent(FIFO, 2).sent(FIFO, 3);
     let story = story.received(STANDARD, &[(1, 1)]).deleted(0, 0);
     let story = story.received(FIFO, &[(2, 1), (3, 1)]);
-    story.deleted(1, 1).deleted(1, 0).is_fine();
+    story.deleted(1, 1).deleted(1, 0).finds_nothing();
 }
 
 #[test]
 fn an_acknowledged_message_that_is_not_there_is_lost() {
-    Story::new().sent(STANDARD, 1).is(&[Kind::Lost]);
+    Story::new().sent(STANDARD, 1).finds(&[Kind::Lost]);
     let refused = Story::new().sent(FIFO, 1).received(FIFO, &[(1, 1)]);
     refused
         .acts(0, 0, What::Delete, Outcome::Refused)
-        .is(&[Kind::Lost]);
+        .finds(&[Kind::Lost]);
 }
 
 #[test]
 fn what_nobody_knows_is_not_lost() {
     let unknown = Story::new().sends(STANDARD, 1, Outcome::Unknown);
-    unknown.sends(STANDARD, 2, Outcome::Refused).is_fine();
+    unknown.sends(STANDARD, 2, Outcome::Refused).finds_nothing();
     let deleted = Story::new().sent(STANDARD, 1).received(STANDARD, &[(1, 1)]);
-    deleted.acts(0, 0, What::Delete, Outcome::Unknown).is_fine();
+    deleted
+        .acts(0, 0, What::Delete, Outcome::Unknown)
+        .finds_nothing();
 }
 
 #[test]
 fn what_nobody_sent_is_a_phantom() {
     let story = Story::new().received(STANDARD, &[(7, 1)]);
-    story.is(&[Kind::Phantom]);
+    story.finds(&[Kind::Phantom]);
     let refused = Story::new().sends(STANDARD, 1, Outcome::Refused);
-    refused.received(STANDARD, &[(1, 1)]).is(&[Kind::Phantom]);
+    refused
+        .received(STANDARD, &[(1, 1)])
+        .finds(&[Kind::Phantom]);
     let elsewhere = Story::new().sends(STANDARD, 1, Outcome::Unknown);
-    elsewhere.received(FIFO, &[(1, 1)]).is(&[Kind::Phantom]);
+    elsewhere.received(FIFO, &[(1, 1)]).finds(&[Kind::Phantom]);
     let too_soon = Story::new().received(STANDARD, &[(1, 1)]);
     let too_soon = too_soon.sent(STANDARD, 1).deleted(0, 0);
-    too_soon.is(&[Kind::Phantom]);
+    too_soon.finds(&[Kind::Phantom]);
 }
 
 #[test]
 fn a_deleted_message_stays_away() {
     let story = Story::new().sent(STANDARD, 1).received(STANDARD, &[(1, 1)]);
     let story = story.deleted(0, 0).kill().wait(VISIBILITY_US);
-    story.received(STANDARD, &[(1, 2)]).is(&[Kind::Resurrected]);
+    story
+        .received(STANDARD, &[(1, 2)])
+        .finds(&[Kind::Resurrected]);
 }
 
 #[test]
@@ -180,21 +186,21 @@ fn a_late_delete_may_have_no_effect() {
     let story = Story::new().sent(STANDARD, 1).received(STANDARD, &[(1, 1)]);
     let story = story.wait(VISIBILITY_US).received(STANDARD, &[(1, 2)]);
     let story = story.deleted(0, 0).wait(VISIBILITY_US);
-    story.received(DEAD, &[(1, 3)]).is_fine();
+    story.received(DEAD, &[(1, 3)]).finds_nothing();
 }
 
 #[test]
 fn a_held_group_is_not_given_out() {
     let story = || Story::new().sent(FIFO, 1).received(FIFO, &[(1, 1)]).kill();
     let again = story().received(FIFO, &[(1, 2)]).deleted(1, 0);
-    again.is(&[Kind::HandedOutTwice]);
+    again.finds(&[Kind::HandedOutTwice]);
     let in_time = story().wait(VISIBILITY_US).received(FIFO, &[(1, 2)]);
-    in_time.deleted(1, 0).is_fine();
+    in_time.deleted(1, 0).finds_nothing();
     let shorter = story().visible_in(0, 0, 0).received(FIFO, &[(1, 2)]);
-    shorter.deleted(1, 0).is_fine();
+    shorter.deleted(1, 0).finds_nothing();
     let longer = story().visible_in(0, 0, 2 * VISIBILITY_US);
     let longer = longer.wait(VISIBILITY_US).received(FIFO, &[(1, 2)]);
-    longer.deleted(1, 0).is(&[Kind::HandedOutTwice]);
+    longer.deleted(1, 0).finds(&[Kind::HandedOutTwice]);
 }
 
 #[test]
@@ -202,16 +208,16 @@ fn a_groups_next_message_waits_for_all_that_are_held() {
     let story = Story::new().sent(FIFO, 1).sent(FIFO, 2).sent(FIFO, 3);
     let story = story.received(FIFO, &[(1, 1), (2, 1)]).deleted(0, 0);
     let story = story.received(FIFO, &[(3, 1)]).deleted(0, 1).deleted(1, 0);
-    story.is(&[Kind::HandedOutTwice, Kind::Reordered]);
+    story.finds(&[Kind::HandedOutTwice, Kind::Reordered]);
 }
 
 #[test]
 fn a_crash_may_show_what_a_standard_queue_has_given_out() {
     let story = || Story::new().sent(STANDARD, 1).received(STANDARD, &[(1, 1)]);
     let killed = story().kill().received(STANDARD, &[(1, 1)]);
-    killed.deleted(1, 0).is_fine();
+    killed.deleted(1, 0).finds_nothing();
     let not_killed = story().received(STANDARD, &[(1, 2)]).deleted(1, 0);
-    not_killed.is(&[Kind::HandedOutTwice]);
+    not_killed.finds(&[Kind::HandedOutTwice]);
 }
 
 #[test]
@@ -219,20 +225,20 @@ fn a_group_keeps_its_order() {
     let story = || Story::new().sent(FIFO, 1).sent(FIFO, 2);
     let second_first = story().received(FIFO, &[(2, 1)]).deleted(0, 0);
     let second_first = second_first.received(FIFO, &[(1, 1)]).deleted(1, 0);
-    second_first.is(&[Kind::Reordered]);
+    second_first.finds(&[Kind::Reordered]);
     let within = story().received(FIFO, &[(2, 1), (1, 1)]);
-    within.deleted(0, 0).deleted(0, 1).is(&[Kind::Reordered]);
+    within.deleted(0, 0).deleted(0, 1).finds(&[Kind::Reordered]);
     let abandoned = story().received(FIFO, &[(1, 1)]).wait(VISIBILITY_US);
     let abandoned = abandoned.received(FIFO, &[(2, 1)]).deleted(1, 0);
     let abandoned = abandoned.received(FIFO, &[(1, 2)]).deleted(2, 0);
-    abandoned.is(&[Kind::Reordered]);
+    abandoned.finds(&[Kind::Reordered]);
 }
 
 #[test]
 fn sequence_numbers_follow_the_sends() {
     let story = Story::new().sent(FIFO, 2).sent(FIFO, 1);
     let story = story.received(FIFO, &[(1, 1), (2, 1)]);
-    story.deleted(0, 0).deleted(0, 1).is(&[Kind::Reordered]);
+    story.deleted(0, 0).deleted(0, 1).finds(&[Kind::Reordered]);
 }
 
 #[test]
@@ -243,18 +249,18 @@ fn a_message_sent_twice_comes_once() {
     });
     let story = Story::new().sent(FIFO, 1).sends(FIFO, 1, other);
     let story = story.received(FIFO, &[(1, 1)]).deleted(0, 0);
-    story.is(&[Kind::Duplicated]);
+    story.finds(&[Kind::Duplicated]);
     let same = Story::new().sends(FIFO, 1, Outcome::Unknown).sent(FIFO, 1);
-    same.received(FIFO, &[(1, 1)]).deleted(0, 0).is_fine();
+    same.received(FIFO, &[(1, 1)]).deleted(0, 0).finds_nothing();
 }
 
 #[test]
 fn receives_are_counted() {
     let story = || Story::new().sent(FIFO, 1).received(FIFO, &[(1, 1)]).kill();
     let again = story().wait(VISIBILITY_US).received(FIFO, &[(1, 1)]);
-    again.deleted(1, 0).is(&[Kind::CountBackward]);
+    again.deleted(1, 0).finds(&[Kind::CountBackward]);
     let story = Story::new().sent(STANDARD, 1).received(STANDARD, &[(1, 3)]);
-    story.deleted(0, 0).is(&[Kind::ReceivedTooOften]);
+    story.deleted(0, 0).finds(&[Kind::ReceivedTooOften]);
 }
 
 #[test]
@@ -262,7 +268,7 @@ fn a_delay_is_kept() {
     let mut story = Story::new().sent(STANDARD, 1);
     story.history.sends[0].delay_us = SECOND_US;
     let story = story.received(STANDARD, &[(1, 1)]).deleted(0, 0);
-    story.is(&[Kind::TooEarly]);
+    story.finds(&[Kind::TooEarly]);
 }
 
 #[test]
@@ -278,5 +284,5 @@ fn a_dead_letter_makes_way() {
     if let Outcome::Done(deliveries) = &mut last.outcome {
         deliveries[0].group = Some(1);
     }
-    story.is_fine();
+    story.finds_nothing();
 }
