@@ -66,7 +66,8 @@ impl Floor {
         Ok(())
     }
 
-    /// Rows a second at so many a commit. There are as many rows afterwards as before.
+    /// Messages a second at so many a commit, for a cycle with one of each change per message. There
+    /// are as many rows afterwards as before.
     pub fn rate(&mut self, operation: Operation, per_commit: f64) -> Result<f64> {
         let group = (per_commit.round() as usize).clamp(1, ROWS_MAX);
         match operation {
@@ -93,20 +94,19 @@ impl Floor {
                 Ok(rate)
             }
             Operation::Cycle => {
-                // Those of a transaction are new, received and deleted messages in equal parts.
-                let third = (group / 3).max(1);
-                self.insert(2 * third)?;
-                let (rate, _) = during(third, ROWS_MAX, |third| {
-                    let new = self.rows.end..self.rows.end + third as i64;
-                    let middle = self.rows.start + third as i64;
-                    let updated = middle..middle + third as i64;
+                self.insert(2 * group)?;
+                let (rate, _) = during(group, ROWS_MAX, |group| {
+                    let new = self.rows.end..self.rows.end + group as i64;
+                    let middle = self.rows.start + group as i64;
+                    let updated = middle..middle + group as i64;
                     let gone = self.rows.start..middle;
                     self.engine.all(new.clone(), updated, gone)?;
                     self.rows = middle..new.end;
                     Ok(())
                 })?;
-                self.delete_all(2 * third)?;
-                Ok(rate)
+                self.delete_all(2 * group)?;
+                // Where a message needs several commits, it needs them here too.
+                Ok(rate * per_commit.min(1.0))
             }
         }
     }

@@ -128,9 +128,9 @@ impl Bench {
             for operation in Operation::ALL {
                 let of_runs: Vec<_> = runs.iter().map(|run| run.of(operation)).collect();
                 let measured = middle(&of_runs)?;
-                let floor = match &mut floor {
-                    Some(floor) => Some(floor.rate(operation, measured.per_commit.unwrap_or(1.0))?),
-                    None => None,
+                let floor = match (&mut floor, measured.per_commit) {
+                    (Some(floor), Some(count)) => Some(floor.rate(operation, count)?),
+                    _ => None,
                 };
                 let row = Row {
                     kind,

@@ -9,7 +9,8 @@ use super::{
 pub const NOTES: &str = "\
 messages a second; N x M is N clients with M messages a request; latencies of requests, of the whole \
 cycle with all three\nfloor: the engine bare, as many rows a commit as the platform's average; of it: \
-the share of the floor that the platform reaches\nx PEER: how many times as much as the peer, which \
+the share of the floor that the platform reaches; a receive from a standard queue is answered before its \
+commit\nx PEER: how many times as much as the peer, which \
 keeps its messages in memory";
 
 /// One cell of one target.
