@@ -18,22 +18,20 @@ pub const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 \
 pub const DATE: &str = "20260101T000000Z";
 
 pub struct Client {
+    address: SocketAddr,
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Result<Self> {
-        ensure!(address.ip().is_loopback(), "load is for loopback only");
-        let stream = TcpStream::connect(address).await.context("connect")?;
-        stream.set_nodelay(true).context("set TCP_NODELAY")?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .context("begin HTTP")?;
-        // It ends with the sender; an error shows at the request that it spoils.
-        tokio::spawn(connection);
         let host = HeaderValue::from_str(&address.to_string()).context("name the host")?;
-        Ok(Client { sender, host })
+        let sender = connection(address).await?;
+        Ok(Client {
+            address,
+            sender,
+            host,
+        })
     }
 
     /// Sends an operation's input and gives its output; anything but success is an error.
@@ -48,10 +46,11 @@ impl Client {
             .header("x-amz-date", DATE)
             .body(Full::new(input))
             .context("build a request")?;
-        self.sender
-            .ready()
-            .await
-            .context("wait for the connection")?;
+        // Some close a connection after so many requests.
+        if self.sender.ready().await.is_err() {
+            self.sender = connection(self.address).await?;
+            self.sender.ready().await.context("wait for a connection")?;
+        }
         let response = self.sender.send_request(request).await;
         let response = response.with_context(|| format!("send {operation}"))?;
         let status = response.status();
@@ -73,6 +72,18 @@ impl Client {
         }
         serde_json::from_slice(&body).with_context(|| format!("read the answer to {operation}"))
     }
+}
+
+async fn connection(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
+    ensure!(address.ip().is_loopback(), "load is for loopback only");
+    let stream = TcpStream::connect(address).await.context("connect")?;
+    stream.set_nodelay(true).context("set TCP_NODELAY")?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .context("begin HTTP")?;
+    // It ends with the sender; an error shows at the request that it spoils.
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 /// A queue as its requests name it, with the bodies of those that do not change.

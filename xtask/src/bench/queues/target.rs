@@ -101,7 +101,9 @@ impl Target {
     }
 
     pub async fn create(&self, name: &str) -> Result<Queue> {
-        let input = json!({"QueueName": name});
+        // A function's timeout is not to be longer.
+        let attributes = json!({"VisibilityTimeout": "120"});
+        let input = json!({"QueueName": name, "Attributes": attributes});
         let answer = self.ask("AmazonSQS.CreateQueue", &input).await?;
         let url = answer["QueueUrl"].as_str().context("a queue has a URL")?;
         Ok(Queue {
