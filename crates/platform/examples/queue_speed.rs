@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use platform::{
+use lambent_platform::{
     clock::Clock,
     queues::{
         self, Created, Queue, Queues,

@@ -175,7 +175,7 @@ mod tests {
             role: None,
             access_key_id: String::new(),
             host: String::new(),
-            origin: wire::Origin::default(),
+            origin: crate::Origin::default(),
             trace_header: None,
             now: crate::Timestamp::UNIX_EPOCH,
         }

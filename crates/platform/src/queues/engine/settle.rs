@@ -17,6 +17,9 @@ use crate::queues::{
     stored::Stored,
 };
 
+/// Messages out of their queue's memory, by their numbers.
+type Messages = Vec<(i64, Entry)>;
+
 impl Engine {
     /// Deletes messages for the holders of their receipts; durable when this answers.
     pub async fn delete(
@@ -166,7 +169,7 @@ impl Engine {
             self.page_if_low(source, &mut state);
             taken
         };
-        let mut by_target: Vec<(Arc<Queue>, Vec<(i64, Entry)>)> = Vec::new();
+        let mut by_target: Vec<(Arc<Queue>, Messages)> = Vec::new();
         let mut kept = Vec::new();
         for (sequence, entry) in taken.dead {
             match target(entry.source.as_deref()) {

@@ -63,7 +63,7 @@ impl Engine {
                     let new = changes
                         .into_iter()
                         .next()
-                        .and_then(|change| self.new(queue, change));
+                        .and_then(|change| self.to_be_written(queue, change));
                     if new.is_some() {
                         state.window.stage(sent.sequence);
                     }
@@ -80,7 +80,7 @@ impl Engine {
         }
     }
 
-    fn new(&self, queue: &Queue, change: Change) -> Option<New> {
+    fn to_be_written(&self, queue: &Queue, change: Change) -> Option<New> {
         let Change::Insert {
             sequence,
             entry,
