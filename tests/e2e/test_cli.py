@@ -251,11 +251,33 @@ class TestFunctions:
         assert found["runtime"] == PYTHON and found["memory_mb"] == 192
 
 
+class TestQueues:
+    def test_lists_them_with_what_waits(self, server, lambent, name):
+        sqs = server.client("sqs")
+        dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
+        redrive = {"deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": 3}
+        queue = sqs.create_queue(
+            QueueName=name, Attributes={"RedrivePolicy": json.dumps(redrive)}
+        )["QueueUrl"]
+        sqs.send_message(QueueUrl=queue, MessageBody="waits")
+        sqs.send_message(QueueUrl=queue, MessageBody="later", DelaySeconds=900)
+        sqs.send_message(QueueUrl=queue, MessageBody="is taken")
+        sqs.receive_message(QueueUrl=queue)
+        listed = json.loads(lambent("queues", "--json"))["queues"]
+        (found,) = [item for item in listed if item["name"] == name]
+        assert (found["visible"], found["in_flight"], found["delayed"]) == (1, 1, 1)
+        assert found["dead_letter_queue"] == f"{name}-dead" and found["functions"] == []
+        text = lambent("queues")
+        (line,) = [line for line in text.splitlines() if line.startswith(f"{name} ")]
+        assert line.split() == [name, "1", "1", "1", "-", f"{name}-dead"]
+
+
 class TestHelp:
     def test_help_names_every_command(self):
         run = subprocess.run([binary(), "--help"], capture_output=True, text=True, timeout=10)
         assert run.returncode == 0
-        for command in ("up", "demo", "deploy", "invoke", "logs", "functions", "usage"):
+        for command in ("up", "demo", "deploy", "invoke", "logs", "functions", "queues", "usage"):
             assert re.search(rf"^\s+{command}\b", run.stdout, re.M), command
 
     def test_the_version(self):
@@ -263,7 +285,7 @@ class TestHelp:
         assert run.returncode == 0
         assert re.fullmatch(r"lambent \d+\.\d+\.\d+.*\n", run.stdout)
 
-    @pytest.mark.parametrize("command", ["functions", "usage", "invoke x", "logs x"])
+    @pytest.mark.parametrize("command", ["functions", "queues", "usage", "invoke x", "logs x"])
     def test_no_platform_is_said_clearly(self, command):
         run = subprocess.run(
             [binary(), *command.split()],

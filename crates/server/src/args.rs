@@ -29,6 +29,8 @@ pub enum Command {
     Logs(LogsArguments),
     /// List the functions.
     Functions(FunctionsArguments),
+    /// List the queues, with how many messages are in them.
+    Queues(QueuesArguments),
     /// Print the bill, by function and day.
     Usage(UsageArguments),
 }
@@ -121,6 +123,13 @@ pub struct LogsArguments {
 
 #[derive(Debug, Args)]
 pub struct FunctionsArguments {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct QueuesArguments {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

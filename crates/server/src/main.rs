@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use args::{Arguments, Command};
 use clap::Parser;
-use commands::{deploy, functions, invoke, logs, usage};
+use commands::{deploy, functions, invoke, logs, queues, usage};
 
 fn main() -> ExitCode {
     // The sandbox's privileged part is this executable too. Before anything else, above all before
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Invoke(given) => commands::run(|client| invoke::run(client, given)),
         Command::Logs(given) => commands::run(|client| logs::run(client, given)),
         Command::Functions(given) => commands::run(|client| functions::run(client, given)),
+        Command::Queues(given) => commands::run(|client| queues::run(client, given)),
         Command::Usage(given) => commands::run(|client| usage::run(client, given)),
     };
     match done {

@@ -22,6 +22,7 @@ mod update;
 mod view;
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -38,7 +39,7 @@ pub use tables::{MIGRATION_COUNT, migrations};
 use crate::{
     background::{Background, Wake},
     functions::Functions,
-    queues::Queues,
+    queues::{Queues, definition::QueueKey},
 };
 use error::Result;
 use mapping::{Mapping, Mappings, Phase};
@@ -124,6 +125,17 @@ impl EventSourceMappings {
             by_state: Phase::ALL.map(|phase| (phase.as_str(), of(phase))),
             counts: self.0.counts.clone(),
         }
+    }
+
+    /// The ARNs of the functions that each queue is mapped to.
+    pub fn functions_by_queue(&self) -> HashMap<QueueKey, Vec<String>> {
+        let mut functions: HashMap<_, Vec<_>> = HashMap::new();
+        for mapping in self.0.mappings.all() {
+            let record = mapping.record();
+            let of_queue = functions.entry(record.queue.clone()).or_default();
+            of_queue.push(record.target.arn());
+        }
+        functions
     }
 
     async fn load(&self) -> Result<(), store::Error> {

@@ -49,6 +49,7 @@ impl Metrics {
         }
         invocations(&mut page, platform);
         environments(&mut page, platform);
+        queues(&mut page, platform);
         mappings(&mut page, platform);
         background(&mut page, platform);
         store(&mut page, platform);
@@ -88,6 +89,40 @@ fn environments(page: &mut Page, platform: &Platform) {
         let count = all.iter().filter(|view| view.state == state).count();
         page.sample(name, &format!("state=\"{label}\""), count as f64);
     }
+}
+
+/// SQS's metrics, of all queues together.
+fn queues(page: &mut Page, platform: &Platform) {
+    let all = platform.queues().all();
+    page.family("lambent_queues", "gauge", "Queues");
+    page.sample("lambent_queues", "", all.len() as f64);
+    let counts: Vec<_> = all.iter().map(|queue| queue.counts()).collect();
+    let name = "lambent_queue_messages";
+    page.family(name, "gauge", "Messages in queues by state");
+    for (state, count) in [
+        ("visible", counts.iter().map(|c| c.visible).sum::<u64>()),
+        ("in_flight", counts.iter().map(|c| c.in_flight).sum()),
+        ("delayed", counts.iter().map(|c| c.delayed).sum()),
+    ] {
+        page.sample(name, &format!("state=\"{state}\""), count as f64);
+    }
+    let totals = platform.queues().totals();
+    let name = "lambent_queue_messages_total";
+    page.family(name, "counter", "Messages by what happened to them");
+    for (event, count) in [
+        ("sent", &totals.sent),
+        ("received", &totals.received),
+        ("deleted", &totals.deleted),
+        ("dead_lettered", &totals.dead_lettered),
+        ("expired", &totals.expired),
+    ] {
+        let labels = format!("event=\"{event}\"");
+        page.sample(name, &labels, count.load(Ordering::Relaxed) as f64);
+    }
+    let name = "lambent_queue_empty_receives_total";
+    page.family(name, "counter", "Receives that found no message");
+    let count = totals.empty_receives.load(Ordering::Relaxed);
+    page.sample(name, "", count as f64);
 }
 
 /// Lambda's event source mapping metrics, of all mappings together.

@@ -6,6 +6,7 @@
 
 mod logs;
 mod metrics;
+mod queues;
 mod usage;
 
 use std::collections::HashMap;
@@ -70,6 +71,7 @@ impl Admin {
             "/_lambent/logs" => logs::respond(ask).await,
             "/_lambent/usage" => usage::respond(ask).await,
             "/_lambent/environments" => environments(&ask),
+            "/_lambent/queues" => queues::respond(&ask),
             _ => Self::nowhere(),
         }
     }

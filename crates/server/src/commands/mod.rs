@@ -8,6 +8,7 @@ pub mod functions;
 mod harmless;
 pub mod invoke;
 pub mod logs;
+pub mod queues;
 pub mod style;
 pub mod usage;
 mod zipped;

@@ -23,6 +23,7 @@ mod sequence;
 mod settle;
 mod staged;
 mod state;
+mod totals;
 mod upkeep;
 mod window;
 
@@ -42,6 +43,7 @@ use crate::{clock::Clock, secrets::Secrets};
 
 pub use queue::Queue;
 pub use staged::Staged;
+pub use totals::Totals;
 
 use alarm::Alarm;
 use cache::Budget;
@@ -87,6 +89,7 @@ pub struct Engine {
     journal: Arc<Journal>,
     sealing: Sealing,
     budget: Arc<Budget>,
+    totals: Totals,
     by_key: RwLock<BTreeMap<QueueKey, Arc<Queue>>>,
     by_id: RwLock<HashMap<QueueId, Arc<Queue>>>,
     /// Held while a queue is made or deleted.
@@ -119,6 +122,7 @@ impl Engine {
             sequence,
             sealing,
             budget: Arc::default(),
+            totals: Totals::default(),
             by_key: RwLock::default(),
             by_id: RwLock::default(),
             naming: tokio::sync::Mutex::default(),
@@ -147,6 +151,11 @@ impl Engine {
 
     pub fn clock(&self) -> &Arc<Clock> {
         &self.clock
+    }
+
+    /// What all queues together have done since the start.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     pub fn find(&self, key: &QueueKey) -> Option<Arc<Queue>> {

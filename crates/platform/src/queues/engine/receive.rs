@@ -12,6 +12,7 @@ use super::{
     journal::{Change, Submission},
     rows,
     state::{Entry, State, Taken, Terms},
+    totals,
 };
 use crate::queues::{
     definition::Definition,
@@ -40,6 +41,16 @@ impl Engine {
     /// Hands out up to `receive.max` messages; waits for a first one as long as asked. Whoever
     /// stops waiting has received nothing.
     pub async fn receive(
+        self: &Arc<Self>,
+        queue: &Arc<Queue>,
+        receive: Receive,
+    ) -> Result<Vec<Received>, EngineError> {
+        let received = self.receive_or_wait(queue, receive).await?;
+        self.totals.received(received.len());
+        Ok(received)
+    }
+
+    async fn receive_or_wait(
         self: &Arc<Self>,
         queue: &Arc<Queue>,
         receive: Receive,
@@ -154,6 +165,7 @@ impl Engine {
         taken: Taken,
         room: tokio::sync::OwnedSemaphorePermit,
     ) -> Attempt {
+        totals::add(&self.totals.expired, taken.expired.len());
         let claims = taken.claims.iter();
         let claims = claims.map(|(sequence, entry)| Change::Standing(entry.standing(*sequence)));
         let expired = taken

@@ -11,6 +11,7 @@ use super::{
     dedup::{self, DedupKey},
     journal::{Change, Submission},
     state::{Entry, Phase, State},
+    totals,
 };
 use crate::queues::{
     definition::{Attributes, DeduplicationScope},
@@ -39,7 +40,7 @@ impl Engine {
         let mut room = Some(self.journal.room(bytes).await);
         let (reply, written) = oneshot::channel();
         let mut reply = Some(reply);
-        let sent = loop {
+        let (sent, new) = loop {
             let is_stale = {
                 let mut state = queue.lock();
                 if state.is_gone {
@@ -48,13 +49,14 @@ impl Engine {
                 if !state.is_stale {
                     let prepared = std::mem::take(&mut prepared);
                     let (sent, changes) = self.decide_sends(queue, &mut state, prepared);
+                    let new = changes.len();
                     self.journal.submit(Submission {
                         queue: queue.clone(),
                         changes,
                         reply: reply.take(),
                         room: room.take(),
                     });
-                    break sent;
+                    break (sent, new);
                 }
                 state.is_stale
             };
@@ -62,6 +64,7 @@ impl Engine {
             self.reload(queue).await?;
         };
         written.await.unwrap_or(Err(EngineError::Gone))?;
+        totals::add(&self.totals.sent, new);
         Ok(sent)
     }
 

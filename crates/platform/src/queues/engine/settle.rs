@@ -11,6 +11,7 @@ use super::{
     cache::Cached,
     journal::{Change, Submission},
     state::{Entry, Phase, State},
+    totals,
 };
 use crate::queues::{
     receipt::{Receipt, ReceiptError},
@@ -31,7 +32,10 @@ impl Engine {
             let deleted = state.delete(receipt, now_ms)?;
             Ok(deleted.map(|_| Change::Delete(receipt.sequence)))
         };
-        self.settle(queue, receipts, decide).await
+        let results = self.settle(queue, receipts, decide).await;
+        let deleted = results.iter().filter(|result| result.is_ok()).count();
+        totals::add(&self.totals.deleted, deleted);
+        results
     }
 
     /// Each receipt with its new visibility timeout from now, in milliseconds; 0 makes it visible.
@@ -131,9 +135,14 @@ impl Engine {
             (old, entry, None)
         };
         let moved: Vec<_> = dead.iter().cloned().map(to_dead_letter).collect();
+        let count = moved.len();
         match self.transfer(source, &target, moved).await {
+            Ok(()) => {
+                totals::add(&self.totals.dead_lettered, count);
+                Ok(())
+            }
             Err(EngineError::Gone) => self.give_back(source, dead),
-            other => other,
+            Err(other) => Err(other),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Engine, Queue,
     journal::{Change, Submission},
-    limits, rows,
+    limits, rows, totals,
 };
 use crate::queues::definition::QueueId;
 
@@ -46,6 +46,7 @@ impl Engine {
             if expired.is_empty() {
                 return;
             }
+            totals::add(&self.totals.expired, expired.len());
             self.journal.submit(Submission {
                 queue: queue.clone(),
                 changes: expired.into_iter().map(Change::Delete).collect(),
