@@ -181,6 +181,13 @@ impl Platform {
         })
     }
 
+    /// What only waits ends, so that requests which run can finish: receivers get no message, and
+    /// mappings take none.
+    pub fn begin_stop(&self) {
+        self.inner.mappings.begin_stop();
+        self.inner.queues.let_waiters_go();
+    }
+
     /// Takes no more invocations, waits for those that run, and closes everything.
     pub async fn stop(&self, within: Duration) {
         let until = Instant::now() + within;

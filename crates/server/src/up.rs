@@ -145,6 +145,7 @@ impl Server {
     pub async fn stop(self) {
         tracing::info!("stopping: running requests have {:?} to finish", self.drain);
         let _ = self.phase.send(Phase::Draining);
+        self.platform.begin_stop();
         let finished = self.listening.await.unwrap_or(false);
         if !finished {
             tracing::warn!("requests were still running after {:?}", self.drain);

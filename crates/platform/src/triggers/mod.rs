@@ -97,12 +97,21 @@ impl EventSourceMappings {
         Ok(mappings)
     }
 
+    /// Ends polling; batches that are with functions go on.
+    pub fn begin_stop(&self) {
+        self.0.stopping.store(true, Ordering::SeqCst);
+        for mapping in self.0.mappings.all() {
+            if let Some(poller) = mapping.poller().as_ref() {
+                poller.stop();
+            }
+        }
+    }
+
     /// Ends polling and waits for the batches that are with functions.
     pub async fn stop(&self, within: Duration) {
-        self.0.stopping.store(true, Ordering::SeqCst);
+        self.begin_stop();
         let pollers = self.0.mappings.all().into_iter();
         let pollers: Vec<Poller> = pollers.filter_map(|it| it.poller().take()).collect();
-        pollers.iter().for_each(Poller::stop);
         let finished = async {
             for poller in pollers {
                 poller.finished().await;

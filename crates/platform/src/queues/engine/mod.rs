@@ -29,7 +29,10 @@ mod window;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aws_lc_rs::rand;
@@ -96,6 +99,8 @@ pub struct Engine {
     naming: tokio::sync::Mutex<()>,
     /// Told when there are messages to be wiped.
     wiping: tokio::sync::Notify,
+    /// Nobody waits for messages any more.
+    is_ending: AtomicBool,
 }
 
 impl Engine {
@@ -127,6 +132,7 @@ impl Engine {
             by_id: RwLock::default(),
             naming: tokio::sync::Mutex::default(),
             wiping: tokio::sync::Notify::new(),
+            is_ending: AtomicBool::new(false),
         });
         for definition in definitions {
             let queue = engine.admit(definition);
@@ -147,6 +153,14 @@ impl Engine {
                 }
             });
         tokio::join!(ringing, self.keep_sweeping(), self.keep_wiping());
+    }
+
+    /// Those who wait for messages get none, now and from now on: the platform ends.
+    pub fn let_waiters_go(&self) {
+        self.is_ending.store(true, Ordering::SeqCst);
+        for queue in self.all() {
+            queue.wake.notify_waiters();
+        }
     }
 
     pub fn clock(&self) -> &Arc<Clock> {

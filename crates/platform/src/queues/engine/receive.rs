@@ -1,6 +1,10 @@
 //! Receiving: handing messages out, at once or when there are some.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::{
     sync::oneshot,
@@ -81,6 +85,7 @@ impl Engine {
                 Next::Again => {}
                 Next::Reload => self.reload(queue).await?,
                 Next::Page => paged.await,
+                Next::Wait if self.is_ending.load(Ordering::SeqCst) => return Ok(Vec::new()),
                 Next::Wait if timeout_at(deadline, woken).await.is_err() => return Ok(Vec::new()),
                 Next::Wait => {}
             }
