@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, Response, header, request::Parts};
 use jiff::Timestamp;
-use store::{BlobHash, BlobStore, Migration, Store, StoreConfig};
+use store::{BlobHash, BlobStore, Migration, Owner, Store, StoreConfig};
 use tokio::task::JoinHandle;
 use wire::{Call, Context, Error, Origin, Route, Router, sigv4::AuthError};
 
@@ -49,6 +49,8 @@ pub struct PlatformConfig {
     pub data_dir: PathBuf,
     /// A directory, or `postgres://…`.
     pub store: String,
+    /// The name under which this process has the store to itself: much of it is kept in memory.
+    pub owner: Owner,
     pub backend: Arc<dyn sandbox::Backend>,
     /// None: development mode.
     pub credentials: Vec<Credential>,
@@ -108,7 +110,11 @@ impl Platform {
     /// Opens what is stored, and is ready to answer.
     pub async fn start(config: PlatformConfig) -> Result<Self, StartError> {
         let data = &config.data_dir;
-        let store = Store::open(StoreConfig::new(config.store), &migrations()).await?;
+        let store = StoreConfig {
+            owner: Some(config.owner),
+            ..StoreConfig::new(config.store)
+        };
+        let store = Store::open(store, &migrations()).await?;
         let blobs = BlobStore::open(data.join("blobs")).await?;
         let logs = Logs::open(data.join("logs")).map_err(reason("open the logs"))?;
         let node = node::id(data).map_err(reason("read this node's name"))?;

@@ -1,7 +1,6 @@
 //! `lambent up`: from a checked configuration to a platform that serves, and to its end.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
     net::{IpAddr, SocketAddr},
     num::NonZero,
     path::Path,
@@ -9,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use jiff::{Timestamp, Unit};
 use platform::{
     Platform, PlatformConfig,
     functions::execution::{ExecutionConfig, IdlePolicy},
@@ -22,6 +22,7 @@ use sandbox::{
     jail::{Jail, JailConfig},
     platform_port,
 };
+use store::{Owner, OwnerFile};
 use tokio::{
     net::TcpListener,
     runtime::Runtime,
@@ -62,7 +63,10 @@ async fn up(config: Config) -> Result<()> {
     let mut end = End::new()?;
     let server = Server::start(config).await?;
     println!("lambent is ready on http://{}", server.address);
-    end.asked().await;
+    let taken_over = tokio::select! {
+        () = end.asked() => None,
+        error = server.platform.store().taken_over() => Some(error),
+    };
     // Whoever asks twice does not want to wait.
     tokio::spawn(async move {
         end.asked().await;
@@ -70,7 +74,10 @@ async fn up(config: Config) -> Result<()> {
         std::process::exit(130);
     });
     server.stop().await;
-    Ok(())
+    match taken_over {
+        None => Ok(()),
+        Some(error) => Err(error).context("this server ends, as what it remembers is out of date"),
+    }
 }
 
 /// A platform that serves.
@@ -81,7 +88,7 @@ pub struct Server {
     phase: watch::Sender<Phase>,
     listening: JoinHandle<bool>,
     drain: Duration,
-    _lock: File,
+    _lock: OwnerFile,
 }
 
 impl Server {
@@ -89,7 +96,8 @@ impl Server {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        let lock = lock(&config.data)?;
+        let owner = Owner::this_process(Timestamp::now().round(Unit::Second)?.to_string());
+        let lock = lock(&config.data, &owner)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("listen on {}", config.listen))?;
@@ -100,6 +108,7 @@ impl Server {
         let platform = Platform::start(PlatformConfig {
             data_dir: config.data,
             store: config.store,
+            owner,
             backend: backend.backend(),
             credentials: config.credentials,
             account_concurrency: config.account_concurrency,
@@ -226,24 +235,9 @@ fn announce(config: &Config, guarantees: &Guarantees) {
 }
 
 /// One platform per data directory.
-fn lock(data: &Path) -> Result<File> {
-    let path = data.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(|| format!("open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "the data directory {} is in use by another lambent",
-            data.display()
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("lock {}", path.display()))
-        }
-    }
+fn lock(data: &Path, owner: &Owner) -> Result<OwnerFile> {
+    let locked = OwnerFile::take(&data.join("lock"), owner);
+    locked.with_context(|| format!("take the data directory {}", data.display()))
 }
 
 /// To stderr; stdout has the one line that says where it serves.

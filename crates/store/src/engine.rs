@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Fault, Result};
+use crate::owner::{Owner, Tenure};
 use crate::sql::Dialect;
 use crate::store::StoreConfig;
 use crate::tx::Tx;
@@ -52,6 +53,9 @@ pub(crate) trait Connector: Send + Sync {
     fn connect(&self, role: Role) -> Result<Box<dyn Connection>>;
     fn batch_max(&self) -> usize;
     fn writers(&self, config: &StoreConfig) -> usize;
+    /// Makes this process the store's only owner, before it connects. May wait for one that is
+    /// just ending; refuses beside a living one.
+    fn own(&self, owner: &Owner) -> Result<Tenure>;
 }
 
 /// A connection that is made when it is needed and made again after it broke.

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use crate::owner::{self, Owner};
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An underlying error, shared between the answers of one batch.
@@ -67,6 +69,17 @@ pub enum Error {
     Migrations { reason: String },
     #[error("the store cannot be opened: {reason}")]
     Config { reason: String },
+
+    /// A living process has it to itself.
+    #[error(
+        "it is in use by {}: stop that one first, or give this one a place of its own",
+        owner::named(.by)
+    )]
+    Owned { by: Option<Owner> },
+    /// Another process became the owner while this one could not be reached. Nothing of the
+    /// transaction was kept, and what this process remembers of the store is no longer true.
+    #[error("the store was taken over by {}", owner::named(.by))]
+    NotOwner { by: Option<Owner> },
 
     /// The statement itself is wrong: our mistake, never the caller's data.
     #[error("the statement is refused: {reason}")]

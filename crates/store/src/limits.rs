@@ -28,3 +28,12 @@ pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// A PostgreSQL server that says nothing for this long after a statement's time is over is taken
 /// for gone.
 pub const SILENCE_BORNE: Duration = Duration::from_secs(5);
+/// How long a new owner waits for the one before it, whose process may just have ended.
+pub const OWNER_WAIT: Duration = Duration::from_secs(10);
+/// The server takes an owner's machine for dead after this: seconds of silence, seconds between
+/// questions, and questions without an answer. Within [`OWNER_WAIT`].
+pub const OWNER_KEEPALIVE: (u32, u32, u32) = (3, 2, 3);
+/// How long a new owner lets the last commits of the one before it run.
+pub const OWNER_DRAIN: Duration = Duration::from_millis(200);
+/// Between two attempts of an owner to hold the store again.
+pub const OWNER_PAUSE: Duration = Duration::from_millis(500);

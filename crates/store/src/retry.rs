@@ -24,6 +24,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 pub(crate) fn judge(fault: &Fault, attempt: u32, closures: usize) -> Verdict {
     let alone = closures == 1;
     match (&fault.error, fault.reach) {
+        // There is another owner, and there will be.
+        (Error::NotOwner { .. }, _) => Verdict::GiveUp,
         // Another writer's doing: repeating helps.
         (Error::Busy { .. }, Reach::Transaction) if alone && attempt < ALONE_ATTEMPTS => {
             Verdict::Again(pause(attempt))
@@ -98,6 +100,12 @@ mod tests {
         assert_eq!(judge(&gone(), 2, 9), Verdict::Again(Duration::ZERO));
         assert_eq!(judge(&gone(), 3, 9), Verdict::GiveUp);
         assert_eq!(judge(&gone(), 3, 1), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn a_store_that_is_lost_is_lost_for_all() {
+        let lost = Fault::new(Reach::Transaction, Error::NotOwner { by: None });
+        assert_eq!(judge(&lost, 0, 9), Verdict::GiveUp);
     }
 
     #[test]

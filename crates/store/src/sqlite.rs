@@ -23,11 +23,14 @@ use rusqlite::{ErrorCode, OpenFlags, ToSql};
 use crate::engine::{CommitFault, Connection, Connector, Role};
 use crate::error::{Error, Fault, Reach, Result};
 use crate::limits;
+use crate::owner::{Owner, OwnerFile, Tenure};
 use crate::sql::{self, Dialect};
 use crate::store::StoreConfig;
 use crate::value::{Row, Value};
 
 const FILE: &str = "lambent.db";
+/// Who has the directory; held locked by its owner, beside SQLite's own locks.
+const OWNER_FILE: &str = "owner";
 
 pub(crate) struct Sqlite {
     file: PathBuf,
@@ -89,6 +92,11 @@ impl Connector for Sqlite {
 
     fn writers(&self, _: &StoreConfig) -> usize {
         1
+    }
+
+    fn own(&self, owner: &Owner) -> Result<Tenure> {
+        let file = OwnerFile::take(&self.file.with_file_name(OWNER_FILE), owner)?;
+        Ok(Tenure::for_good(file))
     }
 }
 

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::engine::{Connector, Role, Session};
 use crate::error::{Error, Result};
 use crate::job::Closure;
 use crate::limits;
 use crate::migrate::{Migration, migrate};
+use crate::owner::{Owner, Tenure};
 use crate::postgres::Postgres;
 use crate::queue::{Entry, queue};
 use crate::sqlite::Sqlite;
@@ -26,6 +27,8 @@ use crate::{reader, writer};
 pub struct StoreConfig {
     /// A directory (SQLite), or `postgres://...`; may hold a password, so it is never printed.
     pub location: String,
+    /// Who wants the store to itself; shared with whoever else opens it when not given.
+    pub owner: Option<Owner>,
     /// Connections that read at once.
     pub readers: usize,
     /// Connections that write at once; SQLite has always one.
@@ -34,6 +37,8 @@ pub struct StoreConfig {
     pub statement_time_max: Duration,
     /// How long transactions wait for a PostgreSQL server that has just gone away.
     pub postgres_outage_borne: Duration,
+    /// How long a PostgreSQL server may take to see that the owner before has ended.
+    pub postgres_owner_wait: Duration,
     /// The largest the SQLite file may become; unlimited when not given.
     pub sqlite_bytes_max: Option<u64>,
 }
@@ -42,10 +47,12 @@ impl StoreConfig {
     pub fn new(location: impl Into<String>) -> Self {
         Self {
             location: location.into(),
+            owner: None,
             readers: 4,
             statement_time_max: Duration::from_secs(30),
             postgres_writers: 4,
             postgres_outage_borne: Duration::from_secs(10),
+            postgres_owner_wait: limits::OWNER_WAIT,
             sqlite_bytes_max: None,
         }
     }
@@ -139,6 +146,23 @@ impl Store {
         }
     }
 
+    /// Answers when another process has taken over the store that this one owned, with
+    /// [`Error::NotOwner`], and never otherwise. By then no write of this process can succeed.
+    pub async fn taken_over(&self) -> Error {
+        let Some(mut lost) = self.shared.lost.clone() else {
+            return std::future::pending().await;
+        };
+        match lost
+            .wait_for(Option::is_some)
+            .await
+            .map(|lost| lost.clone())
+        {
+            Ok(Some(error)) => error,
+            // Closed, or of a kind that cannot be lost.
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Finishes what is queued, closes the connections and answers when that is done. Later
     /// calls on any handle get [`Error::Closed`].
     pub async fn close(&self) {
@@ -195,6 +219,7 @@ struct Shared {
     writes: Entry,
     reads: Entry,
     counters: Arc<Counters>,
+    lost: Option<watch::Receiver<Option<Error>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -204,6 +229,11 @@ impl Shared {
         connector: Arc<dyn Connector>,
         migrations: &[Migration],
     ) -> Result<Self> {
+        // Before the schema changes: a living owner may be at work on the old one.
+        let tenure = match &config.owner {
+            Some(owner) => Some(Arc::new(connector.own(owner)?)),
+            None => None,
+        };
         migrate(connector.connect(Role::Writer)?.as_mut(), migrations)?;
         let (writes, to_write) = queue(limits::WAITING_MAX);
         let (reads, to_read) = queue(limits::WAITING_MAX);
@@ -213,7 +243,11 @@ impl Shared {
         for _ in 0..connector.writers(config) {
             let session = Session::new(connector.clone(), Role::Writer);
             let (queue, counters, turn) = (to_write.clone(), counters.clone(), turn.clone());
+            let tenure = tenure.clone();
             threads.push(thread("store-writer", move || {
+                // To the end of the last writer, which may still have work when all handles are
+                // gone.
+                let _held: Option<Arc<Tenure>> = tenure;
                 writer::run(session, &queue, &counters, &turn)
             })?);
         }
@@ -228,6 +262,7 @@ impl Shared {
             writes,
             reads,
             counters,
+            lost: tenure.map(|tenure| tenure.lost.clone()),
             threads: Mutex::new(threads),
         })
     }

@@ -102,9 +102,9 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         let caller = match &error {
             store::Error::DiskFull { .. } => DISK_FULL,
-            store::Error::Busy { .. } | store::Error::Unavailable { .. } => {
-                "The platform's store is unavailable."
-            }
+            store::Error::Busy { .. }
+            | store::Error::Unavailable { .. }
+            | store::Error::NotOwner { .. } => "The platform's store is unavailable.",
             _ => INTERNAL,
         };
         Self::Platform {

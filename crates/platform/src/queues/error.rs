@@ -118,7 +118,10 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         let caller = match &error {
             store::Error::DiskFull { .. } => DISK_FULL,
-            store::Error::Busy { .. } | store::Error::Unavailable { .. } => UNAVAILABLE,
+            // Whoever has taken the store over answers the next attempt.
+            store::Error::Busy { .. }
+            | store::Error::Unavailable { .. }
+            | store::Error::NotOwner { .. } => UNAVAILABLE,
             _ => INTERNAL,
         };
         Self::Platform {

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use tokio_postgres::Statement;
+use tokio_postgres::{SimpleQueryMessage, Statement};
 
 use super::error::{classify, lost};
 use super::mark::{self, Mark};
+use super::owner::Fence;
 use super::server::{Server, Wire};
 use super::types::{Bound, Read};
 use crate::engine::{CommitFault, Connection};
@@ -27,10 +28,11 @@ use crate::value::{Row, Value};
 const SCHEMA_LOCK: i64 = 0x6c61_6d62_656e_7401;
 
 const SETTLE_PAUSE: Duration = Duration::from_millis(20);
-const CLOSE_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) struct Link {
     server: Arc<Server>,
+    /// What a writer of a store with an owner has to look at.
+    fence: Option<Arc<Fence>>,
     wire: Option<Wire>,
     statements: HashMap<String, Prepared>,
     /// Boundaries that were not sent yet.
@@ -47,11 +49,13 @@ struct Prepared {
 }
 
 impl Link {
-    pub fn open(server: Arc<Server>) -> Result<Self> {
+    pub fn open(server: Arc<Server>, fence: Option<Arc<Fence>>) -> Result<Self> {
+        fence.as_ref().map_or(Ok(()), |fence| fence.check())?;
         let wire = Some(server.reach()?);
         let patience = Some(server.statement_time_max + limits::SILENCE_BORNE);
         Ok(Self {
             server,
+            fence,
             wire,
             patience,
             statements: HashMap::new(),
@@ -95,6 +99,24 @@ impl Link {
 
     fn flush(&mut self) -> Result<(), Fault> {
         self.ask(async |_| Ok(()))
+    }
+
+    /// Begins what waits, together with the fence's own statements, if this process is still the
+    /// store's owner.
+    fn pass(&mut self, fence: &Fence, hold: &str) -> Result<(), Fault> {
+        let whole = |fault: Fault| fault.widened(Reach::Transaction);
+        self.later(hold);
+        let script = std::mem::take(&mut self.pending);
+        let answer = self.query_simply(&script).map_err(whole)?;
+        if Fence::holds(&answer) {
+            return Ok(());
+        }
+        let found = self.query_simply(Fence::LOOK).map_err(whole)?;
+        Err(Fault::new(Reach::Transaction, fence.lose(&found)))
+    }
+
+    fn query_simply(&mut self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Fault> {
+        self.ask(async |client| client.simple_query(sql).await)
     }
 
     fn prepared(&mut self, sql: &str, params: &[Value]) -> Result<Prepared, Fault> {
@@ -145,21 +167,12 @@ impl Link {
         Err(unknown(fault.error))
     }
 
-    /// Closes the connection in a way the server understands.
     fn disconnect(&mut self) {
         self.statements.clear();
         self.pending.clear();
-        let Some(Wire {
-            runtime,
-            client,
-            connection,
-        }) = self.wire.take()
-        else {
-            return;
-        };
-        drop(client);
-        let closed = async { tokio::time::timeout(CLOSE_WAIT, connection).await };
-        let _ = runtime.block_on(closed);
+        if let Some(wire) = self.wire.take() {
+            wire.close();
+        }
     }
 }
 
@@ -181,8 +194,13 @@ impl Connection for Link {
         }
         self.mark.next();
         self.later("BEGIN ISOLATION LEVEL SERIALIZABLE");
-        self.later(&self.mark.insert());
-        self.flush()
+        match self.fence.clone() {
+            Some(fence) => self.pass(&fence, &fence.hold_and_insert(&self.mark)),
+            None => {
+                self.later(&self.mark.insert());
+                self.flush()
+            }
+        }
     }
 
     fn begin_read(&mut self) -> Result<(), Fault> {
@@ -198,7 +216,10 @@ impl Connection for Link {
         self.patience = None;
         self.later(&format!("SELECT pg_advisory_xact_lock({SCHEMA_LOCK})"));
         self.later(mark::TABLE);
-        self.flush()
+        match self.fence.clone() {
+            Some(fence) => self.pass(&fence, &fence.hold()),
+            None => self.flush(),
+        }
     }
 
     fn commit(&mut self) -> Result<(), CommitFault> {

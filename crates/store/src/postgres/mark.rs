@@ -17,6 +17,15 @@ pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS store_commits (writer
 /// Marks that may lie about before their writer clears them away.
 const KEPT_MAX: u64 = 500;
 
+/// A name that nobody else uses, of hexadecimal digits.
+pub(super) fn name() -> Result<String> {
+    let mut name = [0; 16];
+    rand::fill(&mut name).map_err(|error| Error::Config {
+        reason: format!("the system gives no random numbers: {error}"),
+    })?;
+    Ok(name.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 pub(super) struct Mark {
     writer: String,
     batch: u64,
@@ -26,13 +35,8 @@ pub(super) struct Mark {
 impl Mark {
     /// Of a writer with a name of its own.
     pub fn new() -> Result<Self> {
-        let mut name = [0; 16];
-        rand::fill(&mut name).map_err(|error| Error::Config {
-            reason: format!("the system gives no random numbers: {error}"),
-        })?;
-        let writer = name.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self {
-            writer,
+            writer: name()?,
             batch: 0,
             cleared: 0,
         })
@@ -45,6 +49,12 @@ impl Mark {
     pub fn insert(&self) -> String {
         let Self { writer, batch, .. } = self;
         format!("INSERT INTO store_commits (writer, batch) VALUES ('{writer}', {batch})")
+    }
+
+    /// The same for as many rows as `rows` gives.
+    pub fn insert_if(&self, rows: &str) -> String {
+        let Self { writer, batch, .. } = self;
+        format!("INSERT INTO store_commits (writer, batch) SELECT '{writer}', {batch} FROM {rows}")
     }
 
     /// Removes the marks of finished transactions, when there are many or nothing else to do.

@@ -8,33 +8,42 @@
 mod error;
 mod link;
 mod mark;
+mod owner;
 mod server;
 mod types;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::engine::{Connection, Connector, Role};
 use crate::error::Result;
 use crate::limits;
+use crate::owner::{Owner, Tenure};
 use crate::store::StoreConfig;
 use link::Link;
+use owner::Fence;
 use server::Server;
 
 pub(crate) struct Postgres {
     server: Arc<Server>,
+    fence: OnceLock<Arc<Fence>>,
 }
 
 impl Postgres {
     pub fn at(url: &str, config: &StoreConfig) -> Result<Self> {
         Ok(Self {
             server: Arc::new(Server::at(url, config)?),
+            fence: OnceLock::new(),
         })
     }
 }
 
 impl Connector for Postgres {
-    fn connect(&self, _: Role) -> Result<Box<dyn Connection>> {
-        Ok(Box::new(Link::open(self.server.clone())?))
+    fn connect(&self, role: Role) -> Result<Box<dyn Connection>> {
+        let fence = match role {
+            Role::Writer => self.fence.get().cloned(),
+            Role::Reader => None,
+        };
+        Ok(Box::new(Link::open(self.server.clone(), fence)?))
     }
 
     fn batch_max(&self) -> usize {
@@ -43,5 +52,12 @@ impl Connector for Postgres {
 
     fn writers(&self, config: &StoreConfig) -> usize {
         config.postgres_writers.max(1)
+    }
+
+    fn own(&self, owner: &Owner) -> Result<Tenure> {
+        let (fence, tenure) = owner::own(&self.server, owner)?;
+        let first = self.fence.set(fence).is_ok();
+        assert!(first, "a store is opened once");
+        Ok(tenure)
     }
 }

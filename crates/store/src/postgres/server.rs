@@ -15,6 +15,7 @@ use crate::limits;
 use crate::store::StoreConfig;
 
 const OLDEST_VERSION: u32 = 150_000;
+const CLOSE_WAIT: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_millis(400);
 
@@ -31,6 +32,7 @@ pub(super) struct Server {
     config: Config,
     pub outage_borne: Duration,
     pub statement_time_max: Duration,
+    pub owner_wait: Duration,
     outage: Mutex<Outage>,
 }
 
@@ -39,6 +41,21 @@ pub(super) struct Wire {
     pub runtime: Runtime,
     pub client: Client,
     pub connection: JoinHandle<()>,
+}
+
+impl Wire {
+    /// Closes the connection in a way the server understands.
+    pub fn close(self) {
+        drop(self.client);
+        let closed = async { tokio::time::timeout(CLOSE_WAIT, self.connection).await };
+        let _ = self.runtime.block_on(closed);
+    }
+}
+
+/// What drives one connection, on one thread.
+pub(super) fn runtime() -> Result<Runtime> {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().build().map_err(Error::io)
 }
 
 impl Server {
@@ -67,8 +84,16 @@ impl Server {
             config,
             outage_borne: limits.postgres_outage_borne,
             statement_time_max: limits.statement_time_max,
+            owner_wait: limits.postgres_owner_wait,
             outage: Mutex::new(Outage::NeverReached),
         })
+    }
+
+    /// Connects, or says at once that it cannot be.
+    pub fn reach_once(&self) -> Result<Wire> {
+        let result = self.connect();
+        self.note(result.is_ok());
+        result
     }
 
     /// Connects, waiting out a short outage.
@@ -88,10 +113,7 @@ impl Server {
     }
 
     fn connect(&self) -> Result<Wire> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(Error::io)?;
+        let runtime = runtime()?;
         let time_ms = self.statement_time_max.as_millis().max(1);
         let greeting = format!("SET statement_timeout = {time_ms}; {GREETING}");
         let (client, connection, greeting) = runtime

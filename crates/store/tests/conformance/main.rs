@@ -3,6 +3,7 @@
 mod bench;
 mod blobs;
 mod cases;
+mod fence;
 mod postgres_only;
 mod sqlite_only;
 
@@ -59,6 +60,11 @@ both! {
         old_records_are_upgraded
         newer_records_are_refused
         damaged_records_are_told;
+    ownership:
+        a_second_owner_is_refused_and_told_of_the_first
+        what_is_closed_can_be_owned
+        a_failed_opening_owns_nothing
+        guests_are_let_in_beside_the_owner;
     schema:
         a_database_is_migrated_with_its_data
         a_newer_database_is_refused

@@ -30,11 +30,16 @@ struct Load {
 
 impl Load {
     fn start(location: &str, blobs: &Path, first: i64) -> Self {
+        Self::start_as("owner", location, blobs, first)
+    }
+
+    fn start_as(role: &str, location: &str, blobs: &Path, first: i64) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_store-load"))
             .args([
                 location,
                 blobs.to_str().expect("a path of text"),
                 &first.to_string(),
+                role,
             ])
             .stdout(Stdio::piped())
             .spawn()
@@ -246,8 +251,8 @@ async fn two_processes_share_a_sqlite_file() {
     let location = location.to_str().expect("a path of text");
     let blobs = directory.path().join("blobs");
     for round in 0..10 {
-        let first = Load::start(location, &blobs, 2 * round * IDS);
-        let second = Load::start(location, &blobs, (2 * round + 1) * IDS);
+        let first = Load::start_as("guest", location, &blobs, 2 * round * IDS);
+        let second = Load::start_as("guest", location, &blobs, (2 * round + 1) * IDS);
         let mut acknowledged = first.kill(&mut random);
         acknowledged.extend(second.kill(&mut random));
         let store = open(location).await;

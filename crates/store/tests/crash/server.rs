@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use lambent_store::{Error, Store, StoreConfig};
+use lambent_store::{Error, Owner, Store, StoreConfig};
 use testkit::postgres::Server;
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -69,7 +69,9 @@ async fn survive<Interruption: Future<Output = ()>>(
 ) {
     let server = Arc::new(spawn_blocking(Server::scratch).await.expect("a server"));
     let database = server.database().await;
-    let config = StoreConfig::new(&database.url);
+    let mut config = StoreConfig::new(&database.url);
+    // Whatever happens to its connections: it stays the owner, as there is no other.
+    config.owner = Some(Owner::this_process("the test began"));
     let store = Store::open(config, ledger::MIGRATIONS)
         .await
         .expect("the store opens");

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use lambent_store::{BlobStore, Error, Store, StoreConfig};
+use lambent_store::{BlobStore, Error, Owner, Store, StoreConfig};
 
 mod ledger;
 
@@ -16,8 +16,8 @@ const WRITERS: usize = 16;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [location, blobs, first] = arguments.as_slice() else {
-        return Err("usage: store-load LOCATION BLOBS FIRST_ID|fill|break".into());
+    let [location, blobs, first, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: store-load LOCATION BLOBS FIRST_ID|fill|break [owner|guest]".into());
     };
     match first.as_str() {
         "fill" => return fill(location, blobs).await,
@@ -27,6 +27,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let next = Arc::new(AtomicI64::new(first.parse()?));
     let mut config = StoreConfig::new(location);
     config.postgres_writers = 2;
+    // As the server does: then the next process takes over from one that was killed.
+    let owns = rest.first().is_some_and(|role| role == "owner");
+    config.owner = owns.then(|| Owner::this_process("it was started"));
     let store = Store::open(config, ledger::MIGRATIONS).await?;
     let blobs = BlobStore::open(blobs).await?;
     let writers = (0..WRITERS).map(|writer| {

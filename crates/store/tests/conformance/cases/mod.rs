@@ -1,3 +1,4 @@
+pub mod ownership;
 pub mod records;
 pub mod schema;
 pub mod statements;
