@@ -16,6 +16,9 @@ const WRITERS: usize = 16;
 /// Acknowledged writes before the next owner comes.
 const WRITES: usize = 100;
 const ROUNDS: i64 = 25;
+/// Some are at work for so long that they end after the next owner has opened, if it lets them.
+const SLOW_EVERY: i64 = 29;
+const SLOW: &str = "SELECT pg_sleep(0.08)";
 
 const INSERT: &str = "INSERT INTO item (id, n) VALUES ($1, $2)";
 /// The owner's lock, of two numbers, as no other advisory lock of the store's is.
@@ -100,7 +103,12 @@ async fn write_on(
     let mut ids = BTreeSet::new();
     loop {
         let id = next.fetch_add(1, Ordering::Relaxed);
-        let write = store.write(move |tx| tx.execute(INSERT, params![id, epoch]));
+        let write = store.write(move |tx| {
+            if id % SLOW_EVERY == 0 {
+                tx.query(SLOW, &[])?;
+            }
+            tx.execute(INSERT, params![id, epoch])
+        });
         match write.await {
             Ok(_) => drop(ids.insert(id)),
             // Where the next owner ended a connection in the middle of something.
