@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use lambent_store::{Migration, Store, StoreConfig, params};
+use lambent_store::{Migration, Owner, Store, StoreConfig, params};
 use tokio::task::JoinSet;
 
 const EVENTS: &[Migration] = &[Migration::new(
@@ -35,14 +35,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         measure("SQLite", &sqlite, writers, time).await?;
     }
     let server = testkit::postgres::server();
-    for connections in [1, 2, 4] {
+    for (connections, owner) in [
+        (1, true),
+        (2, true),
+        (4, true),
+        // Without the look at who owns the store, to see what that costs.
+        (4, false),
+    ] {
         let database = server.database().await;
         let mut config = StoreConfig::new(&database.url);
         config.postgres_writers = connections;
+        config.owner = owner.then(|| Owner::this_process("now"));
+        let shared = if owner { "" } else { "s" };
         let postgres = Store::open(config, EVENTS).await?;
         for writers in [1, 16, 128] {
             measure(
-                &format!("PostgreSQL/{connections}"),
+                &format!("PostgreSQL/{connections}{shared}"),
                 &postgres,
                 writers,
                 time,
