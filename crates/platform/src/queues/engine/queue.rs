@@ -161,8 +161,8 @@ impl Queue {
             .next_due_ms()
             .filter(|due_ms| *due_ms < state.alarm_ms)
         {
-            state.alarm_ms = due_ms;
-            self.alarm.set(self.id, due_ms);
+            let former_ms = std::mem::replace(&mut state.alarm_ms, due_ms);
+            self.alarm.set(self.id, due_ms, former_ms);
         }
     }
 
