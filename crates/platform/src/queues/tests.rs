@@ -2,6 +2,7 @@
 
 mod fifo;
 mod standard;
+mod trouble;
 
 use std::sync::Arc;
 

@@ -15,6 +15,8 @@ pub type DedupKey = [u8; 16];
 pub struct Dedups {
     known: HashMap<DedupKey, (i64, Sent)>,
     by_age: VecDeque<(i64, DedupKey)>,
+    /// The store may have ids that are forgotten here.
+    has_forgotten: bool,
 }
 
 /// The key of an id: by itself, or within its message group.
@@ -47,12 +49,29 @@ impl Dedups {
         self.known.remove(key);
     }
 
+    /// Forgets what is too old, and gives back its memory. Says whether the store may have ids that
+    /// are forgotten; they are the caller's to delete.
+    pub fn tidy(&mut self, now_ms: i64) -> bool {
+        self.forget(now_ms - limits::DEDUPLICATION_MS);
+        if self.known.capacity() > limits::spare(self.known.len()) {
+            self.known.shrink_to_fit();
+            self.by_age.shrink_to_fit();
+        }
+        std::mem::take(&mut self.has_forgotten)
+    }
+
+    /// What the store has of before is not known.
+    pub fn suspect(&mut self) {
+        self.has_forgotten = true;
+    }
+
     fn forget(&mut self, before_ms: i64) {
         while let Some(&(at_ms, key)) = self.by_age.front() {
             if at_ms > before_ms {
                 return;
             }
             self.by_age.pop_front();
+            self.has_forgotten = true;
             // The id may have been used again since.
             if self.known.get(&key).is_some_and(|(at, _)| *at <= before_ms) {
                 self.known.remove(&key);
@@ -96,5 +115,17 @@ mod tests {
         dedups.forget_until(2);
         assert_eq!(dedups.find(&id, 599_999), None);
         assert_ne!(key(Some("g"), "a"), key(Some("h"), "a"));
+    }
+
+    #[test]
+    fn old_ids_are_forgotten_without_another_send() {
+        let mut dedups = Dedups::default();
+        for id in 0..10_000 {
+            dedups.remember(key(None, &id.to_string()), sent(id), 0);
+        }
+        assert!(!dedups.tidy(299_999), "none is old");
+        assert!(dedups.tidy(300_000));
+        assert!(dedups.known.capacity() < 10_000 && dedups.by_age.capacity() < 10_000);
+        assert!(!dedups.tidy(600_000), "they are told of once");
     }
 }

@@ -4,6 +4,8 @@
 pub const IN_FLIGHT_MAX: u64 = 120_000;
 /// SQS's longest visibility timeout, from the receive on: 12 hours.
 pub const VISIBILITY_MS_MAX: i64 = 43_200_000;
+/// SQS's longest delay: 15 minutes.
+pub const DELAY_MS_MAX: i64 = 900_000;
 /// How long a deduplication id is remembered; SQS's own figure.
 pub const DEDUPLICATION_MS: i64 = 300_000;
 /// How long a ReceiveRequestAttemptId is; SQS's own figure.
@@ -26,6 +28,11 @@ pub const SWEEP_EVERY_MS: u64 = 5_000;
 
 /// Contents kept in memory, in bytes, of all queues together.
 pub const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The room that a table of so many entries may keep: one that has been much larger gives it back.
+pub const fn spare(entries: usize) -> usize {
+    4 * entries + 1_024
+}
 
 /// Changes of one transaction.
 pub const BATCH_CHANGES_MAX: usize = 1_000;

@@ -84,6 +84,12 @@ fn read(
 impl Engine {
     /// Reads a queue that memory has nothing of.
     pub(super) async fn load(&self, queue: &Arc<Queue>) -> Result<(), EngineError> {
+        while !self.try_load(queue).await? {}
+        Ok(())
+    }
+
+    /// Says whether that is how it is now: not if it was purged while it was read.
+    async fn try_load(&self, queue: &Arc<Queue>) -> Result<bool, EngineError> {
         let id = queue.id;
         let now_ms = self.clock.now_ms();
         let after = queue.lock().window.purged_until();
@@ -99,22 +105,30 @@ impl Engine {
             .read(move |tx| read(tx, id, after, window, since_ms));
         let loaded = read.await?;
         let mut state = queue.lock();
+        if state.window.purged_until() != after {
+            return Ok(false);
+        }
+        let held = state.in_flight_unwritten();
         state.clear();
         let horizon = loaded.messages.last().map_or(0, |(sequence, _)| *sequence);
         state.window.loaded(horizon, loaded.beyond);
-        for (sequence, entry) in loaded.messages {
+        for (sequence, mut entry) in loaded.messages {
+            if let Some(held) = held.get(&sequence) {
+                entry.keep_receive(held);
+            }
             if !state.window.is_staged(sequence) {
-                state.add(sequence, entry, now_ms);
+                state.add(sequence, entry.seen_at(now_ms), now_ms);
             }
         }
         state.dedups.clear();
+        state.dedups.suspect();
         for (at_ms, key, sent) in loaded.dedups {
-            state.dedups.remember(key, sent, at_ms);
+            state.dedups.remember(key, sent, at_ms.min(now_ms));
         }
         state.dedups.forget_until(after);
         state.is_stale = false;
         queue.told(&mut state);
-        Ok(())
+        Ok(true)
     }
 
     /// Reads a queue anew that memory and store disagree on.
@@ -123,13 +137,13 @@ impl Engine {
         if !queue.lock().is_stale {
             return Ok(());
         }
-        tracing::warn!(queue = %queue.key.arn(), "reading a queue's messages anew");
-        self.flush(queue).await?;
+        tracing::info!(queue = %queue.key.arn(), "reading a queue's messages anew");
+        self.flush(queue).await;
         self.load(queue).await
     }
 
     /// Waits until all that was decided of a queue is written, or has failed.
-    pub(super) async fn flush(&self, queue: &Arc<Queue>) -> Result<(), EngineError> {
+    pub(super) async fn flush(&self, queue: &Arc<Queue>) {
         let (reply, written) = tokio::sync::oneshot::channel();
         let state = queue.lock();
         self.journal.submit(super::journal::Submission {
@@ -141,7 +155,6 @@ impl Engine {
         drop(state);
         // Whether they were written is not of interest, only that they are over.
         let _ = written.await;
-        Ok(())
     }
 
     /// Begins to read the next page, if memory is running low and there is one.
@@ -171,14 +184,15 @@ impl Engine {
                     let mut wanted = sequences.into_iter().peekable();
                     for (sequence, entry) in page.messages {
                         if wanted.next_if_eq(&sequence).is_some() {
-                            state.add(sequence, entry, now_ms);
+                            state.add(sequence, entry.seen_at(now_ms), now_ms);
                         }
                     }
                     self.page_if_low(&queue, &mut state);
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "read messages");
-                    state.window.page_failed();
+                    // Whoever needs more reads it all, and is told if that fails, too.
+                    state.is_stale = true;
                 }
             }
             queue.told(&mut state);

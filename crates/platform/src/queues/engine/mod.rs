@@ -52,6 +52,7 @@ use alarm::Alarm;
 use cache::Budget;
 use journal::Journal;
 use sequence::Sequence;
+use upkeep::Wiping;
 
 /// Why an operation on messages failed as a whole.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -97,8 +98,7 @@ pub struct Engine {
     by_id: RwLock<HashMap<QueueId, Arc<Queue>>>,
     /// Held while a queue is made or deleted.
     naming: tokio::sync::Mutex<()>,
-    /// Told when there are messages to be wiped.
-    wiping: tokio::sync::Notify,
+    wiping: Wiping,
     /// Nobody waits for messages any more.
     is_ending: AtomicBool,
 }
@@ -131,11 +131,14 @@ impl Engine {
             by_key: RwLock::default(),
             by_id: RwLock::default(),
             naming: tokio::sync::Mutex::default(),
-            wiping: tokio::sync::Notify::new(),
+            wiping: Wiping::default(),
             is_ending: AtomicBool::new(false),
         });
         for definition in definitions {
             let queue = engine.admit(definition);
+            if queue.definition().purged_until > 0 {
+                engine.wiping.purged(queue.id);
+            }
             engine.load(&queue).await?;
         }
         Ok(engine)
@@ -285,6 +288,14 @@ impl Engine {
                 tx.execute(sql, store::params![id.0]).map(drop)
             })
             .await?;
+        self.dismiss(queue);
+        // What was decided before is in the store by then, and nothing comes after.
+        self.flush(queue).await;
+        self.wiping.deleted();
+        Ok(())
+    }
+
+    fn dismiss(&self, queue: &Queue) {
         let mut state = queue.lock();
         state.is_gone = true;
         state.clear();
@@ -295,9 +306,6 @@ impl Engine {
         drop(queues);
         let mut ids = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
         ids.remove(&queue.id);
-        drop(ids);
-        self.wiping.notify_one();
-        Ok(())
     }
 
     /// Empties a queue: what was sent before is not received any more, in flight or not.
@@ -317,13 +325,16 @@ impl Engine {
         let definition = Arc::new(definition);
         self.put(&definition).await?;
         queue.redefine(definition);
-        let mut state = queue.lock();
-        state.window.purged(until);
-        state.forget_until(until);
-        // How many of those that were only counted are left is for the store to say.
-        state.is_stale |= state.window.beyond() > 0 || state.window.is_paging();
-        drop(state);
-        self.wiping.notify_one();
+        queue.lock().purge(until);
+        self.flush(queue).await;
+        self.wiping.purged(queue.id);
+        if let Err(error) = self.reload(queue).await {
+            // The purge is durable, and whoever needs the messages next reads them again.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "read a purged queue"
+            );
+        }
         Ok(())
     }
 }

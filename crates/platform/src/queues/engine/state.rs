@@ -352,7 +352,7 @@ impl State {
         let terms = Terms {
             max,
             visibility_ms: 0,
-            retention_ms: i64::MAX - now_ms,
+            retention_ms: i64::MAX,
             receives_max: Some(0),
         };
         self.take(now_ms, &terms)
@@ -363,7 +363,7 @@ impl State {
         let Some(entry) = self.entries.get_mut(&sequence) else {
             return;
         };
-        let is_expired = entry.sent_at_ms + terms.retention_ms <= now_ms;
+        let is_expired = now_ms - entry.sent_at_ms >= terms.retention_ms;
         let is_dead = terms.receives_max.is_some_and(|max| entry.receives >= max);
         if is_expired || is_dead {
             self.visible -= 1;
@@ -445,11 +445,14 @@ impl State {
 
     /// Takes out what is older than the retention period, but for what is in flight.
     pub fn sweep(&mut self, now_ms: i64, retention_ms: i64) -> Vec<i64> {
+        if self.entries.capacity() > limits::spare(self.entries.len()) {
+            self.entries.shrink_to_fit();
+        }
         if self.oldest_ms.saturating_add(retention_ms) > now_ms {
             return Vec::new();
         }
         self.advance(now_ms);
-        let over = |entry: &Entry| entry.sent_at_ms + retention_ms <= now_ms;
+        let over = |entry: &Entry| now_ms - entry.sent_at_ms >= retention_ms;
         let held = self.entries.iter();
         let expired = held.filter(|(_, entry)| over(entry) && entry.phase != Phase::InFlight);
         let expired: Vec<i64> = expired
@@ -464,8 +467,29 @@ impl State {
         expired
     }
 
+    /// What is in flight though the store may not know it: a receive of a standard queue is answered
+    /// before it is written, and is one whether or not that succeeds.
+    pub fn in_flight_unwritten(&self) -> HashMap<i64, Standing> {
+        if self.is_fifo() {
+            return HashMap::new();
+        }
+        let in_flight = self.entries.iter();
+        let in_flight = in_flight.filter(|(_, entry)| entry.phase == Phase::InFlight);
+        in_flight
+            .map(|(&sequence, entry)| (sequence, entry.standing(sequence)))
+            .collect()
+    }
+
+    /// The messages up to a number are purged.
+    pub fn purge(&mut self, until: i64) {
+        self.window.purged(until);
+        self.forget_until(until);
+        // How many of those that were only counted are left is for the store to say.
+        self.is_stale |= self.window.beyond() > 0 || self.window.is_paging();
+    }
+
     /// Forgets the messages up to a number, also what they were told apart by.
-    pub fn forget_until(&mut self, until: i64) {
+    fn forget_until(&mut self, until: i64) {
         self.dedups.forget_until(until);
         let old = self.entries.keys().filter(|sequence| **sequence <= until);
         let old: Vec<i64> = old.copied().collect();
@@ -499,6 +523,27 @@ impl State {
 }
 
 impl Entry {
+    /// Takes over a receive that the store does not know of.
+    pub fn keep_receive(&mut self, held: &Standing) {
+        if held.receives > self.receives {
+            self.receives = held.receives;
+            self.due_ms = held.due_ms;
+            self.first_received_ms = held.first_received_ms;
+        }
+    }
+
+    /// As it was stored, seen now. After a clock that was set back over a restart, what was to wait
+    /// does so from now on, and never longer than SQS has it.
+    pub fn seen_at(mut self, now_ms: i64) -> Self {
+        let ahead_ms = self.sent_at_ms.max(self.first_received_ms) - now_ms;
+        let longest_ms = match self.receives {
+            0 => limits::DELAY_MS_MAX,
+            _ => limits::VISIBILITY_MS_MAX,
+        };
+        self.due_ms = (self.due_ms - ahead_ms.max(0)).min(now_ms + longest_ms);
+        self
+    }
+
     pub fn standing(&self, sequence: i64) -> Standing {
         Standing {
             sequence,

@@ -3,7 +3,13 @@
 //!
 //! Each may be interrupted and begun again at any point.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
 
 use super::{
     Engine, Queue,
@@ -16,6 +22,33 @@ use crate::queues::definition::QueueId;
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How many sweeps lie between two looks for old deduplication ids: once a minute.
 const SWEEPS_PER_DEDUP: u64 = 60_000 / limits::SWEEP_EVERY_MS;
+
+/// What is to be wiped off the store. Deleted queues are known by their graves there.
+#[derive(Default)]
+pub struct Wiping {
+    purged: Mutex<BTreeSet<QueueId>>,
+    told: Notify,
+}
+
+impl Wiping {
+    /// A queue has messages up to its purge that are to go, and nothing more of them is written.
+    pub fn purged(&self, id: QueueId) {
+        let mut purged = self.purged.lock().unwrap_or_else(PoisonError::into_inner);
+        purged.insert(id);
+        drop(purged);
+        self.told.notify_one();
+    }
+
+    /// A queue has a grave, and nothing more of it is written.
+    pub fn deleted(&self) {
+        self.told.notify_one();
+    }
+
+    fn next_purged(&self) -> Option<QueueId> {
+        let mut purged = self.purged.lock().unwrap_or_else(PoisonError::into_inner);
+        purged.pop_first()
+    }
+}
 
 impl Engine {
     pub(super) async fn keep_sweeping(self: &Arc<Self>) {
@@ -58,12 +91,17 @@ impl Engine {
 
     async fn forget_dedups(&self, queue: &Queue) {
         let id = queue.id;
-        let before_ms = self.clock.now_ms() - limits::DEDUPLICATION_MS;
+        let now_ms = self.clock.now_ms();
+        if !queue.lock().dedups.tidy(now_ms) {
+            return;
+        }
+        let before_ms = now_ms - limits::DEDUPLICATION_MS;
         let forgotten = self.store.write(move |tx| {
             let sql = "DELETE FROM queue_dedups WHERE queue = $1 AND at < $2";
             tx.execute(sql, store::params![id.0, before_ms])
         });
         if let Err(error) = forgotten.await {
+            queue.lock().dedups.suspect();
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "forget deduplication ids"
@@ -78,16 +116,21 @@ impl Engine {
                 tokio::time::sleep(AFTER_FAILURE).await;
                 continue;
             }
-            self.wiping.notified().await;
+            self.wiping.told.notified().await;
         }
     }
 
     async fn wipe_all(self: &Arc<Self>) -> store::Result<()> {
-        for queue in self.all() {
-            let until = queue.definition().purged_until;
-            if until > 0 {
-                self.wipe(queue.id, until).await?;
+        while let Some(id) = self.wiping.next_purged() {
+            // One that was deleted since has a grave.
+            let Some(queue) = self.by_id(id) else {
+                continue;
+            };
+            let wiped = self.wipe(id, queue.definition().purged_until).await;
+            if wiped.is_err() {
+                self.wiping.purged(id);
             }
+            wiped?;
         }
         let graves = self.store.read(|tx| {
             let rows = tx.query("SELECT queue FROM queue_graves", store::params![])?;

@@ -126,11 +126,6 @@ impl Window {
         self.is_paging
     }
 
-    /// A page could not be read.
-    pub fn page_failed(&mut self) {
-        self.is_paging = false;
-    }
-
     /// A page was read, of these numbers; `is_last` if there were no more. Leaves those that are
     /// to be taken into memory.
     pub fn paged(&mut self, sequences: &mut Vec<i64>, is_last: bool) {
