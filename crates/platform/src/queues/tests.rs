@@ -13,6 +13,7 @@ use super::{
     Created, Queue, Queues,
     definition::{Attributes, Definition, QueueKey},
     message::{Content, NewMessage, Receive, Received},
+    receipt::ReceiptError,
 };
 use crate::{clock::Clock, secrets::Secrets};
 
@@ -104,6 +105,17 @@ impl World {
             .receive(queue, receive(max))
             .await
             .expect("an answer")
+    }
+
+    async fn change(
+        &self,
+        queue: &Arc<Queue>,
+        received: &[Received],
+        timeout_ms: i64,
+    ) -> Vec<Result<(), ReceiptError>> {
+        let changes = received.iter().map(|message| (message.receipt, timeout_ms));
+        let changes: Vec<_> = changes.collect();
+        self.queues.change_visibility(queue, &changes).await
     }
 
     async fn delete(&self, queue: &Arc<Queue>, received: &[Received]) {

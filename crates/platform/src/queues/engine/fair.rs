@@ -1,91 +1,138 @@
-//! Which message of a standard queue is next: in the order in which they became visible, and with
-//! message groups the group with the fewest messages in flight first, so that one tenant's backlog
-//! does not make the others wait (SQS's fair queues).
+//! Which message of a standard queue is next: the oldest, and with message groups that of the group
+//! with the fewest messages in flight, so that one tenant's backlog does not make the others wait
+//! (SQS's fair queues).
 //!
-//! A message without a group is a tenant of its own.
+//! A message without a group is a tenant of its own. One that comes back takes its place by its age
+//! again, unless its receiver held it for no time at all: then it goes behind what is visible, as
+//! otherwise a message that is refused over and over would be all that anybody is given.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 #[derive(Debug, Default)]
 pub struct Fair {
-    plain: VecDeque<i64>,
+    plain: Line,
     groups: HashMap<Arc<str>, Group>,
-    /// The groups that have something ready: by messages in flight, then by age.
-    order: BTreeSet<(u32, i64, Arc<str>)>,
+    /// The groups that have something ready: by messages in flight, then by place.
+    order: BTreeSet<(u32, Place, Arc<str>)>,
+    /// The places of messages that are not where their age puts them.
+    put_back: HashMap<i64, Place>,
+    /// The youngest message that was ever visible here.
+    youngest: i64,
+    turn: u64,
 }
+
+/// Behind the message of this number, and there in this order; 0 is that message itself.
+type Place = (i64, u64);
+
+/// Messages that are visible.
+type Line = BTreeMap<Place, i64>;
 
 #[derive(Debug, Default)]
 struct Group {
-    ready: VecDeque<i64>,
+    ready: Line,
     in_flight: u32,
+}
+
+impl Group {
+    fn head(&self) -> Option<Place> {
+        self.ready.keys().next().copied()
+    }
 }
 
 impl Fair {
     /// A message has become visible.
     pub fn push(&mut self, sequence: i64, group: Option<&Arc<str>>) {
-        let Some(name) = group else {
-            return self.plain.push_back(sequence);
-        };
-        let group = self.groups.entry(name.clone()).or_default();
-        group.ready.push_back(sequence);
-        if group.ready.len() == 1 {
-            self.order.insert((group.in_flight, sequence, name.clone()));
+        self.youngest = self.youngest.max(sequence);
+        self.insert((sequence, 0), sequence, group);
+    }
+
+    /// A message has come back that was in flight for no time.
+    pub fn push_behind(&mut self, sequence: i64, group: Option<&Arc<str>>) {
+        self.youngest = self.youngest.max(sequence);
+        self.turn += 1;
+        let place = (self.youngest, self.turn);
+        self.put_back.insert(sequence, place);
+        self.insert(place, sequence, group);
+    }
+
+    fn insert(&mut self, place: Place, sequence: i64, group: Option<&Arc<str>>) {
+        match group {
+            None => drop(self.plain.insert(place, sequence)),
+            Some(name) => self.change(name, |group| {
+                group.ready.insert(place, sequence);
+            }),
         }
     }
 
-    /// The next message. It may have been deleted since it was pushed.
-    pub fn pop(&mut self) -> Option<i64> {
-        let plain = self.plain.front().map(|&sequence| (0, sequence));
-        let grouped = self.order.first().map(|(busy, head, _)| (*busy, *head));
-        match (plain, grouped) {
-            (None, None) => None,
-            (Some(plain), Some(grouped)) if grouped < plain => self.pop_grouped(),
-            (None, Some(_)) => self.pop_grouped(),
-            (Some(_), _) => self.plain.pop_front(),
+    /// A message is not visible any more, without its turn having come.
+    pub fn remove(&mut self, sequence: i64, group: Option<&Arc<str>>) {
+        let place = self.put_back.remove(&sequence).unwrap_or((sequence, 0));
+        match group {
+            None => drop(self.plain.remove(&place)),
+            Some(name) => self.change(name, |group| {
+                group.ready.remove(&place);
+            }),
         }
+    }
+
+    /// The next message.
+    pub fn pop(&mut self) -> Option<i64> {
+        let plain = self.plain.keys().next().map(|&place| (0, place));
+        let grouped = self.order.first().map(|(busy, head, _)| (*busy, *head));
+        let is_grouped = match (plain, grouped) {
+            (Some(plain), Some(grouped)) => grouped < plain,
+            (plain, _) => plain.is_none(),
+        };
+        let sequence = match is_grouped {
+            true => self.pop_grouped()?,
+            false => self.plain.pop_first()?.1,
+        };
+        self.put_back.remove(&sequence);
+        Some(sequence)
     }
 
     fn pop_grouped(&mut self) -> Option<i64> {
-        let (busy, _, name) = self.order.pop_first()?;
-        let group = self.groups.get_mut(&name)?;
-        let sequence = group.ready.pop_front();
-        if let Some(&head) = group.ready.front() {
-            self.order.insert((busy, head, name));
-        } else if group.in_flight == 0 {
-            self.groups.remove(&name);
-        }
-        sequence
+        let (_, _, name) = self.order.first()?.clone();
+        let mut popped = None;
+        self.change(&name, |group| popped = group.ready.pop_first());
+        popped.map(|(_, sequence)| sequence)
     }
 
     /// A message of the group was handed out.
     pub fn started(&mut self, group: Option<&Arc<str>>) {
-        self.reckon(group, |busy| busy + 1);
+        if let Some(name) = group {
+            self.change(name, |group| group.in_flight += 1);
+        }
     }
 
     /// A message of the group is in flight no more.
     pub fn ended(&mut self, group: Option<&Arc<str>>) {
-        self.reckon(group, |busy| busy.saturating_sub(1));
+        if let Some(name) = group {
+            self.change(name, |group| {
+                group.in_flight = group.in_flight.saturating_sub(1);
+            });
+        }
     }
 
-    fn reckon(&mut self, name: Option<&Arc<str>>, change: impl Fn(u32) -> u32) {
-        let Some(name) = name else { return };
+    /// Changes a group and puts it where it belongs then.
+    fn change(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Group)) {
         let group = self.groups.entry(name.clone()).or_default();
-        let head = group.ready.front().copied();
-        if let Some(head) = head {
-            self.order.remove(&(group.in_flight, head, name.clone()));
+        let before = group.head().map(|head| (group.in_flight, head));
+        change(group);
+        let after = group.head().map(|head| (group.in_flight, head));
+        if before != after {
+            if let Some((busy, head)) = before {
+                self.order.remove(&(busy, head, name.clone()));
+            }
+            if let Some((busy, head)) = after {
+                self.order.insert((busy, head, name.clone()));
+            }
         }
-        group.in_flight = change(group.in_flight);
-        match head {
-            Some(head) => {
-                self.order.insert((group.in_flight, head, name.clone()));
-            }
-            None if group.in_flight == 0 => {
-                self.groups.remove(name);
-            }
-            None => {}
+        if after.is_none() && group.in_flight == 0 {
+            self.groups.remove(name);
         }
     }
 }
@@ -116,7 +163,46 @@ mod tests {
         for sequence in [3, 1, 2] {
             fair.push(sequence, None);
         }
-        assert_eq!(take(&mut fair, &[], 5), [3, 1, 2]);
+        assert_eq!(take(&mut fair, &[], 5), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_was_held_for_no_time_goes_behind_what_is_visible() {
+        let group = name("g");
+        let mut fair = Fair::default();
+        for sequence in 1..=3 {
+            fair.push(sequence, None);
+        }
+        assert_eq!(take(&mut fair, &[], 1), [1]);
+        fair.push_behind(1, None);
+        fair.push(4, None);
+        assert_eq!(take(&mut fair, &[], 4), [2, 3, 1, 4]);
+        fair.push_behind(2, None);
+        fair.push_behind(1, None);
+        fair.push_behind(100, Some(&group));
+        fair.remove(2, None);
+        assert_eq!(take(&mut fair, &[&group], 4), [1, 100]);
+        // After a timeout its place is its own again.
+        fair.push(4, None);
+        fair.push(1, None);
+        assert_eq!(take(&mut fair, &[], 4), [1, 4]);
+        assert!(fair.put_back.is_empty());
+    }
+
+    #[test]
+    fn what_is_taken_away_leaves_its_group_in_order() {
+        let (a, b) = (name("a"), name("b"));
+        let mut fair = Fair::default();
+        for (sequence, group) in [(100, &a), (101, &a), (200, &b)] {
+            fair.push(sequence, Some(group));
+        }
+        fair.remove(100, Some(&a));
+        fair.push(102, Some(&a));
+        fair.push(99, Some(&a));
+        fair.remove(200, Some(&b));
+        assert!(!fair.groups.contains_key(&b));
+        let taken: Vec<_> = std::iter::from_fn(|| fair.pop()).collect();
+        assert_eq!(taken, [99, 101, 102]);
     }
 
     #[test]

@@ -120,6 +120,7 @@ impl Engine {
                 state.add(sequence, entry.seen_at(now_ms), now_ms);
             }
         }
+        state.loaded();
         state.dedups.clear();
         state.dedups.suspect();
         for (at_ms, key, sent) in loaded.dedups {

@@ -39,6 +39,7 @@ impl Engine {
     }
 
     /// Each receipt with its new visibility timeout from now, in milliseconds; 0 makes it visible.
+    /// What a standard queue takes is more than is its holder's, as in SQS.
     pub async fn change_visibility(
         self: &Arc<Self>,
         queue: &Arc<Queue>,
@@ -46,7 +47,20 @@ impl Engine {
     ) -> Vec<Result<(), ReceiptError>> {
         let decide = |state: &mut State, now_ms, (receipt, timeout_ms): &(Receipt, i64)| {
             let standing = state.change_visibility(receipt, *timeout_ms, now_ms)?;
-            Ok(Some(Change::Standing(standing)))
+            Ok(standing.map(Change::Standing))
+        };
+        self.settle(queue, changes, decide).await
+    }
+
+    /// The same for who wants to know whether they still have the messages.
+    pub async fn change_visibility_if_held(
+        self: &Arc<Self>,
+        queue: &Arc<Queue>,
+        changes: &[(Receipt, i64)],
+    ) -> Vec<Result<(), ReceiptError>> {
+        let decide = |state: &mut State, now_ms, (receipt, timeout_ms): &(Receipt, i64)| {
+            let standing = state.change_visibility_if_held(receipt, *timeout_ms, now_ms)?;
+            Ok(standing.map(Change::Standing))
         };
         self.settle(queue, changes, decide).await
     }

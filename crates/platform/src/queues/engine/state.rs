@@ -4,6 +4,8 @@
 //! Messages beyond the [`Window`] are only counted; they are paged in as those in it are used up,
 //! so that a backlog of any length costs the memory of a window.
 
+mod receipts;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -13,10 +15,7 @@ use super::{
     attempts::Attempts, cache::Cached, dedup::Dedups, fair::Fair, groups::Groups, limits,
     window::Window,
 };
-use crate::queues::{
-    message::Counts,
-    receipt::{Receipt, ReceiptError},
-};
+use crate::queues::message::Counts;
 
 /// A message in memory.
 #[derive(Debug, Clone)]
@@ -42,6 +41,14 @@ pub enum Phase {
     Delayed,
     Ready,
     InFlight,
+}
+
+/// How long somebody had a message that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    ForATime,
+    /// The visibility timeout was 0.
+    ForNoTime,
 }
 
 /// What of an entry is stored and changes: the row of the store.
@@ -137,10 +144,6 @@ impl State {
         matches!(self.order, Order::Fifo(_))
     }
 
-    pub fn get(&self, sequence: i64) -> Option<&Entry> {
-        self.entries.get(&sequence)
-    }
-
     /// How many messages are in memory.
     pub fn held(&self) -> usize {
         self.entries.len()
@@ -165,6 +168,8 @@ impl State {
 
     /// Takes a message into memory.
     pub fn add(&mut self, sequence: i64, mut entry: Entry, now_ms: i64) {
+        // What became visible before comes before it.
+        self.advance(now_ms);
         if self.entries.contains_key(&sequence) {
             return;
         }
@@ -185,10 +190,23 @@ impl State {
             (Order::Standard(fair), Phase::Ready) => fair.push(sequence, group.as_ref()),
             (Order::Standard(fair), Phase::InFlight) => fair.started(group.as_ref()),
             (Order::Standard(_), Phase::Delayed) => {}
-            (Order::Fifo(groups), Phase::InFlight) => groups.started(&grouped(group)),
+            (Order::Fifo(groups), Phase::InFlight) => {
+                let group = grouped(group);
+                groups.started(sequence, &group);
+                groups.settle(&group, is_ready(entries));
+            }
             (Order::Fifo(groups), Phase::Ready | Phase::Delayed) => {
                 groups.push(sequence, &grouped(group), is_ready(entries));
             }
+        }
+    }
+
+    /// The messages are all taken in that the store had: what became visible first is first, as far
+    /// as the store knows when that was.
+    pub fn loaded(&mut self) {
+        let entries = &self.entries;
+        if let Order::Fifo(groups) = &mut self.order {
+            groups.order_by(|sequence| entries.get(&sequence).map(|entry| entry.due_ms));
         }
     }
 
@@ -208,13 +226,18 @@ impl State {
                 break;
             }
             self.timers.pop_first();
-            self.become_ready(sequence);
+            let entry = self.entries.get(&sequence);
+            let held = match entry.is_some_and(|entry| entry.due_ms <= entry.received_ms) {
+                true => Held::ForNoTime,
+                false => Held::ForATime,
+            };
+            self.become_ready(sequence, held);
             ready += 1;
         }
         ready
     }
 
-    fn become_ready(&mut self, sequence: i64) {
+    fn become_ready(&mut self, sequence: i64, held: Held) {
         let Some(entry) = self.entries.get_mut(&sequence) else {
             return;
         };
@@ -228,14 +251,13 @@ impl State {
                 if before == Phase::InFlight {
                     fair.ended(group.as_ref());
                 }
-                fair.push(sequence, group.as_ref());
+                match held {
+                    Held::ForATime => fair.push(sequence, group.as_ref()),
+                    Held::ForNoTime => fair.push_behind(sequence, group.as_ref()),
+                }
             }
             Order::Fifo(groups) => {
-                let group = grouped(group);
-                groups.push(sequence, &group, is_ready(entries));
-                if before == Phase::InFlight {
-                    groups.ended(&group, is_ready(entries));
-                }
+                groups.push(sequence, &grouped(group), is_ready(entries));
             }
         }
     }
@@ -250,11 +272,8 @@ impl State {
         let entries = &self.entries;
         match (&mut self.order, entry.phase) {
             (Order::Standard(fair), Phase::InFlight) => fair.ended(entry.group.as_ref()),
-            // Skipped when its turn comes.
-            (Order::Standard(_), _) => {}
-            (Order::Fifo(groups), Phase::InFlight) => {
-                groups.ended(&grouped(entry.group.clone()), is_ready(entries));
-            }
+            (Order::Standard(fair), Phase::Ready) => fair.remove(sequence, entry.group.as_ref()),
+            (Order::Standard(_), Phase::Delayed) => {}
             (Order::Fifo(groups), _) => {
                 groups.remove(sequence, &grouped(entry.group.clone()), is_ready(entries));
             }
@@ -318,9 +337,7 @@ impl State {
                 return;
             };
             let Some(sequence) = fair.pop() else { return };
-            if self.get(sequence).is_some_and(|e| e.phase == Phase::Ready) {
-                self.hand_out(sequence, now_ms, terms, taken);
-            }
+            self.hand_out(sequence, now_ms, terms, taken);
         }
     }
 
@@ -329,20 +346,20 @@ impl State {
             let Order::Fifo(groups) = &mut self.order else {
                 return;
             };
-            let Some(name) = groups.next_open() else {
+            let Some(turn) = groups.next_open() else {
                 return;
             };
             while taken.count() < terms.max {
                 let Order::Fifo(groups) = &mut self.order else {
                     return;
                 };
-                let Some(sequence) = groups.pop(&name, is_ready(&self.entries)) else {
+                let Some(sequence) = groups.pop(&turn, is_ready(&self.entries)) else {
                     break;
                 };
                 self.hand_out(sequence, now_ms, terms, taken);
             }
             if let Order::Fifo(groups) = &mut self.order {
-                groups.settle(&name, is_ready(&self.entries));
+                groups.settle(&turn.name, is_ready(&self.entries));
             }
         }
     }
@@ -386,61 +403,9 @@ impl State {
         self.timers.insert((entry.due_ms, sequence));
         match &mut self.order {
             Order::Standard(fair) => fair.started(entry.group.as_ref()),
-            Order::Fifo(groups) => groups.started(&grouped(entry.group.clone())),
+            Order::Fifo(groups) => groups.started(sequence, &grouped(entry.group.clone())),
         }
         taken.claims.push((sequence, entry.clone()));
-    }
-
-    /// Deletes a message for the holder of a receipt. `None` if there is nothing to do: SQS
-    /// answers a second deletion like the first.
-    pub fn delete(
-        &mut self,
-        receipt: &Receipt,
-        now_ms: i64,
-    ) -> Result<Option<Entry>, ReceiptError> {
-        self.advance(now_ms);
-        let Some(entry) = self.entries.get(&receipt.sequence) else {
-            return Ok(None);
-        };
-        if self.is_fifo() {
-            // The order depends on nobody else having it now.
-            if entry.phase != Phase::InFlight || entry.receives != receipt.receive {
-                return Err(ReceiptError::Expired);
-            }
-        } else if entry.receives > receipt.receive {
-            // Somebody else has received it since: it is theirs.
-            return Ok(None);
-        }
-        Ok(self.remove(receipt.sequence))
-    }
-
-    /// Changes when a message in flight becomes visible again.
-    pub fn change_visibility(
-        &mut self,
-        receipt: &Receipt,
-        timeout_ms: i64,
-        now_ms: i64,
-    ) -> Result<Standing, ReceiptError> {
-        self.advance(now_ms);
-        let is_fifo = self.is_fifo();
-        let entry = self.entries.get_mut(&receipt.sequence);
-        let entry = entry.ok_or(ReceiptError::NotInFlight)?;
-        if entry.phase != Phase::InFlight || entry.receives != receipt.receive {
-            return Err(match is_fifo {
-                true => ReceiptError::Expired,
-                false => ReceiptError::NotInFlight,
-            });
-        }
-        let due_ms = now_ms + timeout_ms;
-        if entry.received_ms > 0 && due_ms - entry.received_ms > limits::VISIBILITY_MS_MAX {
-            return Err(ReceiptError::TooLong);
-        }
-        self.timers.remove(&(entry.due_ms, receipt.sequence));
-        entry.due_ms = due_ms;
-        let standing = entry.standing(receipt.sequence);
-        self.timers.insert((due_ms, receipt.sequence));
-        self.advance(now_ms);
-        Ok(standing)
     }
 
     /// Takes out what is older than the retention period, but for what is in flight.

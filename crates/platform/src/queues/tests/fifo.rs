@@ -1,5 +1,4 @@
 use super::*;
-use crate::queues::receipt::ReceiptError;
 
 #[tokio::test]
 async fn a_group_is_handed_out_in_order_and_never_twice_at_once() {
@@ -24,6 +23,72 @@ async fn a_group_is_handed_out_in_order_and_never_twice_at_once() {
     world.delete(&queue, &again).await;
     // A second time is as good.
     world.delete(&queue, &again).await;
+}
+
+/// What a receiver gives back before what it keeps may go to another.
+#[tokio::test]
+async fn what_stands_before_a_message_in_flight_is_handed_out() {
+    let world = World::new().await;
+    let queue = world.queue("q.fifo", |_| {}).await;
+    world.send_to(&queue, "a", &["a1", "a2", "a3"]).await;
+    let first = world.receive(&queue, 3).await;
+    assert_eq!(bodies(&first), ["a1", "a2", "a3"]);
+    assert_eq!(world.change(&queue, &first[2..], 0).await, [Ok(())]);
+    assert!(world.receive(&queue, 10).await.is_empty(), "a1 is before");
+    assert_eq!(world.change(&queue, &first[..1], 0).await, [Ok(())]);
+    let second = world.receive(&queue, 10).await;
+    assert_eq!(bodies(&second), ["a1"], "a2 is in flight");
+    assert!(world.receive(&queue, 10).await.is_empty());
+    let world = world.restarted().await;
+    let queue = world.found("q.fifo");
+    assert!(world.receive(&queue, 10).await.is_empty());
+    world.delete(&queue, &first[1..2]).await;
+    assert!(world.receive(&queue, 10).await.is_empty(), "a1 is again");
+    world.delete(&queue, &second).await;
+    assert_eq!(bodies(&world.receive(&queue, 10).await), ["a3"]);
+}
+
+#[tokio::test]
+async fn groups_come_in_the_order_in_which_they_became_free() {
+    let world = World::new().await;
+    let queue = world.queue("q.fifo", |_| {}).await;
+    for (group, body) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("c", "c1")] {
+        world.send_to(&queue, group, &[body]).await;
+    }
+    assert_eq!(bodies(&world.receive(&queue, 1).await), ["a1"]);
+    world.clock.advance(1_000);
+    assert_eq!(bodies(&world.receive(&queue, 1).await), ["b1"]);
+    world.clock.advance(30_000);
+    world.send_to(&queue, "d", &["d1"]).await;
+    let peek = Receive {
+        visibility_timeout_ms: Some(0),
+        ..receive(10)
+    };
+    let expected = ["c1", "a1", "a2", "b1", "d1"];
+    let received = world.queues.receive(&queue, peek.clone()).await;
+    assert_eq!(bodies(&received.expect("an answer")), expected);
+    // All became free at once by that, in the order of their messages.
+    let received = world.queues.receive(&queue, peek).await;
+    let expected = ["a1", "a2", "b1", "c1", "d1"];
+    assert_eq!(bodies(&received.expect("an answer")), expected);
+}
+
+#[tokio::test]
+async fn a_restart_keeps_the_groups_in_order_as_far_as_it_can_know() {
+    let world = World::new().await;
+    let queue = world.queue("q.fifo", |_| {}).await;
+    for (group, body) in [("a", "a1"), ("b", "b1"), ("a", "a2"), ("c", "c1")] {
+        world.send_to(&queue, group, &[body]).await;
+    }
+    assert_eq!(bodies(&world.receive(&queue, 1).await), ["a1"]);
+    world.clock.advance(1_000);
+    assert_eq!(bodies(&world.receive(&queue, 1).await), ["b1"]);
+    let world = world.restarted().await;
+    world.clock.advance(30_000);
+    let world = world.restarted().await;
+    let queue = world.found("q.fifo");
+    let received = world.receive(&queue, 10).await;
+    assert_eq!(bodies(&received), ["c1", "a1", "a2", "b1"]);
 }
 
 #[tokio::test]

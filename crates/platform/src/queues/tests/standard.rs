@@ -1,5 +1,5 @@
 use super::*;
-use crate::queues::{EngineError, definition::Redrive, message::Counts, receipt::ReceiptError};
+use crate::queues::{EngineError, definition::Redrive, message::Counts};
 
 fn counts(visible: u64, in_flight: u64, delayed: u64) -> Counts {
     Counts {
@@ -86,29 +86,88 @@ async fn a_receiver_that_waits_is_woken_by_what_comes() {
 }
 
 #[tokio::test]
-async fn visibility_is_changed_only_by_who_has_the_message() {
+async fn visibility_is_changed_by_whoever_has_a_receipt() {
     let world = World::new().await;
     let queue = world.queue("q", |_| {}).await;
     world.send(&queue, &["a"]).await;
     let first = world.receive(&queue, 1).await;
-    let change = |received: &[Received], ms| [(received[0].receipt, ms)];
-    let queues = &world.queues;
-    assert_eq!(
-        queues.change_visibility(&queue, &change(&first, 0)).await,
-        [Ok(())]
-    );
+    assert_eq!(world.change(&queue, &first, 0).await, [Ok(())]);
+    // It is visible: it is hidden once more, without another receive.
+    assert_eq!(world.change(&queue, &first, 5_000).await, [Ok(())]);
+    assert_eq!(queue.counts(), counts(0, 1, 0));
+    assert!(world.receive(&queue, 1).await.is_empty());
+    world.clock.advance(5_000);
+    assert_eq!(world.change(&queue, &first, 0).await, [Ok(())]);
+    assert_eq!(queue.counts(), counts(1, 0, 0), "that changes nothing");
+    // Somebody else has it: it is not asked who.
     let second = world.receive(&queue, 1).await;
-    let stale = queues
-        .change_visibility(&queue, &change(&first, 60_000))
-        .await;
-    assert_eq!(stale, [Err(ReceiptError::NotInFlight)]);
-    let too_long = queues
-        .change_visibility(&queue, &change(&second, 43_200_001))
-        .await;
-    assert_eq!(too_long, [Err(ReceiptError::TooLong)]);
-    world.delete(&queue, &second).await;
-    let gone = queues.change_visibility(&queue, &change(&second, 1)).await;
-    assert_eq!(gone, [Err(ReceiptError::NotInFlight)]);
+    assert_eq!(second[0].receive_count, 2);
+    assert_eq!(world.change(&queue, &first, 0).await, [Ok(())]);
+    let third = world.receive(&queue, 1).await;
+    assert_eq!(third[0].receive_count, 3);
+    assert_eq!(
+        world.change(&queue, &third, 43_200_001).await,
+        [Err(ReceiptError::TooLong)]
+    );
+    world.delete(&queue, &third).await;
+    assert_eq!(
+        world.change(&queue, &third, 1).await,
+        [Err(ReceiptError::NotInFlight)]
+    );
+}
+
+#[tokio::test]
+async fn what_is_hidden_again_is_hidden_after_a_restart() {
+    let world = World::new().await;
+    let queue = world.queue("q", |_| {}).await;
+    world.send(&queue, &["a", "b"]).await;
+    let first = world.receive(&queue, 1).await;
+    world.clock.advance(30_000);
+    assert_eq!(queue.counts(), counts(2, 0, 0));
+    assert_eq!(world.change(&queue, &first, 60_000).await, [Ok(())]);
+    let world = world.restarted().await;
+    let queue = world.found("q");
+    assert_eq!(queue.counts(), counts(1, 1, 0));
+    assert_eq!(bodies(&world.receive(&queue, 10).await), ["b"]);
+    world.delete(&queue, &first).await;
+    assert_eq!(queue.counts(), counts(0, 1, 0));
+}
+
+#[tokio::test]
+async fn who_asks_whether_they_have_a_message_is_told() {
+    let world = World::new().await;
+    let queue = world.queue("q", |_| {}).await;
+    world.send(&queue, &["a"]).await;
+    let first = world.receive(&queue, 1).await;
+    let changes = [(first[0].receipt, 1_000)];
+    let renewed = async || {
+        world
+            .queues
+            .change_visibility_if_held(&queue, &changes)
+            .await
+    };
+    assert_eq!(renewed().await, [Ok(())]);
+    world.clock.advance(1_000);
+    assert_eq!(renewed().await, [Err(ReceiptError::NotInFlight)]);
+    assert_eq!(world.receive(&queue, 1).await.len(), 1);
+    assert_eq!(renewed().await, [Err(ReceiptError::NotInFlight)]);
+}
+
+#[tokio::test]
+async fn what_comes_back_is_older_than_what_was_sent_since() {
+    let world = World::new().await;
+    let queue = world.queue("q", |_| {}).await;
+    world.send(&queue, &["a", "b"]).await;
+    world.receive(&queue, 1).await;
+    world.send(&queue, &["c"]).await;
+    world.clock.advance(30_000);
+    assert_eq!(bodies(&world.receive(&queue, 1).await), ["a"]);
+    // One that is refused over and over does not keep the others back.
+    let refused = world.receive(&queue, 1).await;
+    assert_eq!(bodies(&refused), ["b"]);
+    assert_eq!(world.change(&queue, &refused, 0).await, [Ok(())]);
+    assert_eq!(bodies(&world.receive(&queue, 1).await), ["c"]);
+    assert_eq!(bodies(&world.receive(&queue, 1).await), ["b"]);
 }
 
 #[tokio::test]
@@ -131,7 +190,7 @@ async fn delayed_messages_come_when_they_are_due_also_after_a_restart() {
     let queue = world.found("q");
     assert_eq!(queue.counts(), counts(0, 1, 1));
     world.clock.advance(60_000);
-    assert_eq!(bodies(&world.receive(&queue, 10).await), ["b", "a"]);
+    assert_eq!(bodies(&world.receive(&queue, 10).await), ["a", "b"]);
 }
 
 #[tokio::test]

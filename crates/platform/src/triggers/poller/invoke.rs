@@ -89,7 +89,7 @@ async fn refresh(deps: &Deps, queue: &Arc<Queue>, batch: &mut Batch, timeout_ms:
         .into_iter()
         .map(|it| (it, whole_ms))
         .collect();
-    let changed = deps.queues.change_visibility(queue, &changes).await;
+    let changed = deps.queues.change_visibility_if_held(queue, &changes).await;
     let mut changed = changed.iter();
     let held: Vec<bool> = changed.by_ref().map(Result::is_ok).collect();
     let mut held = held.into_iter();

@@ -1,9 +1,8 @@
 //! Who holds what when: a message from its receive until its deletion or the end of its visibility
-//! timeout, and with it, on a FIFO queue, its whole group.
+//! timeout. Nobody else is given it meanwhile. That on a FIFO queue nothing behind it comes either is
+//! a matter of order (`order.rs`); what stands before it may come, if it was given back.
 
-use std::collections::BTreeMap;
-
-use super::{Handed, Index, Kind, ROUNDING_US, Violation};
+use super::{Handed, Index, Kind, Message, ROUNDING_US, Violation};
 use crate::history::{Act, Delivery, Outcome, Receive, What};
 
 pub(super) fn handed<'h>(
@@ -43,52 +42,62 @@ pub(super) fn handed<'h>(
     handed
 }
 
-/// What is held together: a group of a FIFO queue, or one message of a standard queue.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Held {
-    Group(usize, Option<u32>),
-    Message(usize, u64),
+/// Of a standard queue every receipt of a message is taken, also one that is not its holder's: what
+/// one receiver says may end what another holds.
+pub(super) fn share_receipts(message: &mut Message) {
+    let all = message.handed.iter();
+    let said = all.flat_map(|handed| handed.acts.iter().map(|act| (handed.receive, *act)));
+    let said: Vec<(&Receive, &Act)> = said
+        .filter(|(_, act)| act.outcome.may_have_happened())
+        .collect();
+    for handed in &mut message.handed {
+        for (receive, act) in &said {
+            let What::ChangeVisibility { to_us } = act.what else {
+                continue;
+            };
+            let is_others =
+                receive.queue == handed.receive.queue && receive.id != handed.receive.id;
+            if is_others && act.span.end_us >= handed.begin_us() {
+                let visible_us = act.span.begin_us + to_us - ROUNDING_US;
+                handed.invisible_until_us = handed.invisible_until_us.min(visible_us);
+                handed.held_until_us = handed.held_until_us.min(visible_us);
+            }
+        }
+    }
 }
 
 pub(super) fn check(index: &Index, found: &mut Vec<Violation>) {
-    let mut holds: BTreeMap<Held, Vec<(u64, &Handed)>> = BTreeMap::new();
     for (number, message) in &index.messages {
-        for handed in &message.handed {
-            let queue = handed.receive.queue;
-            let held = if index.history.queues[queue].is_fifo() {
-                Held::Group(queue, message.sends[0].group)
-            } else {
-                Held::Message(queue, *number)
-            };
-            holds.entry(held).or_default().push((*number, handed));
-        }
-    }
-    for (held, mut handed) in holds {
-        handed.sort_by_key(|(_, handed)| handed.begin_us());
-        if let Some((one, other)) = first_clash(index, &handed) {
-            let told = format!(
-                "{held:?} of {}\n  message {:x} {}\n  message {:x} {}",
-                index.queue_name(one.1.receive.queue),
-                one.0,
-                one.1.told(),
-                other.0,
-                other.1.told()
-            );
-            found.push(Kind::HandedOutTwice.of(told));
+        let mut queues: Vec<usize> = message.handed.iter().map(|it| it.receive.queue).collect();
+        queues.sort_unstable();
+        queues.dedup();
+        for queue in queues {
+            let mut handed: Vec<&Handed> = message.in_queue(queue).collect();
+            handed.sort_by_key(|handed| handed.begin_us());
+            if let Some((one, other)) = first_clash(index, &handed) {
+                let told = format!(
+                    "message {number:x} of {}\n  {}\n  {}",
+                    index.queue_name(queue),
+                    one.told(),
+                    other.told()
+                );
+                found.push(Kind::HandedOutTwice.of(told));
+            }
         }
     }
 }
 
-type Pair<'a, 'h> = ((u64, &'a Handed<'h>), (u64, &'a Handed<'h>));
-
-fn first_clash<'a, 'h>(index: &Index, handed: &[(u64, &'a Handed<'h>)]) -> Option<Pair<'a, 'h>> {
+fn first_clash<'a, 'h>(
+    index: &Index,
+    handed: &[&'a Handed<'h>],
+) -> Option<(&'a Handed<'h>, &'a Handed<'h>)> {
     for (at, one) in handed.iter().enumerate() {
         for other in &handed[at + 1..] {
-            if other.1.begin_us() >= one.1.held_until_us && other.1.begin_us() > one.1.begin_us() {
+            if other.begin_us() >= one.held_until_us && other.begin_us() > one.begin_us() {
                 break;
             }
-            if clash(index, *one, *other) {
-                return Some((*one, *other));
+            if clash(index, one, other) {
+                return Some((one, other));
             }
         }
     }
@@ -96,14 +105,10 @@ fn first_clash<'a, 'h>(index: &Index, handed: &[(u64, &'a Handed<'h>)]) -> Optio
 }
 
 /// Whether neither can have been released before the other was given out.
-fn clash(
-    index: &Index,
-    (one_number, one): (u64, &Handed),
-    (other_number, other): (u64, &Handed),
-) -> bool {
+fn clash(index: &Index, one: &Handed, other: &Handed) -> bool {
     if one.receive.id == other.receive.id {
-        // One receive may give several messages of a group, but none twice.
-        return one_number == other_number && one.place != other.place;
+        // One receive gives no message twice.
+        return one.place != other.place;
     }
     let both_held = other.end_us() < one.held_until_us && one.end_us() < other.held_until_us;
     let until_us = one.end_us().max(other.end_us());

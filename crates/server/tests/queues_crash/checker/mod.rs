@@ -29,9 +29,10 @@ pub enum Kind {
     Resurrected,
     /// FIFO: it came under two message ids.
     Duplicated,
-    /// A group (a message, on a standard queue) was given out while it was held already.
+    /// It was given out while it was held already.
     HandedOutTwice,
-    /// FIFO: it came while an earlier one of its group was still there.
+    /// FIFO: it came while an earlier one of its group was still there, and not behind it in the same
+    /// receive.
     Reordered,
     /// A later receive had no higher count.
     CountBackward,
@@ -164,6 +165,9 @@ impl<'h> Index<'h> {
         }
         for message in messages.values_mut() {
             message.handed.sort_by_key(Handed::end_us);
+            if !history.queues[message.queue()].is_fifo() {
+                held::share_receipts(message);
+            }
         }
         Self { history, messages }
     }

@@ -157,7 +157,7 @@ impl Run {
         self.leave_followers(batch.groups());
     }
 
-    /// What waits here of a group whose message failed is not to overtake it.
+    /// What waits here of a group whose message failed, or went back, is not to overtake it.
     pub(super) fn leave_followers(&mut self, groups: HashSet<Arc<str>>) {
         if groups.is_empty() {
             return;
@@ -184,6 +184,7 @@ impl Run {
         let visibility_ms = self.queue.as_ref().map_or(0, |queue| visibility_ms(queue));
         if now_ms - batch.received_at_ms >= visibility_ms {
             add(&self.deps.counts.failed_invoke, batch.entries.len());
+            self.leave_followers(batch.groups());
             return self.release(batch);
         }
         self.ready.push_front(batch);

@@ -30,7 +30,9 @@ impl Run {
         let deps = self.deps.clone();
         self.settling.spawn(async move {
             let visible: Vec<_> = batch.receipts().into_iter().map(|it| (it, 0)).collect();
-            deps.queues.change_visibility(&queue, &visible).await;
+            deps.queues
+                .change_visibility_if_held(&queue, &visible)
+                .await;
         });
     }
 
