@@ -21,6 +21,8 @@ pub const FIFO_WINDOW_MAX: usize = 120_000;
 pub const FIFO_WINDOW_LOW: usize = 110_000;
 /// Messages read at once.
 pub const PAGE: usize = 10_000;
+/// Deduplication ids read at once.
+pub const DEDUPS_PAGE: usize = 50_000;
 /// Expired messages deleted at once, and purged ones.
 pub const SWEPT_AT_ONCE: usize = 1_000;
 /// How often expired messages are looked for.

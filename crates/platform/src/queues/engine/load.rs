@@ -70,7 +70,7 @@ fn read(
         }
     }
     let dedups = match since_ms {
-        Some(since_ms) => rows::dedups(tx, id, since_ms)?,
+        Some(since_ms) => rows::dedups(tx, id, since_ms, limits::DEDUPS_PAGE)?,
         None => Vec::new(),
     };
     let beyond = count - i64::try_from(messages.len()).unwrap_or(count);

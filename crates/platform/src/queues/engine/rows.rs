@@ -321,46 +321,41 @@ pub fn summary(tx: &mut ReadTx, queue: QueueId, after: i64) -> Result<(i64, i64)
     Ok((row.get(0)?, row.get::<Option<i64>>(1)?.unwrap_or(0)))
 }
 
-/// What a FIFO queue was sent since then.
+/// What a FIFO queue was sent since then, read so many at a time, as one query has a bound.
 pub fn dedups(
     tx: &mut ReadTx,
     queue: QueueId,
     since_ms: i64,
+    page: usize,
 ) -> Result<Vec<(i64, DedupKey, Sent)>> {
-    let sql = "SELECT at, key, seq, message_id FROM queue_dedups \
-               WHERE queue = $1 AND at > $2 ORDER BY at";
+    let sql = format!(
+        "SELECT at, key, seq, message_id FROM queue_dedups \
+         WHERE queue = $1 AND (at, key) > ($2, $3) ORDER BY at, key LIMIT {page}"
+    );
     let mut known = Vec::new();
-    let mut since_ms = since_ms;
-    // In pages, as one query has a bound.
+    // Before every key of the first millisecond.
+    let mut after = (since_ms.saturating_add(1), Vec::new());
     loop {
-        let sql = format!("{sql} LIMIT {DEDUPS_PAGE}");
-        let rows = tx.query(&sql, store::params![queue.0, since_ms])?;
+        let params = store::params![queue.0, after.0, after.1.as_slice()];
+        let rows = tx.query(sql.as_str(), params)?;
         for row in &rows {
-            let key: Vec<u8> = row.get(1)?;
+            after = (row.get(0)?, row.get(1)?);
             let id: String = row.get(3)?;
-            let (Ok(key), Ok(message_id)) = (DedupKey::try_from(key.as_slice()), id.parse()) else {
-                continue;
-            };
-            let sequence = row.get(2)?;
-            let at_ms = row.get(0)?;
-            since_ms = since_ms.max(at_ms);
-            known.push((
-                at_ms,
-                key,
-                Sent {
+            if let (Ok(key), Ok(message_id)) = (DedupKey::try_from(after.1.as_slice()), id.parse())
+            {
+                let sequence = row.get(2)?;
+                let sent = Sent {
                     message_id,
                     sequence,
-                },
-            ));
+                };
+                known.push((after.0, key, sent));
+            }
         }
-        if rows.len() < DEDUPS_PAGE {
+        if rows.len() < page {
             return Ok(known);
         }
     }
 }
-
-/// More than one millisecond's, so that none is skipped between pages but in a burst beyond that.
-const DEDUPS_PAGE: usize = 50_000;
 
 /// The contents of messages, in any order; those that are gone are left out.
 pub fn bodies(tx: &mut ReadTx, sequences: &[i64]) -> Result<Vec<(i64, Vec<u8>)>> {
@@ -396,4 +391,46 @@ pub fn wipe(tx: &mut Tx, queue: QueueId, until: i64, limit: usize) -> Result<u64
         .collect::<Result<_>>()?;
     delete(tx, &rows)?;
     Ok(rows.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{Store, StoreConfig};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn more_of_one_millisecond_than_a_page_has_are_all_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = StoreConfig::new(dir.path().to_str().expect("a path of text"));
+        let store = Store::open(config, &crate::queues::migrations(1)).await;
+        let store = store.expect("the store opens");
+        let queue = QueueId(1);
+        let row = |at_ms: i64, number: u8| DedupRow {
+            queue,
+            at_ms,
+            key: [number; 16],
+            sent: Sent {
+                message_id: Uuid::from_u128(number.into()),
+                sequence: number.into(),
+            },
+        };
+        let at_once = (0..10).map(|number| row(7, number));
+        let rows = Rows {
+            dedups: at_once
+                .chain([row(5, 98), row(6, 97), row(8, 99)])
+                .collect(),
+            ..Rows::default()
+        };
+        let written = store.write(move |tx| rows.write(tx)).await;
+        written.expect("they are written");
+        for page in [1, 2, 3, 5, 100] {
+            let read = store.read(move |tx| dedups(tx, queue, 5, page)).await;
+            let read = read.expect("they are read").into_iter();
+            let numbers: Vec<i64> = read.map(|(_, _, sent)| sent.sequence).collect();
+            let expected: Vec<i64> = [97].into_iter().chain(0..10).chain([99]).collect();
+            assert_eq!(numbers, expected, "{page} at a time");
+        }
+    }
 }
