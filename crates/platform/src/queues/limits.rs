@@ -51,6 +51,8 @@ pub const MOVE_TASKS_LISTED_MAX: i32 = 10;
 pub const MOVE_TASKS_KEPT: usize = 10;
 /// Message move tasks of an account in one region that run at once.
 pub const MOVE_TASKS_RUNNING_MAX: usize = 100;
+/// Message move tasks on their way to their workers; whoever begins more waits.
+pub const MOVE_TASKS_BEGUN_AT_ONCE: usize = 16;
 pub const MOVED_PER_S_MAX: i32 = 500;
 /// Messages moved in one transaction.
 pub const MOVED_AT_ONCE: usize = 100;

@@ -35,14 +35,14 @@ use std::{
 };
 
 use store::Store;
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 pub use engine::{Created, Engine, EngineError, Queue, Staged, Totals};
 pub use tables::{MIGRATION_COUNT, migrations};
 
 use crate::{clock::Clock, secrets::Secrets};
 use definition::{QueueId, QueueKey};
-use move_task::MoveTasks;
+use move_task::{MoveTask, MoveTasks, Task};
 use receipt::{Receipt, ReceiptError};
 
 /// The queues of this platform; a cheap handle. Dereferences to the [`Engine`], whose methods
@@ -54,28 +54,42 @@ struct Inner {
     engine: Arc<Engine>,
     secrets: Arc<Secrets>,
     move_tasks: MoveTasks,
+    /// Move tasks on their way to who works on them.
+    begun: mpsc::Sender<Arc<Task>>,
 }
 
 impl Queues {
     /// Reads what is stored, and goes on with the move tasks that a restart interrupted. The
-    /// handle of the task that wakes receivers and cleans up is the caller's to end.
+    /// handle of the task that wakes receivers, moves messages and cleans up is the caller's to end.
     pub async fn open(
         store: Store,
         secrets: Arc<Secrets>,
         clock: Arc<Clock>,
     ) -> Result<(Self, JoinHandle<()>), EngineError> {
         let move_tasks = MoveTasks::open(store.clone()).await?;
+        let interrupted = move_tasks.unended();
         let engine = Engine::open(store, secrets.clone(), clock).await?;
-        let keeping = tokio::spawn(engine.clone().keep());
+        let (begun, to_work_on) = mpsc::channel(limits::MOVE_TASKS_BEGUN_AT_ONCE);
         let queues = Self(Arc::new(Inner {
             engine,
             secrets,
             move_tasks,
+            begun,
         }));
-        for task in queues.move_tasks().unended() {
-            queues.run_move_task(task);
-        }
+        let this = queues.clone();
+        let keeping = tokio::spawn(async move {
+            let moving = this.keep_moving(interrupted, to_work_on);
+            tokio::join!(this.0.engine.clone().keep(), moving);
+        });
         Ok((queues, keeping))
+    }
+
+    /// Stores a move task and has it worked on.
+    pub(crate) async fn begin_move(&self, record: MoveTask) -> error::Result<()> {
+        let task = self.0.move_tasks.start(record).await?;
+        // With nobody there to work on it, the platform is ending: it goes on after the next start.
+        let _ = self.0.begun.send(task).await;
+        Ok(())
     }
 
     /// A number for a queue that is to be made.

@@ -1,6 +1,7 @@
 //! The engine over a real store: what is acknowledged is there after a restart, in its order.
 
 mod fifo;
+mod moving;
 mod standard;
 mod trouble;
 

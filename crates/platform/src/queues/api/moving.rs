@@ -37,8 +37,7 @@ impl Queues {
             started_ms: cx.now.as_millisecond(),
         };
         let handle = move_task::write_handle(&record.id, &source);
-        let task = self.move_tasks().start(record).await?;
-        self.run_move_task(task);
+        self.begin_move(record).await?;
         Ok(api::StartMessageMoveTaskResult {
             task_handle: Some(handle),
         })

@@ -19,7 +19,7 @@ use super::{
     limits,
 };
 
-pub use tasks::MoveTasks;
+pub use tasks::{MoveTasks, Task};
 
 pub const MOVE_TASKS: Table<MoveTask> = Table::new();
 

@@ -3,7 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use super::{Failure, MoveTask, Status, tasks::Task};
 use crate::queues::{MoveError, Queues, limits};
@@ -21,10 +25,28 @@ enum Step {
 }
 
 impl Queues {
-    /// Begins a task's work, or takes it up again.
-    pub(in crate::queues) fn run_move_task(&self, task: Arc<Task>) {
-        let queues = self.clone();
-        tokio::spawn(async move { queues.work_on(&task).await });
+    /// Works on the tasks that a restart interrupted, and on those that are begun, for ever. Whoever
+    /// ends this ends the workers with it: what they have taken up by then is moved, and the tasks
+    /// go on after the next start.
+    pub(in crate::queues) async fn keep_moving(
+        &self,
+        interrupted: Vec<Arc<Task>>,
+        mut begun: mpsc::Receiver<Arc<Task>>,
+    ) {
+        let mut workers = JoinSet::new();
+        let mut next = interrupted;
+        loop {
+            for task in next {
+                let queues = self.clone();
+                workers.spawn(async move { queues.work_on(&task).await });
+            }
+            // Those that are done have nothing to say.
+            while workers.try_join_next().is_some() {}
+            match begun.recv().await {
+                Some(task) => next = vec![task],
+                None => return,
+            }
+        }
     }
 
     async fn work_on(&self, task: &Arc<Task>) {
