@@ -37,7 +37,12 @@ async fn main() {
     let store = store.expect("the store opens");
     let dir = tempfile::tempdir().expect("a directory");
     let secrets = Secrets::open(&dir.path().join("key")).expect("a key");
-    let open = Queues::open(store.clone(), Arc::new(secrets), Arc::new(Clock::new()));
+    let open = Queues::open(
+        store.clone(),
+        Arc::new(secrets),
+        Arc::new(Clock::new()),
+        "http://localhost",
+    );
     let (queues, _keeping) = open.await.expect("the queues open");
     let queue = create(&queues, is_fifo).await;
     let done = Arc::new(AtomicU64::new(0));

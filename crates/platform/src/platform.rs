@@ -135,7 +135,8 @@ impl Platform {
         let counts = Arc::new(InvocationCounts::default());
         let secrets = Arc::new(Secrets::open(&data.join("functions.key"))?);
         let clock = Arc::new(Clock::new());
-        let (queues, keeping) = Queues::open(store.clone(), secrets.clone(), clock).await?;
+        let queues = Queues::open(store.clone(), secrets.clone(), clock, &config.base_url);
+        let (queues, keeping) = queues.await?;
         let functions = Functions::open(FunctionsConfig {
             data_dir: config.data_dir,
             secrets,

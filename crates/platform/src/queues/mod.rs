@@ -44,6 +44,7 @@ use crate::{clock::Clock, secrets::Secrets};
 use definition::{QueueId, QueueKey};
 use move_task::{MoveTask, MoveTasks, Task};
 use receipt::{Receipt, ReceiptError};
+use url::TlsHost;
 
 /// The queues of this platform; a cheap handle. Dereferences to the [`Engine`], whose methods
 /// make, find, fill and empty queues.
@@ -56,15 +57,17 @@ struct Inner {
     move_tasks: MoveTasks,
     /// Move tasks on their way to who works on them.
     begun: mpsc::Sender<Arc<Task>>,
+    tls_host: TlsHost,
 }
 
 impl Queues {
-    /// Reads what is stored, and goes on with the move tasks that a restart interrupted. The
+    /// `base_url` is how clients reach the platform. Reads what is stored, and goes on with the move tasks that a restart interrupted. The
     /// handle of the task that wakes receivers, moves messages and cleans up is the caller's to end.
     pub async fn open(
         store: Store,
         secrets: Arc<Secrets>,
         clock: Arc<Clock>,
+        base_url: &str,
     ) -> Result<(Self, JoinHandle<()>), EngineError> {
         let move_tasks = MoveTasks::open(store.clone()).await?;
         let interrupted = move_tasks.unended();
@@ -75,6 +78,7 @@ impl Queues {
             secrets,
             move_tasks,
             begun,
+            tls_host: TlsHost::of(base_url),
         }));
         let this = queues.clone();
         let keeping = tokio::spawn(async move {
@@ -95,6 +99,10 @@ impl Queues {
     /// A number for a queue that is to be made.
     pub fn new_id(&self, key: &QueueKey) -> QueueId {
         Engine::new_id(key)
+    }
+
+    fn tls_host(&self) -> &TlsHost {
+        &self.0.tls_host
     }
 
     pub(crate) fn move_tasks(&self) -> &MoveTasks {

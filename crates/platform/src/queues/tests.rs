@@ -18,6 +18,8 @@ use super::{
 };
 use crate::{clock::Clock, secrets::Secrets};
 
+const BASE_URL: &str = "http://localhost:4566";
+
 /// Queues in a directory of their own, with a clock that is moved by hand.
 struct World {
     dir: TempDir,
@@ -42,7 +44,7 @@ impl World {
         let store = Store::open(StoreConfig::new(location), &migrations).await;
         let store = store.expect("the store opens");
         let secrets = Secrets::open(&dir.path().join("key")).expect("a key");
-        let open = Queues::open(store.clone(), Arc::new(secrets), clock.clone());
+        let open = Queues::open(store.clone(), Arc::new(secrets), clock.clone(), BASE_URL);
         let (queues, keeping) = open.await.expect("the queues open");
         Self {
             dir,
@@ -53,8 +55,12 @@ impl World {
         }
     }
 
-    /// As after the end of the process: memory is lost.
+    /// As after the end of the process: memory is lost. What was decided is written before that,
+    /// which the answer to a receive from a standard queue does not wait for.
     async fn restarted(self) -> Self {
+        for queue in self.queues.all() {
+            self.queues.change_visibility(&queue, &[]).await;
+        }
         self.keeping.abort();
         self.store.close().await;
         Self::within(self.dir, self.clock).await

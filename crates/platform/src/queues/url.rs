@@ -5,6 +5,9 @@
 //! host without room for it, such as `localhost:4566` or an address, names other regions than the
 //! default one in the path (`/queue/eu-west-1/123456789012/name`), as a name in front of it need not
 //! resolve. Clients that send to the URL itself, and those that keep to their endpoint, both arrive.
+//!
+//! Requests come without TLS. Where the operator says that clients reach a host by it, there is
+//! something in front that speaks it, and URLs to that host do, too.
 
 use std::borrow::Cow;
 
@@ -28,17 +31,47 @@ pub struct Named<'a> {
     pub name: &'a str,
 }
 
+/// The host that speaks TLS in front of the platform, and all names below it; there may be none.
+#[derive(Debug, Default)]
+pub struct TlsHost(Option<String>);
+
+impl TlsHost {
+    /// By the address that the operator gave for the platform, e.g. `https://aws.example.org`.
+    pub fn of(base_url: &str) -> Self {
+        let host = base_url.strip_prefix("https://");
+        Self(host.map(|host| canonical(host.trim_end_matches('/'))))
+    }
+
+    fn scheme_of(&self, host: &str) -> &'static str {
+        let Some(tls) = &self.0 else { return "http" };
+        let host = canonical(host);
+        let before = host.strip_suffix(tls.as_str());
+        match before.is_some_and(|before| before.is_empty() || before.ends_with('.')) {
+            true => "https",
+            false => "http",
+        }
+    }
+}
+
+/// In small letters, and without the port if that is the usual one.
+fn canonical(host: &str) -> String {
+    host.strip_suffix(":443")
+        .unwrap_or(host)
+        .to_ascii_lowercase()
+}
+
 /// The URL of a queue, for the client that used `host`.
-pub fn write(host: &str, queue: &QueueKey) -> String {
+pub fn write(tls: &TlsHost, host: &str, queue: &QueueKey) -> String {
+    let scheme = tls.scheme_of(host);
     let QueueKey {
         account_id,
         region,
         name,
     } = queue;
     match with_region(host, region) {
-        Some(host) => format!("http://{host}/{account_id}/{name}"),
-        None if region == DEFAULT_REGION => format!("http://{host}/{account_id}/{name}"),
-        None => format!("http://{host}/{PATH_PREFIX}/{region}/{account_id}/{name}"),
+        Some(host) => format!("{scheme}://{host}/{account_id}/{name}"),
+        None if region == DEFAULT_REGION => format!("{scheme}://{host}/{account_id}/{name}"),
+        None => format!("{scheme}://{host}/{PATH_PREFIX}/{region}/{account_id}/{name}"),
     }
 }
 
@@ -179,12 +212,57 @@ mod tests {
                 "http://sqs.us-east-1.localhost/123456789012/jobs",
             ),
         ] {
-            let written = write(host, &key(region));
+            let written = write(&TlsHost::default(), host, &key(region));
             assert_eq!(written, url);
             let named = read(&written).expect("it is a URL");
             assert_eq!(named.region.unwrap_or("us-east-1"), region, "{url}");
             assert_eq!(named.account_id, Some("123456789012"));
             assert_eq!(named.name, "jobs");
+        }
+    }
+
+    #[test]
+    fn a_host_that_clients_reach_by_tls_is_named_so() {
+        for (base_url, host, url) in [
+            (
+                "https://aws.example.org",
+                "aws.example.org",
+                "https://aws.example.org",
+            ),
+            (
+                "https://Aws.example.org",
+                "aws.Example.org:443",
+                "https://aws.Example.org:443",
+            ),
+            (
+                "https://aws.example.org:8443",
+                "sqs.us-east-1.aws.example.org:8443",
+                "https://sqs.us-east-1.aws.example.org:8443",
+            ),
+            // Whoever came by another way is led back by that.
+            (
+                "https://aws.example.org",
+                "127.0.0.1:4566",
+                "http://127.0.0.1:4566",
+            ),
+            (
+                "https://aws.example.org",
+                "laws.example.org",
+                "http://laws.example.org",
+            ),
+            (
+                "https://aws.example.org",
+                "aws.example.org:4566",
+                "http://aws.example.org:4566",
+            ),
+            (
+                "http://aws.example.org",
+                "aws.example.org",
+                "http://aws.example.org",
+            ),
+        ] {
+            let written = write(&TlsHost::of(base_url), host, &key("us-east-1"));
+            assert_eq!(written, format!("{url}/123456789012/jobs"), "{base_url}");
         }
     }
 

@@ -45,6 +45,7 @@ use crate::{
     secrets::Secrets,
 };
 
+const BASE_URL: &str = "http://127.0.0.1:4566";
 const ACCOUNT: &str = "111111111111";
 
 type Answer = Result<String, Failure>;
@@ -194,7 +195,10 @@ impl World {
     }
 
     async fn queue(&self, name: &str, set: impl FnOnce(&mut Attributes)) -> Arc<Queue> {
-        let key = key(name);
+        self.queue_at(key(name), set).await
+    }
+
+    async fn queue_at(&self, key: QueueKey, set: impl FnOnce(&mut Attributes)) -> Arc<Queue> {
         let mut attributes = Attributes::new(key.is_fifo());
         set(&mut attributes);
         let definition = QueueDefinition {
@@ -289,7 +293,7 @@ impl Parts {
         let store = StoreConfig::new(location.to_str().unwrap());
         let store = Store::open(store, &migrations).await.unwrap();
         let secrets = Arc::new(Secrets::open(&dir.join("functions.key")).unwrap());
-        let queues = Queues::open(store.clone(), secrets.clone(), clock.clone());
+        let queues = Queues::open(store.clone(), secrets.clone(), clock.clone(), BASE_URL);
         let (queues, keeping) = queues.await.unwrap();
         let functions = Functions::open(FunctionsConfig {
             data_dir: dir.to_owned(),
@@ -298,7 +302,7 @@ impl Parts {
             blobs: BlobStore::open(dir.join("blobs")).await.unwrap(),
             executor,
             runtimes: Runtimes::of(&[]),
-            base_url: "http://127.0.0.1:4566".into(),
+            base_url: BASE_URL.into(),
             account_concurrency: 1000,
         });
         let functions = functions.await.unwrap();

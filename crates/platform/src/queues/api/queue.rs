@@ -43,7 +43,7 @@ impl Queues {
             None => {
                 self.check_target(&key, &wanted, &given)?;
                 match self.create(definition).await? {
-                    Created::New(_) => return Ok(created(cx, &key)),
+                    Created::New(_) => return Ok(self.created(cx, &key)),
                     Created::There(queue) => queue,
                 }
             }
@@ -51,8 +51,19 @@ impl Queues {
         let names = given.keys().map(String::as_str);
         match attributes::difference(&there.definition().attributes, &wanted, names) {
             Some(name) => Err(Error::NameExists(name)),
-            None => Ok(created(cx, &key)),
+            None => Ok(self.created(cx, &key)),
         }
+    }
+
+    fn created(&self, cx: &Context, key: &QueueKey) -> api::CreateQueueResult {
+        api::CreateQueueResult {
+            queue_url: Some(self.url(cx, key)),
+        }
+    }
+
+    /// The queue's URL for this caller.
+    fn url(&self, cx: &Context, key: &QueueKey) -> String {
+        url::write(self.tls_host(), &cx.host, key)
     }
 
     /// That the dead-letter queue, if one is given, is there and takes this queue's.
@@ -126,7 +137,7 @@ impl Queues {
         };
         self.at(cx, &key, "GetQueueUrl")?;
         Ok(api::GetQueueUrlResult {
-            queue_url: Some(url::write(&cx.host, &key)),
+            queue_url: Some(self.url(cx, &key)),
         })
     }
 
@@ -139,7 +150,7 @@ impl Queues {
         let keys = self.keys(cx).filter(|key| key.name.starts_with(&prefix));
         let token = input.next_token.as_deref();
         let (page, next_token) = paging::page(keys, name, input.max_results, token)?;
-        let urls: Vec<String> = page.iter().map(|key| url::write(&cx.host, key)).collect();
+        let urls: Vec<String> = page.iter().map(|key| self.url(cx, key)).collect();
         Ok(api::ListQueuesResult {
             queue_urls: Some(urls).filter(|urls| !urls.is_empty()),
             next_token,
@@ -162,7 +173,7 @@ impl Queues {
         let token = input.next_token.as_deref();
         let (page, next_token) = paging::page(sources, name, input.max_results, token)?;
         Ok(api::ListDeadLetterSourceQueuesResult {
-            queue_urls: page.iter().map(|key| url::write(&cx.host, key)).collect(),
+            queue_urls: page.iter().map(|key| self.url(cx, key)).collect(),
             next_token,
         })
     }
@@ -251,12 +262,6 @@ impl Queues {
             Ok::<(), Error>(())
         };
         self.change(&queue, change).await.map(drop)
-    }
-}
-
-fn created(cx: &Context, key: &QueueKey) -> api::CreateQueueResult {
-    api::CreateQueueResult {
-        queue_url: Some(url::write(&cx.host, key)),
     }
 }
 
