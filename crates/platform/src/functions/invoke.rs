@@ -14,6 +14,7 @@ use super::{
     json_text, key_of, limits, not_found, only_latest,
     tables::State,
 };
+use crate::identity::{Principal, session::assumed};
 
 impl Functions {
     pub(super) async fn invoke_function(
@@ -71,6 +72,13 @@ impl Functions {
         only_latest(key, qualifier).ok()?;
         let record = &entry.record;
         Some(record.answering().unwrap_or(&record.spec).timeout_s)
+    }
+
+    /// Who a function is to others, also what Lambda does for it: its role, in a session of its own.
+    pub fn principal(&self, key: &FunctionKey) -> Option<Principal> {
+        let entry = self.0.definitions.get(key)?;
+        let role = assumed(&entry.record.role, &key.name);
+        Some(Principal::of(&key.account_id, Some(&role)))
     }
 
     fn check_invocable(&self, key: &FunctionKey, qualifier: Option<&str>) -> Result<()> {

@@ -166,7 +166,7 @@ impl Sessions {
 
 /// The role as the function's account has it: one of another account would not be that account's
 /// to give.
-fn assumed(role_arn: &str, session: &str) -> RoleSession {
+pub fn assumed(role_arn: &str, session: &str) -> RoleSession {
     let role = role_arn.split_once(":role/").map_or(role_arn, |(_, r)| r);
     RoleSession {
         role: role.to_owned(),

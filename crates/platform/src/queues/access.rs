@@ -3,9 +3,11 @@
 //! The queue's own account may do everything that its policy does not deny. Another account may do
 //! what the policy allows, as far as AWS lets that be given away at all.
 
+use jiff::Timestamp;
 use wire::{Context, arn};
 
 use super::{
+    Queue,
     definition::QueueKey,
     error::{Error, Result},
     permissions::AccessPolicy,
@@ -78,6 +80,33 @@ pub fn check(
     // SQS writes the action in small letters.
     let sentence = refused.sentence(&request, &full.to_ascii_lowercase());
     Err(Error::AccessDenied(sentence.unwrap_or_default()))
+}
+
+/// What Lambda does to a queue that it reads for a function.
+const READING: [&str; 3] = ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"];
+
+impl Queue {
+    /// What this principal may not do of what it takes to read the queue for a function; none if it
+    /// may all of it.
+    pub fn refuses_reader(&self, reader: &Principal, now: Timestamp) -> Option<&'static str> {
+        let definition = self.definition();
+        let policy = definition.attributes.policy.as_ref();
+        let is_own = reader.account_id() == Some(&self.key.account_id);
+        if is_own && policy.is_none() {
+            return None;
+        }
+        let arn = self.key.arn().to_string();
+        let (owner, region) = (&self.key.account_id, &self.key.region);
+        READING.into_iter().find(|action| {
+            let action = format!("sqs:{action}");
+            let request = Request {
+                // It never leaves the platform.
+                is_secure: true,
+                ..Request::new(reader, &action, &arn, owner, region, now)
+            };
+            resource::decide(&request, policy.and_then(AccessPolicy::policy)).is_err()
+        })
+    }
 }
 
 /// Who a message is from, for its attribute SenderId: of a function its role's id and its name; of

@@ -16,7 +16,11 @@ use super::{
     tables::{FunctionRef, MAPPINGS, MappingId, MappingRecord, Target},
     tags,
 };
-use crate::queues::definition::QueueKey;
+use crate::{
+    functions::{Functions, execution::FunctionKey},
+    identity::Principal,
+    queues::definition::QueueKey,
+};
 
 /// What Lambda says of a queue that is not there, having tried to read it.
 pub const NO_QUEUE: &str = "Error occurred while ReceiveMessage. SQS Error Code: \
@@ -114,18 +118,15 @@ impl EventSourceMappings {
                 cx.region
             )));
         }
-        // A queue of another account's is read by that account's leave, which a queue's policy
-        // gives to the function's role.
-        if queue.account_id != cx.account_id {
-            return Err(Error::Unsupported {
-                what: "An event source mapping of another account's queue",
-            });
-        }
         let found = self
             .0
             .queues
             .find(queue)
             .ok_or_else(|| Error::invalid(NO_QUEUE))?;
+        let reader = reader(&self.0.functions, &target.key());
+        if let Some(action) = found.refuses_reader(&reader, cx.now) {
+            return Err(Error::Invalid(not_permitted(action)));
+        }
         let visibility_s = found.definition().attributes.visibility_timeout_s;
         if visibility_s < timeout_s {
             return Err(Error::Invalid(format!(
@@ -135,6 +136,18 @@ impl EventSourceMappings {
         }
         Ok(())
     }
+}
+
+/// What Lambda says where the queue's policy does not let the function's role do this.
+pub fn not_permitted(action: &str) -> String {
+    format!("The provided execution role does not have permissions to call {action} on SQS")
+}
+
+/// Who reads a queue for a function: its role, or its account while there is no such function.
+pub fn reader(functions: &Functions, key: &FunctionKey) -> Principal {
+    let account_id = key.account_id.clone();
+    let principal = functions.principal(key);
+    principal.unwrap_or(Principal::Account { account_id })
 }
 
 pub fn target(cx: &Context, name: &FunctionName) -> Target {

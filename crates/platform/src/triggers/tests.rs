@@ -4,6 +4,7 @@ mod chaos;
 mod delivery;
 mod fifo;
 mod lifecycle;
+mod permission;
 mod trouble;
 
 use std::{

@@ -58,6 +58,8 @@ pub struct Run {
     invoke_ms: Option<f64>,
     message_bytes: f64,
     no_receive: Hold,
+    /// The mapping's problem is that the queue cannot be read.
+    is_unreadable: bool,
     no_invoke: Hold,
 }
 
@@ -94,6 +96,8 @@ impl Run {
     ) -> Self {
         let settings = &plan.record.settings;
         let is_fifo = plan.queue.is_fifo();
+        // An earlier poller may have told of it.
+        let is_unreadable = mapping.problem().is_some();
         Self {
             scale: Scale::new(settings, is_fifo),
             assembly: Assembly::new(settings.batch_size as usize, window_ms(&plan)),
@@ -114,6 +118,7 @@ impl Run {
             invoke_ms: None,
             message_bytes: limits::RECEIVE_BYTES as f64 / limits::RECEIVE_START as f64,
             no_receive: Hold::default(),
+            is_unreadable,
             no_invoke: Hold::default(),
         }
     }

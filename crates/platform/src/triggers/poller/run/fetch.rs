@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
@@ -14,7 +15,11 @@ use super::{
 };
 use crate::{
     queues::{EngineError, Queue},
-    triggers::{counts::add, create::NO_QUEUE, limits},
+    triggers::{
+        counts::add,
+        create::{NO_QUEUE, not_permitted, reader},
+        limits,
+    },
 };
 
 /// Batches are fetched ahead of their turn only while invocations are shorter than this: no message
@@ -32,14 +37,11 @@ impl Run {
             // What cannot be filtered stays in the queue.
             return self.unreadable("Invalid filter pattern definition.");
         }
-        let Some(queue) = self.deps.queues.find(&self.plan.queue) else {
-            return self.unreadable(NO_QUEUE);
+        let queue = match self.readable() {
+            Ok(queue) => queue,
+            Err(problem) => return self.unreadable(&problem),
         };
-        if self
-            .mapping
-            .problem()
-            .is_some_and(|held| held == problem_of(NO_QUEUE))
-        {
+        if std::mem::take(&mut self.is_unreadable) {
             self.mapping.set_problem(None);
         }
         self.queue = Some(queue.clone());
@@ -59,6 +61,18 @@ impl Run {
             let most = (fits as usize).clamp(10, limits::RECEIVE_MAX);
             let asked = asked.saturating_sub(self.assembly.waiting()).clamp(1, most);
             self.receive(&queue, asked);
+        }
+    }
+
+    /// The queue, if it is there and lets the function's role read it; or what the problem is.
+    fn readable(&self) -> Result<Arc<Queue>, String> {
+        let queues = &self.deps.queues;
+        let queue = queues.find(&self.plan.queue).ok_or(NO_QUEUE)?;
+        let reader = reader(&self.deps.functions, &self.plan.function);
+        let now = Timestamp::from_millisecond(queues.clock().now_ms()).unwrap_or_default();
+        match queue.refuses_reader(&reader, now) {
+            Some(action) => Err(not_permitted(action)),
+            None => Ok(queue),
         }
     }
 
@@ -143,6 +157,7 @@ impl Run {
 
     /// The queue cannot be read until something is there again.
     pub(super) fn unreadable(&mut self, problem: &str) {
+        self.is_unreadable = true;
         self.mapping.set_problem(Some(problem_of(problem)));
         self.more = false;
         self.no_receive.for_time(limits::LOOK_AGAIN);
