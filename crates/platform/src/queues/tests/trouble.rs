@@ -44,13 +44,14 @@ async fn what_was_received_stays_so_when_it_cannot_be_written() {
     let queue = world.queue("q", |_| {}).await;
     world.send(&queue, &["a", "b"]).await;
     world.refuse_standings().await;
-    let first = world.receive(&queue, 1).await;
-    assert_eq!(bodies(&first), ["a"]);
-    // Answered after the receive was refused: the queue is to be read anew.
-    let change = [(first[0].receipt, 60_000)];
-    let changed = world.queues.change_visibility(&queue, &change).await;
-    assert_eq!(changed, [Err(ReceiptError::Platform)]);
-    assert_eq!(bodies(&world.receive(&queue, 10).await), ["b"]);
+    for body in ["a", "b"] {
+        let received = world.receive(&queue, 1).await;
+        assert_eq!(bodies(&received), [body]);
+        // Answered after the receive was refused: the queue is to be read anew.
+        let change = [(received[0].receipt, 60_000)];
+        let changed = world.queues.change_visibility(&queue, &change).await;
+        assert_eq!(changed, [Err(ReceiptError::Platform)]);
+    }
     world.take_standings().await;
     world.clock.advance(60_000);
     let again = world.receive(&queue, 10).await;
