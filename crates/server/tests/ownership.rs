@@ -9,8 +9,8 @@ use testkit::postgres::Database;
 use tokio_postgres::NoTls;
 
 const READY: &str = "lambent is ready on http://";
-/// The owner's lock, of two numbers, as no other advisory lock of the store's is.
-const OWNER_LOCKS: &str = "FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 \
+/// The owner's lock, as the operator finds it.
+const OWNER_LOCKS: &str = "FROM pg_locks WHERE locktype = 'advisory' AND classid = 1870098034 \
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// A server that was told to start.

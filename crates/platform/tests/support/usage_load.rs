@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use lambent_platform::metering::{MIGRATION_SQL, Metering, Usage, UsageEvent};
-use store::{Migration, Owner, Store, StoreConfig};
+use store::{Migration, Store, StoreConfig};
 use wire::Timestamp;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -13,11 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: usage-load LOCATION DIRECTORY".into());
     };
     let migrations = [Migration::new(1, "usage", MIGRATION_SQL)];
-    let store = StoreConfig {
-        owner: Some(Owner::this_process("it was started")),
-        ..StoreConfig::new(location)
-    };
-    let store = Store::open(store, &migrations).await?;
+    let store = Store::open(StoreConfig::new(location), &migrations).await?;
     let metering = Metering::open(store, directory, "node").await?;
     let folding = metering.clone();
     tokio::spawn(async move {

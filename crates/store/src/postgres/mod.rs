@@ -3,7 +3,8 @@
 //! Write transactions are SERIALIZABLE, so that a closure means the same here, beside other
 //! nodes' closures, as it does on SQLite's single writer. What the server undoes for that is run
 //! again. A server that restarts is waited for a while; once it stays away for longer, callers
-//! are told at once.
+//! are told at once. Nodes that must not work beside each other at all are kept apart by
+//! `owner.rs`.
 
 mod error;
 mod link;

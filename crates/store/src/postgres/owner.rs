@@ -34,13 +34,13 @@ use super::mark;
 use super::server::{self, Server, Wire};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::owner::{Owner, Tenure};
+use crate::owner::{Owner, Tenure, named};
 
 /// Any number of ours: who makes the table holds this advisory lock.
 const TABLE_LOCK: i64 = 0x6c61_6d62_656e_7402;
-/// The first half of the owner's advisory lock; the second is the table, so that stores in several
-/// schemas of one database do not exclude each other.
-const OWNER_LOCK: i32 = 0x6c61_6d62;
+/// The owner's advisory lock: a number of ours, which is no half of the others', and the table's, so that stores in several schemas of
+/// one database do not exclude each other.
+const OWNER_LOCK: &str = "1870098034, 'store_owner'::regclass::oid::int4";
 
 /// Of one row. `epoch` counts the owners there have been.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS store_owner (\
@@ -141,15 +141,14 @@ impl Claim {
 pub(super) fn own(server: &Arc<Server>, owner: &Owner) -> Result<(Arc<Fence>, Tenure)> {
     let session = Session::open(server.reach()?)?;
     session.ask(&format!(
-        "BEGIN; SELECT pg_advisory_xact_lock({TABLE_LOCK}); {TABLE}; COMMIT"
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({TABLE_LOCK}); \
+         {TABLE}; COMMIT"
     ))?;
     if !session.try_lock()? {
-        let by = Claim::read(&session.ask(LOOK)?).and_then(|claim| claim.owner);
-        let wait = server.owner_wait;
-        let named = crate::owner::named(&by);
+        let (named, wait) = (named(&session.owner()?), server.owner_wait);
         tracing::warn!("the store is in use by {named}: waiting {wait:?} for it to end");
         if !session.lock(wait)? {
-            let by = Claim::read(&session.ask(LOOK)?).and_then(|claim| claim.owner);
+            let by = session.owner()?;
             return Err(Error::Owned { by });
         }
     }
@@ -188,9 +187,14 @@ impl Session {
         answer.map_err(|error| classify(error).error)
     }
 
+    /// Who has left its name.
+    fn owner(&self) -> Result<Option<Owner>> {
+        let found = self.ask(LOOK)?;
+        Ok(Claim::read(&found).and_then(|claim| claim.owner))
+    }
+
     fn try_lock(&self) -> Result<bool> {
-        let lock = "'store_owner'::regclass::oid::int4";
-        let sql = format!("SELECT pg_try_advisory_lock({OWNER_LOCK}, {lock}) AS held");
+        let sql = format!("SELECT pg_try_advisory_lock({OWNER_LOCK}) AS held");
         let answer = self.ask(&sql)?;
         Ok(answer.iter().any(|message| match message {
             SimpleQueryMessage::Row(row) => row.get("held") == Some("t"),
@@ -201,10 +205,9 @@ impl Session {
     /// Whether the lock could be had within a time.
     fn lock(&self, within: Duration) -> Result<bool> {
         let within_ms = within.as_millis().max(1);
-        let lock = "'store_owner'::regclass::oid::int4";
         let sql = format!(
             "BEGIN; SET LOCAL lock_timeout = {within_ms}; \
-             SELECT pg_advisory_lock({OWNER_LOCK}, {lock}); COMMIT"
+             SELECT pg_advisory_lock({OWNER_LOCK}); COMMIT"
         );
         self.unless_busy(&sql)
     }
@@ -229,7 +232,7 @@ impl Session {
         let began = Instant::now();
         while !self.unless_busy(&exclude)? {
             if began.elapsed() > limits::OWNER_WAIT {
-                let by = Claim::read(&self.ask(LOOK)?).and_then(|claim| claim.owner);
+                let by = self.owner()?;
                 return Err(Error::Owned { by });
             }
             self.ask(END_WRITERS)?;
@@ -247,9 +250,7 @@ impl Session {
         tracing::info!(epoch, "this process is the store's owner");
         Ok(())
     }
-}
 
-impl Session {
     /// Lets go of the lock, so that whoever opens the store next does not have to wait.
     fn release(self) {
         let Wire {
@@ -339,7 +340,10 @@ impl Keeping {
     fn regain(&mut self) -> Option<Session> {
         loop {
             match self.try_regain() {
-                Ok(Some(session)) => return Some(session),
+                Ok(Some(session)) => {
+                    tracing::info!("the store is held again");
+                    return Some(session);
+                }
                 Err(Error::NotOwner { .. }) => return None,
                 // The server has not noticed yet that the old session is gone, or it is the next
                 // owner that has the lock, and will say so.

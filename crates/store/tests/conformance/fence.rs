@@ -21,8 +21,8 @@ const SLOW_EVERY: i64 = 29;
 const SLOW: &str = "SELECT pg_sleep(0.08)";
 
 const INSERT: &str = "INSERT INTO item (id, n) VALUES ($1, $2)";
-/// The owner's lock, of two numbers, as no other advisory lock of the store's is.
-const OWNER_LOCKS: &str = "FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 \
+/// The owner's lock, as the operator finds it.
+const OWNER_LOCKS: &str = "FROM pg_locks WHERE locktype = 'advisory' AND classid = 1870098034 \
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 fn owner(epoch: i64) -> Owner {

@@ -17,7 +17,7 @@ const LOAD_TIME_MAX: Duration = Duration::from_millis(45);
 /// Within this the process is starting: opening, migrating or recovering.
 const START_TIME_MAX: Duration = Duration::from_millis(12);
 /// Within this a new store is made.
-const MIGRATION_TIME_MAX: Duration = Duration::from_millis(40);
+const MIGRATION_TIME_MAX: Duration = Duration::from_millis(80);
 /// Ids of one round; rounds do not share any.
 const IDS: i64 = 1_000_000;
 
