@@ -172,7 +172,7 @@ impl Session {
         let (idle_s, interval_s, count) = limits::OWNER_KEEPALIVE;
         let wait_ms = limits::OWNER_WAIT.as_millis();
         session.ask(&format!(
-            "SET statement_timeout = 0; SET lock_timeout = {wait_ms}; \
+            "SET client_min_messages = warning; SET statement_timeout = 0; SET lock_timeout = {wait_ms}; \
              SET idle_session_timeout = 0; SET tcp_keepalives_idle = {idle_s}; \
              SET tcp_keepalives_interval = {interval_s}; SET tcp_keepalives_count = {count}"
         ))?;
