@@ -38,8 +38,8 @@ use crate::owner::{Owner, Tenure, named};
 
 /// Any number of ours: who makes the table holds this advisory lock.
 const TABLE_LOCK: i64 = 0x6c61_6d62_656e_7402;
-/// The owner's advisory lock: a number of ours, which is no half of the others', and the table's, so that stores in several schemas of
-/// one database do not exclude each other.
+/// The owner's advisory lock: a number of ours, which is no half of the others', and the table's, so
+/// that stores in several schemas of one database do not exclude each other.
 const OWNER_LOCK: &str = "1870098034, 'store_owner'::regclass::oid::int4";
 
 /// Of one row. `epoch` counts the owners there have been.
@@ -172,8 +172,9 @@ impl Session {
         let (idle_s, interval_s, count) = limits::OWNER_KEEPALIVE;
         let wait_ms = limits::OWNER_WAIT.as_millis();
         session.ask(&format!(
-            "SET client_min_messages = warning; SET statement_timeout = 0; SET lock_timeout = {wait_ms}; \
-             SET idle_session_timeout = 0; SET tcp_keepalives_idle = {idle_s}; \
+            "SET client_min_messages = warning; SET statement_timeout = 0; \
+             SET lock_timeout = {wait_ms}; SET idle_session_timeout = 0; \
+             SET tcp_keepalives_idle = {idle_s}; \
              SET tcp_keepalives_interval = {interval_s}; SET tcp_keepalives_count = {count}"
         ))?;
         Ok(session)
