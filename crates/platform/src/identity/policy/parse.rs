@@ -111,7 +111,7 @@ fn statement(
     let Some(actions) = elements.clause("Action", "NotAction", action)? else {
         return Err(PolicyError::at("Action", "is missing"));
     };
-    let resource = |text: &str| resource(text, variables);
+    let resource = |text: &str| resource(text, kind, variables);
     let resources = elements.clause("Resource", "NotResource", resource)?;
     if resources.is_none() && kind == Kind::Identity {
         return Err(PolicyError::at("Resource", "is missing"));
@@ -148,16 +148,18 @@ fn action(text: &str) -> Result<Pattern, &'static str> {
     Pattern::parse(&text, syntax)
 }
 
-fn resource(text: &str, variables: bool) -> Result<Pattern, &'static str> {
+fn resource(text: &str, kind: Kind, variables: bool) -> Result<Pattern, &'static str> {
     let is_arn = text.starts_with("arn:") && text.split(':').count() >= 4;
-    if text != "*" && !is_arn && !(variables && text.starts_with("${")) {
-        return Err("is no ARN");
+    let may_be = text == "*" || is_arn || variables && text.starts_with("${");
+    match (may_be, kind) {
+        (false, Kind::Identity) => Err("is no ARN"),
+        // SQS takes it, e.g. a template's name that was never filled in. It is no resource's.
+        (false, Kind::Resource) => Pattern::parse(text, Syntax::default()),
+        (true, _) => {
+            let wildcards = true;
+            Pattern::parse(text, Syntax { wildcards, variables })
+        }
     }
-    let syntax = Syntax {
-        wildcards: true,
-        variables,
-    };
-    Pattern::parse(text, syntax)
 }
 
 fn conditions(block: Json, variables: bool) -> Result<Vec<Condition>, PolicyError> {

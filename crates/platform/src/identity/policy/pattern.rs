@@ -41,8 +41,8 @@ pub(super) enum Resolved<'p> {
     Unknown,
 }
 
-/// What in a text is more than text.
-#[derive(Debug, Clone, Copy)]
+/// What in a text is more than text; nothing, if not said otherwise.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Syntax {
     pub wildcards: bool,
     pub variables: bool,

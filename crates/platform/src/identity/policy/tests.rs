@@ -297,6 +297,8 @@ fn actions_and_resources_are_matched_with_wildcards() {
             json!({"Resource": "arn:aws:sqs:us-east-1:${aws:ResourceAccount}:jobs"}),
         ),
         (false, json!({"Resource": "arn:aws:sqs:*:jobs"})),
+        (false, json!({"Resource": "jobs"})),
+        (false, json!({"Resource": "*jobs"})),
         (
             false,
             json!({"Resource": "arn:aws:sqs:us-east-1:111111111111:Jobs"}),
@@ -461,7 +463,6 @@ fn what_is_no_policy_is_refused_with_a_reason() {
             json!({"Action": "SendMessage"}),
         ),
         ("Action: is neither", json!({"Action": []})),
-        ("is no ARN", json!({"Resource": "jobs"})),
         (
             "closing brace",
             json!({"Resource": format!("{QUEUE}${{aws:username")}),
@@ -560,6 +561,8 @@ fn a_policy_of_an_identity_is_about_that_identity() {
     assert!(parse(json!({"Statement": statement(&json!({}))})).is_err());
     let nowhere = statement(&json!({"Principal": null, "Resource": null}));
     assert!(parse(json!({"Statement": nowhere})).is_err());
+    let no_arn = statement(&json!({"Principal": null, "Resource": "jobs"}));
+    assert!(parse(json!({"Statement": no_arn})).is_err());
 }
 
 /// Every pattern and every text of a small alphabet, against the definition of a wildcard.
