@@ -15,7 +15,7 @@ use super::{
     Engine, EngineError, Queue,
     journal::{Change, Submission},
     rows,
-    state::{Entry, State, Taken, Terms},
+    state::{Entry, Limit, State, Taken, Terms},
     totals,
 };
 use crate::queues::{
@@ -144,7 +144,7 @@ impl Engine {
             max: receive.max,
             visibility_ms: receive.visibility_timeout_ms.unwrap_or(usual_ms),
             retention_ms: i64::from(attributes.retention_s) * 1000,
-            receives_max: redrive.map(|redrive| redrive.receives_max),
+            limit: redrive.map_or(Limit::None, |redrive| Limit::Receives(redrive.receives_max)),
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    attempts::Attempts, cache::Cached, dedup::Dedups, fair::Fair, groups::Groups, limits,
+    attempts::Attempts, cache::Cached, dedup::Dedups, fair::Fair, groups::Groups, limits, sequence,
     window::Window,
 };
 use crate::queues::message::Counts;
@@ -66,8 +66,29 @@ pub struct Terms {
     pub max: usize,
     pub visibility_ms: i64,
     pub retention_ms: i64,
-    /// Received so often, a message goes to the dead-letter queue.
-    pub receives_max: Option<u32>,
+    pub limit: Limit,
+}
+
+/// Which messages are not handed out any more, but taken out to be moved.
+#[derive(Debug, Clone, Copy)]
+pub enum Limit {
+    None,
+    /// Those received so often, counted over all queues they were in. One that came by this is
+    /// handed out here at least once: queues that are each other's dead-letter queue, or their own,
+    /// would pass it on for ever.
+    Receives(u32),
+    /// All.
+    Zero,
+}
+
+impl Limit {
+    fn is_over(self, sequence: i64, entry: &Entry) -> bool {
+        match self {
+            Limit::None => false,
+            Limit::Receives(max) => entry.receives >= max && !entry.is_just_moved(sequence),
+            Limit::Zero => true,
+        }
+    }
 }
 
 /// What a receive came to.
@@ -370,7 +391,7 @@ impl State {
             max,
             visibility_ms: 0,
             retention_ms: i64::MAX,
-            receives_max: Some(0),
+            limit: Limit::Zero,
         };
         self.take(now_ms, &terms)
     }
@@ -381,7 +402,7 @@ impl State {
             return;
         };
         let is_expired = now_ms - entry.sent_at_ms >= terms.retention_ms;
-        let is_dead = terms.receives_max.is_some_and(|max| entry.receives >= max);
+        let is_dead = terms.limit.is_over(sequence, entry);
         if is_expired || is_dead {
             self.visible -= 1;
             let entry = self.entries.remove(&sequence);
@@ -488,6 +509,12 @@ impl State {
 }
 
 impl Entry {
+    /// Whether it came as a dead letter and was not received since: a receive makes it due later
+    /// than it came.
+    fn is_just_moved(&self, sequence: i64) -> bool {
+        self.source.is_some() && self.due_ms <= sequence::time_of(sequence)
+    }
+
     /// Takes over a receive that the store does not know of.
     pub fn keep_receive(&mut self, held: &Standing) {
         if held.receives > self.receives {

@@ -234,6 +234,36 @@ async fn a_message_received_too_often_goes_to_the_dead_letter_queue() {
 }
 
 #[tokio::test]
+async fn queues_that_are_each_others_dead_letter_queue_hand_a_message_out_in_between() {
+    let world = World::new().await;
+    let to = |name: &str| {
+        Some(Redrive {
+            dead_letter_queue: key(name),
+            receives_max: 1,
+        })
+    };
+    for name in ["q", "q.fifo"] {
+        let other = format!("other-{name}");
+        let own = format!("own-{name}");
+        let queue = world.queue(name, |a| a.redrive = to(&other)).await;
+        let other = world.queue(&other, |a| a.redrive = to(name)).await;
+        let own = world.queue(&own, |a| a.redrive = to(&own)).await;
+        world.send_to(&queue, "g", &["a"]).await;
+        world.send_to(&own, "g", &["a"]).await;
+        assert_eq!(bodies(&world.receive(&queue, 10).await), ["a"]);
+        for (from, at) in [(&queue, &other), (&other, &queue), (&queue, &other)] {
+            world.clock.advance(30_000);
+            assert!(world.receive(from, 10).await.is_empty());
+            assert_eq!(bodies(&world.receive(at, 10).await), ["a"]);
+        }
+        for _ in 0..3 {
+            assert_eq!(bodies(&world.receive(&own, 10).await), ["a"]);
+            world.clock.advance(30_000);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_old_is_deleted() {
     let world = World::new().await;
     let queue = world
