@@ -116,6 +116,11 @@ def test_a_batch_fails_only_where_it_is_wrong(sqs, make_queue):
     answer = sqs.delete_message_batch(QueueUrl=url, Entries=[*handles, stale])
     assert len(answer["Successful"]) == 9
     assert [entry["Id"] for entry in answer["Failed"]] == ["stale"]
+    answer = sqs.send_message_batch(QueueUrl=url, Entries=entries[:1])
+    assert "Failed" not in answer
+    [message] = receive(sqs, url, 1)
+    handles = [{"Id": "0", "ReceiptHandle": message["ReceiptHandle"]}]
+    assert "Failed" not in sqs.delete_message_batch(QueueUrl=url, Entries=handles)
     assert counts(sqs, url) == (0, 0, 0)
 
 

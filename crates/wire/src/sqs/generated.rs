@@ -390,7 +390,7 @@ shape!(ChangeMessageVisibilityBatchRequestEntry {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChangeMessageVisibilityBatchResult {
     pub successful: Vec<ChangeMessageVisibilityBatchResultEntry>,
-    pub failed: Vec<BatchResultErrorEntry>,
+    pub failed: Option<Vec<BatchResultErrorEntry>>,
 }
 shape!(ChangeMessageVisibilityBatchResult { successful, failed });
 
@@ -447,7 +447,7 @@ shape!(DeleteMessageBatchRequestEntry { id, receipt_handle });
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteMessageBatchResult {
     pub successful: Vec<DeleteMessageBatchResultEntry>,
-    pub failed: Vec<BatchResultErrorEntry>,
+    pub failed: Option<Vec<BatchResultErrorEntry>>,
 }
 shape!(DeleteMessageBatchResult { successful, failed });
 
@@ -724,7 +724,7 @@ shape!(SendMessageBatchRequestEntry {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SendMessageBatchResult {
     pub successful: Vec<SendMessageBatchResultEntry>,
-    pub failed: Vec<BatchResultErrorEntry>,
+    pub failed: Option<Vec<BatchResultErrorEntry>>,
 }
 shape!(SendMessageBatchResult { successful, failed });
 
@@ -1138,7 +1138,7 @@ static SHAPES: [Shape; 114] = [
         "ChangeMessageVisibilityBatchResult",
         &[
             Member::new("Successful", 19).required(),
-            Member::new("Failed", 7).required(),
+            Member::new("Failed", 7),
         ],
     ),
     Shape::structure(
@@ -1186,7 +1186,7 @@ static SHAPES: [Shape; 114] = [
         "DeleteMessageBatchResult",
         &[
             Member::new("Successful", 28).required(),
-            Member::new("Failed", 7).required(),
+            Member::new("Failed", 7),
         ],
     ),
     Shape::structure(
@@ -1496,7 +1496,7 @@ static SHAPES: [Shape; 114] = [
         "SendMessageBatchResult",
         &[
             Member::new("Successful", 97).required(),
-            Member::new("Failed", 7).required(),
+            Member::new("Failed", 7),
         ],
     ),
     Shape::structure(

@@ -84,7 +84,7 @@ impl SQS for Queue {
         };
         Ok(sqs::DeleteMessageBatchResult {
             successful: vec![sqs::DeleteMessageBatchResultEntry { id: "a".to_owned() }],
-            failed: vec![failed],
+            failed: Some(vec![failed]),
         })
     }
 

@@ -157,7 +157,13 @@ fn resource(text: &str, kind: Kind, variables: bool) -> Result<Pattern, &'static
         (false, Kind::Resource) => Pattern::parse(text, Syntax::default()),
         (true, _) => {
             let wildcards = true;
-            Pattern::parse(text, Syntax { wildcards, variables })
+            Pattern::parse(
+                text,
+                Syntax {
+                    wildcards,
+                    variables,
+                },
+            )
         }
     }
 }

@@ -247,6 +247,11 @@ fn of_the_front(code: &'static str, message: String) -> Refusal {
     Refusal::new(code, StatusCode::BAD_REQUEST, message)
 }
 
+/// The entries of a batch that failed; SQS leaves the list out where there are none.
+fn all_failed(entries: Vec<api::BatchResultErrorEntry>) -> Option<Vec<api::BatchResultErrorEntry>> {
+    Some(entries).filter(|entries| !entries.is_empty())
+}
+
 /// What became of a batch's entry that failed. Codes in here are those of the query protocol,
 /// whichever is spoken.
 fn failed(id: String, error: Error) -> api::BatchResultErrorEntry {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wire::{Context, Map, sqs as api};
 
-use super::failed;
+use super::{all_failed, failed};
 use crate::queues::{
     Queue, Queues, attributes, batch, digest,
     error::{Error, Result},
@@ -95,14 +95,16 @@ impl Queues {
             timeout_s: 0,
         });
         let mut result = api::DeleteMessageBatchResult::default();
+        let mut errors = Vec::new();
         for (id, deleted) in self.delete_all(&queue, entries.collect()).await {
             match deleted {
                 Ok(()) => result
                     .successful
                     .push(api::DeleteMessageBatchResultEntry { id }),
-                Err(error) => result.failed.push(failed(id, error)),
+                Err(error) => errors.push(failed(id, error)),
             }
         }
+        result.failed = all_failed(errors);
         Ok(result)
     }
 
@@ -147,6 +149,7 @@ impl Queues {
         let ids = input.entries.iter().map(|entry| entry.id.as_str());
         batch::check(CHANGE_ENTRY, ids)?;
         let mut result = api::ChangeMessageVisibilityBatchResult::default();
+        let mut errors = Vec::new();
         let mut entries = Vec::with_capacity(input.entries.len());
         for entry in input.entries {
             let timeout_s = entry.visibility_timeout.unwrap_or_default();
@@ -156,7 +159,7 @@ impl Queues {
                     handle: entry.receipt_handle,
                     timeout_s,
                 }),
-                Err(error) => result.failed.push(failed(entry.id, error)),
+                Err(error) => errors.push(failed(entry.id, error)),
             }
         }
         for (id, changed) in self.change_all(&queue, entries).await {
@@ -164,9 +167,10 @@ impl Queues {
                 Ok(()) => result
                     .successful
                     .push(api::ChangeMessageVisibilityBatchResultEntry { id }),
-                Err(error) => result.failed.push(failed(id, error)),
+                Err(error) => errors.push(failed(id, error)),
             }
         }
+        result.failed = all_failed(errors);
         Ok(result)
     }
 

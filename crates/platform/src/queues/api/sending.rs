@@ -2,7 +2,7 @@
 
 use wire::{Context, Map, sqs as api};
 
-use super::failed;
+use super::{all_failed, failed};
 use crate::queues::{
     Queues, access, batch,
     definition::Attributes,
@@ -85,7 +85,7 @@ impl Queues {
         }
         let id = access::sender_id(cx);
         let sender = sender(cx, &id);
-        let mut result = api::SendMessageBatchResult::default();
+        let mut errors = Vec::new();
         let (mut messages, mut digests) = (Vec::new(), Vec::new());
         for (id, draft) in drafts {
             match prepared(draft, &definition.attributes, sender) {
@@ -93,7 +93,7 @@ impl Queues {
                     messages.push(message);
                     digests.push((id, digest));
                 }
-                Err(error) => result.failed.push(failed(id, error)),
+                Err(error) => errors.push(failed(id, error)),
             }
         }
         let sent = match messages.is_empty() {
@@ -101,17 +101,18 @@ impl Queues {
             false => self.send(&queue, messages).await?,
         };
         let successful = digests.into_iter().zip(sent);
-        result.successful = successful
-            .map(|((id, digests), sent)| api::SendMessageBatchResultEntry {
-                id,
-                message_id: sent.message_id.to_string(),
-                md5_of_message_body: digests.body,
-                md5_of_message_attributes: digests.attributes,
-                md5_of_message_system_attributes: digests.system_attributes,
-                sequence_number: shown(sent, &definition.attributes),
-            })
-            .collect();
-        Ok(result)
+        let successful = successful.map(|((id, digests), sent)| api::SendMessageBatchResultEntry {
+            id,
+            message_id: sent.message_id.to_string(),
+            md5_of_message_body: digests.body,
+            md5_of_message_attributes: digests.attributes,
+            md5_of_message_system_attributes: digests.system_attributes,
+            sequence_number: shown(sent, &definition.attributes),
+        });
+        Ok(api::SendMessageBatchResult {
+            successful: successful.collect(),
+            failed: all_failed(errors),
+        })
     }
 }
 
