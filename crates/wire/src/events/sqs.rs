@@ -12,8 +12,8 @@ pub struct Record<'a> {
     pub body: &'a str,
     pub attributes: Attributes<'a>,
     pub message_attributes: MessageAttributes<'a>,
-    /// Lambda leaves it out where there are none, but for queues whose messages are filtered,
-    /// where it is null: hence the two levels.
+    /// Lambda leaves it out where there are none, but for messages that are gathered in a window or
+    /// filtered, where it is null: hence the two levels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub md5_of_message_attributes: Option<Option<&'a str>>,
     pub md5_of_body: &'a str,

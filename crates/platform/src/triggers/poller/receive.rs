@@ -149,10 +149,10 @@ impl Written {
         let content = &message.content;
         let attribute =
             |(name, attribute): &'a (String, _)| (name.as_str(), wire_attribute(attribute));
-        let filtered = plan
-            .criteria
-            .as_ref()
-            .is_some_and(|criteria| !criteria.is_empty());
+        // Of a message without attributes Lambda says so where there is a window or a filter.
+        let filters = plan.criteria.as_ref();
+        let is_said = plan.record.settings.window_s > 0
+            || filters.is_some_and(|criteria| !criteria.is_empty());
         let digest = self.md5_of_attributes.as_deref();
         Record {
             message_id: &self.message_id,
@@ -172,7 +172,7 @@ impl Written {
             message_attributes: MessageAttributes(
                 content.attributes.iter().map(attribute).collect(),
             ),
-            md5_of_message_attributes: (filtered || digest.is_some()).then_some(digest),
+            md5_of_message_attributes: (is_said || digest.is_some()).then_some(digest),
             md5_of_body: &self.md5_of_body,
             event_source: "aws:sqs",
             event_source_arn: arn,

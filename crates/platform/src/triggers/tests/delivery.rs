@@ -59,6 +59,22 @@ async fn an_event_is_as_lambda_writes_it() {
     assert_eq!(record["attributes"]["ApproximateReceiveCount"], "1");
     assert_eq!(record["attributes"]["SenderId"], "AIDA");
     assert_eq!(record.as_object().unwrap().len(), 9);
+    // With a window it has all its members.
+    let queue = world.queue("w", |_| {}).await;
+    let at_once = |input: &mut api::CreateEventSourceMappingRequest| {
+        input.batch_size = Some(1);
+        input.maximum_batching_window_in_seconds = Some(1);
+    };
+    world.map("w", at_once).await;
+    world.send_all(&queue, ["gathered".to_owned()]).await;
+    let event = events
+        .wait_for(|event| event["Records"][0]["body"] == "gathered")
+        .await
+        .unwrap()
+        .clone();
+    let record = event["Records"][0].as_object().unwrap();
+    assert_eq!(record.get("md5OfMessageAttributes"), Some(&Value::Null));
+    assert_eq!(record.len(), 10);
 }
 
 #[tokio::test]
