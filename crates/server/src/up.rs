@@ -242,9 +242,8 @@ fn lock(data: &Path, owner: &Owner) -> Result<OwnerFile> {
 
 /// To stderr; stdout has the one line that says where it serves.
 pub fn start_log(filter: &str, format: LogFormat) -> Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter}"))?;
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log_filter(filter)?)
         .with_writer(std::io::stderr);
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || !std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -253,6 +252,13 @@ pub fn start_log(filter: &str, format: LogFormat) -> Result<()> {
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("start the log: {error}"))
+}
+
+/// What is asked for, but never what is stored: the PostgreSQL client would write it with every
+/// statement, variables of functions and contents of messages among it.
+fn log_filter(asked: &str) -> Result<EnvFilter> {
+    let filter = EnvFilter::try_new(asked).with_context(|| format!("--log {asked}"))?;
+    Ok(filter.add_directive("tokio_postgres::query=info".parse()?))
 }
 
 /// Every environment and connection is a few descriptors; the usual soft limit is for shells.
@@ -283,6 +289,26 @@ impl End {
         tokio::select! {
             _ = self.terminate.recv() => (),
             _ = self.interrupt.recv() => (),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_has_no_parameters_of_statements() {
+        for asked in [
+            "trace",
+            "tokio_postgres=trace",
+            "tokio_postgres::query=debug",
+        ] {
+            let filter = log_filter(asked).expect("it is a filter");
+            let log = tracing_subscriber::fmt().with_env_filter(filter).finish();
+            tracing::subscriber::with_default(log, || {
+                assert!(!tracing::enabled!(target: "tokio_postgres::query", tracing::Level::DEBUG));
+            });
         }
     }
 }
