@@ -20,6 +20,9 @@ pub const BODY_PIECE_WITHIN: Duration = Duration::from_secs(30);
 /// For all of a body, whatever its length; and the pace that a long one has to keep beyond that.
 pub const BODY_WITHIN: Duration = Duration::from_secs(60);
 pub const BODY_BYTES_PER_S_MIN: usize = 64 * 1024;
+/// For an answer to be read, whatever its length; and the pace beyond that.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+pub const ANSWER_BYTES_PER_S_MIN: usize = 16 * 1024;
 /// Bodies beyond this size are held a bounded number of at once.
 pub const BODY_SMALL_BYTES: usize = 256 * 1024;
 pub const BODIES_LARGE_MAX: usize = 32;

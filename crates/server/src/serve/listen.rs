@@ -25,7 +25,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{App, Origin};
+use super::{App, Origin, pace::Paced};
 use crate::limits;
 
 /// What connections are to do.
@@ -158,7 +158,7 @@ async fn speak(
         .header_read_timeout(head_within)
         .max_buf_size(limits::HEAD_BYTES_MAX)
         .max_headers(limits::HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Paced::new(stream)), service);
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => Some(ended),

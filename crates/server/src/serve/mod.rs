@@ -4,6 +4,7 @@ mod body;
 mod finish;
 mod functions;
 mod listen;
+mod pace;
 
 use std::sync::Arc;
 
