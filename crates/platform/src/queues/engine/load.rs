@@ -83,13 +83,13 @@ fn read(
 
 impl Engine {
     /// Reads a queue that memory has nothing of.
-    pub(super) async fn load(&self, queue: &Arc<Queue>) -> Result<(), EngineError> {
+    pub(super) async fn load(self: &Arc<Self>, queue: &Arc<Queue>) -> Result<(), EngineError> {
         while !self.try_load(queue).await? {}
         Ok(())
     }
 
     /// Says whether that is how it is now: not if it was purged while it was read.
-    async fn try_load(&self, queue: &Arc<Queue>) -> Result<bool, EngineError> {
+    async fn try_load(self: &Arc<Self>, queue: &Arc<Queue>) -> Result<bool, EngineError> {
         let id = queue.id;
         let now_ms = self.clock.now_ms();
         let after = queue.lock().window.purged_until();
@@ -128,12 +128,14 @@ impl Engine {
         }
         state.dedups.forget_until(after);
         state.is_stale = false;
+        // Of those that wait for their time as many more are held as there are.
+        self.page_if_low(queue, &mut state);
         queue.told(&mut state);
         Ok(true)
     }
 
     /// Reads a queue anew that memory and store disagree on.
-    pub(super) async fn reload(&self, queue: &Arc<Queue>) -> Result<(), EngineError> {
+    pub(super) async fn reload(self: &Arc<Self>, queue: &Arc<Queue>) -> Result<(), EngineError> {
         let _reloading = queue.reloading.lock().await;
         if !queue.lock().is_stale {
             return Ok(());

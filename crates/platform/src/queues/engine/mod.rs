@@ -309,7 +309,7 @@ impl Engine {
     }
 
     /// Empties a queue: what was sent before is not received any more, in flight or not.
-    pub async fn purge(&self, queue: &Arc<Queue>) -> Result<(), EngineError> {
+    pub async fn purge(self: &Arc<Self>, queue: &Arc<Queue>) -> Result<(), EngineError> {
         let _changing = queue.changing.lock().await;
         let now_ms = self.clock.now_ms();
         let until = {
