@@ -5,6 +5,8 @@
 //! so that a backlog of any length costs the memory of a window.
 
 mod receipts;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap},
