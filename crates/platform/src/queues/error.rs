@@ -86,8 +86,12 @@ impl Error {
     }
 
     pub fn platform(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::told(INTERNAL, source)
+    }
+
+    fn told(caller: &'static str, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Platform {
-            caller: INTERNAL,
+            caller,
             source: Arc::new(source),
         }
     }
@@ -109,6 +113,9 @@ impl Error {
                 timeout_s,
                 "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
             ),
+            ReceiptError::Gone => Self::NoQueue,
+            ReceiptError::DiskFull => Self::told(DISK_FULL, error),
+            ReceiptError::Unavailable => Self::told(UNAVAILABLE, error),
             ReceiptError::Platform => Self::platform(error),
         }
     }
@@ -124,10 +131,7 @@ impl From<store::Error> for Error {
             | store::Error::NotOwner { .. } => UNAVAILABLE,
             _ => INTERNAL,
         };
-        Self::Platform {
-            caller,
-            source: Arc::new(error),
-        }
+        Self::told(caller, error)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::definition::QueueId;
+use super::{EngineError, definition::QueueId};
 use crate::secrets::Secrets;
 
 const TAG_BYTES: usize = 16;
@@ -57,6 +57,19 @@ impl Receipt {
     }
 }
 
+impl From<EngineError> for ReceiptError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Gone => Self::Gone,
+            EngineError::Store(store::Error::DiskFull { .. }) => Self::DiskFull,
+            EngineError::Store(store::Error::Busy { .. } | store::Error::Unavailable { .. }) => {
+                Self::Unavailable
+            }
+            _ => Self::Platform,
+        }
+    }
+}
+
 /// Why a handle cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
@@ -72,6 +85,12 @@ pub enum ReceiptError {
     /// The visibility timeout would be longer than 12 hours in all.
     #[error("the total visibility timeout is beyond 43200 seconds")]
     TooLong,
+    #[error("the queue is gone")]
+    Gone,
+    #[error("the store's disk is full")]
+    DiskFull,
+    #[error("the store is unavailable")]
+    Unavailable,
     #[error("the store could not")]
     Platform,
 }

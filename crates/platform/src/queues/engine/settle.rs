@@ -79,7 +79,7 @@ impl Engine {
             {
                 let mut state = queue.lock();
                 if state.is_gone {
-                    return items.iter().map(|_| Err(ReceiptError::Invalid)).collect();
+                    return items.iter().map(|_| Err(ReceiptError::Gone)).collect();
                 }
                 if !state.is_stale {
                     let now_ms = self.clock.now_ms();
@@ -99,15 +99,18 @@ impl Engine {
                     break;
                 }
             }
-            if self.reload(queue).await.is_err() {
-                return items.iter().map(|_| Err(ReceiptError::Platform)).collect();
+            if let Err(error) = self.reload(queue).await {
+                let error = ReceiptError::from(error);
+                return items.iter().map(|_| Err(error)).collect();
             }
         }
-        if !matches!(written.await, Ok(Ok(()))) {
-            let failed = |result: Result<(), ReceiptError>| result.and(Err(ReceiptError::Platform));
-            return results.into_iter().map(failed).collect();
-        }
-        results
+        let closed = store::Error::Closed;
+        let Err(error) = written.await.unwrap_or(Err(closed.into())) else {
+            return results;
+        };
+        let error = ReceiptError::from(error);
+        let failed = |result: Result<(), ReceiptError>| result.and(Err(error));
+        results.into_iter().map(failed).collect()
     }
 
     /// Moves messages that were received too often to the dead-letter queue, even if the receiver

@@ -298,6 +298,8 @@ async fn a_purged_or_deleted_queue_gives_nothing_back() {
         .expect("it is deleted");
     let sent = world.queues.send(&queue, vec![message("d", None)]).await;
     assert!(matches!(sent, Err(EngineError::Gone)));
+    let deleted = world.queues.delete(&queue, &[taken[0].receipt]).await;
+    assert_eq!(deleted, [Err(ReceiptError::Gone)]);
     let again = world.queue("q", |_| {}).await;
     assert!(world.receive(&again, 10).await.is_empty());
 }

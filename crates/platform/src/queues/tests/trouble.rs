@@ -55,8 +55,8 @@ async fn what_was_received_stays_so_when_it_cannot_be_written() {
     world.take_standings().await;
     world.clock.advance(60_000);
     let again = world.receive(&queue, 10).await;
-    assert_eq!(bodies(&again), ["a", "b"]);
-    assert_eq!(again[0].receive_count, 2);
+    assert_eq!(again.len(), 2, "both are back");
+    assert!(again.iter().all(|message| message.receive_count == 2));
     world.delete(&queue, &again).await;
     assert_eq!(world.restarted().await.found("q").counts(), counts(0, 0, 0));
 }
