@@ -512,6 +512,10 @@ fn some_fields(below: Option<BoxedStrategy<Value>>) -> BoxedStrategy<Value> {
             let mut all = map(leaves);
             all.extend(below);
             if let Some(or) = or {
+                // A field that is asked for twice has no meaning in EventBridge's rules.
+                or.iter().flat_map(BTreeMap::keys).for_each(|asked| {
+                    all.remove(asked);
+                });
                 all.insert(
                     "$or".into(),
                     or.into_iter().map(|it| Value::Object(map(it))).collect(),
