@@ -15,7 +15,7 @@ const TERMS: Terms = Terms {
     max: 0,
     visibility_ms: 10,
     retention_ms: 1_000_000,
-    receives_max: None,
+    limit: Limit::None,
 };
 
 #[derive(Debug, Clone)]
