@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Connections at once; more wait to be accepted.
-pub const CONNECTIONS_MAX: usize = 8_192;
+/// Connections at once; more wait to be accepted. Receivers that wait for messages have one each.
+pub const CONNECTIONS_MAX: usize = 16_384;
 /// For a request's head, which also bounds how long a connection may be idle.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(75);
 /// The same for connections of functions: a frozen one cannot see that its connection was closed,

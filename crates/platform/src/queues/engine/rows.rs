@@ -137,12 +137,14 @@ fn insert_bodies(tx: &mut Tx, rows: &[(i64, Vec<u8>)]) -> Result<()> {
     )
 }
 
+/// An id that was forgotten with a purge may come again within its millisecond: one of the two is
+/// enough to remember.
 fn insert_dedups(tx: &mut Tx, rows: &[DedupRow]) -> Result<()> {
     let head = "INSERT INTO queue_dedups (queue, at, key, seq, message_id) VALUES ";
     in_chunks(
         tx,
         rows,
-        |count| format!("{head}{}", values(count, 5)),
+        |count| format!("{head}{} ON CONFLICT DO NOTHING", values(count, 5)),
         |row, out| {
             out.extend([
                 Value::Int(row.queue.0),
@@ -400,37 +402,63 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn more_of_one_millisecond_than_a_page_has_are_all_read() {
-        let dir = tempfile::tempdir().expect("a directory");
+    const QUEUE: QueueId = QueueId(1);
+
+    async fn store_in(dir: &tempfile::TempDir) -> Store {
         let config = StoreConfig::new(dir.path().to_str().expect("a path of text"));
         let store = Store::open(config, &crate::queues::migrations(1)).await;
-        let store = store.expect("the store opens");
-        let queue = QueueId(1);
-        let row = |at_ms: i64, number: u8| DedupRow {
-            queue,
+        store.expect("the store opens")
+    }
+
+    fn row(at_ms: i64, number: u8) -> DedupRow {
+        DedupRow {
+            queue: QUEUE,
             at_ms,
             key: [number; 16],
             sent: Sent {
                 message_id: Uuid::from_u128(number.into()),
                 sequence: number.into(),
             },
-        };
-        let at_once = (0..10).map(|number| row(7, number));
+        }
+    }
+
+    async fn write(store: &Store, dedups: Vec<DedupRow>) {
         let rows = Rows {
-            dedups: at_once
-                .chain([row(5, 98), row(6, 97), row(8, 99)])
-                .collect(),
+            dedups,
             ..Rows::default()
         };
         let written = store.write(move |tx| rows.write(tx)).await;
         written.expect("they are written");
+    }
+
+    /// The ids' numbers, in their order.
+    async fn read(store: &Store, since_ms: i64, page: usize) -> Vec<i64> {
+        let read = store
+            .read(move |tx| dedups(tx, QUEUE, since_ms, page))
+            .await;
+        let read = read.expect("they are read").into_iter();
+        read.map(|(_, _, sent)| sent.sequence).collect()
+    }
+
+    #[tokio::test]
+    async fn more_of_one_millisecond_than_a_page_has_are_all_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = store_in(&dir).await;
+        let at_once = (0..10).map(|number| row(7, number));
+        let others = [row(5, 98), row(6, 97), row(8, 99)];
+        write(&store, at_once.chain(others).collect()).await;
         for page in [1, 2, 3, 5, 100] {
-            let read = store.read(move |tx| dedups(tx, queue, 5, page)).await;
-            let read = read.expect("they are read").into_iter();
-            let numbers: Vec<i64> = read.map(|(_, _, sent)| sent.sequence).collect();
             let expected: Vec<i64> = [97].into_iter().chain(0..10).chain([99]).collect();
-            assert_eq!(numbers, expected, "{page} at a time");
+            assert_eq!(read(&store, 5, page).await, expected, "{page} at a time");
         }
+    }
+
+    #[tokio::test]
+    async fn an_id_that_was_forgotten_may_come_again_at_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = store_in(&dir).await;
+        write(&store, vec![row(7, 1)]).await;
+        write(&store, vec![row(7, 1), row(7, 2)]).await;
+        assert_eq!(read(&store, 0, 100).await, [1, 2]);
     }
 }
