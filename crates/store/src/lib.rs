@@ -56,6 +56,7 @@ mod postgres;
 mod queue;
 mod reader;
 mod record;
+mod reserve;
 mod retry;
 mod sql;
 mod sqlite;

@@ -23,6 +23,11 @@ pub const WAL_PAGES_CHECKPOINT: i64 = 4000;
 pub const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// The write-ahead log is cut back to this size after a checkpoint.
 pub const WAL_BYTES_KEPT: i64 = 64 << 20;
+/// What SQLite keeps free for itself, for when the disk is full; enough for some hundred small
+/// transactions.
+pub const RESERVE_BYTES: usize = 1 << 20;
+/// How often it is taken at most.
+pub const RESERVE_EVERY: Duration = Duration::from_secs(60);
 /// How long a connection to PostgreSQL may take, unless its URL says otherwise.
 pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// A PostgreSQL server that says nothing for this long after a statement's time is over is taken

@@ -24,6 +24,7 @@ use crate::engine::{CommitFault, Connection, Connector, Role};
 use crate::error::{Error, Fault, Reach, Result};
 use crate::limits;
 use crate::owner::{Owner, OwnerFile, Tenure};
+use crate::reserve::Reserve;
 use crate::sql::{self, Dialect};
 use crate::store::StoreConfig;
 use crate::value::{Row, Value};
@@ -31,11 +32,14 @@ use crate::value::{Row, Value};
 const FILE: &str = "lambent.db";
 /// Who has the directory; held locked by its owner, beside SQLite's own locks.
 const OWNER_FILE: &str = "owner";
+/// What is given back to the disk when it is full.
+const RESERVE_FILE: &str = "reserve";
 
 pub(crate) struct Sqlite {
     file: PathBuf,
     bytes_max: Option<u64>,
     time_max: Duration,
+    reserve: Arc<Reserve>,
 }
 
 impl Sqlite {
@@ -45,7 +49,10 @@ impl Sqlite {
         if let Some(parent) = parent.filter(|parent| !parent.as_os_str().is_empty()) {
             sync(parent)?;
         }
+        let reserve = Reserve::at(directory.join(RESERVE_FILE));
+        reserve.take();
         Ok(Self {
+            reserve: Arc::new(reserve),
             file: directory.join(FILE),
             bytes_max: config.sqlite_bytes_max,
             time_max: config.statement_time_max,
@@ -72,18 +79,10 @@ fn sync(directory: &Path) -> Result<()> {
 
 impl Connector for Sqlite {
     fn connect(&self, role: Role) -> Result<Box<dyn Connection>> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        if role == Role::Writer {
-            self.create()?;
+        match self.try_to_connect(role) {
+            Err(Error::DiskFull { .. }) if self.reserve.give_up() => self.try_to_connect(role),
+            other => other,
         }
-        let mut raw = rusqlite::Connection::open_with_flags(&self.file, flags).map_err(error)?;
-        configure(&raw, role, self.bytes_max)?;
-        let deadline = Deadline::on(&mut raw, self.time_max).map_err(error)?;
-        Ok(Box::new(Link {
-            raw,
-            deadline,
-            columns: HashMap::new(),
-        }))
     }
 
     fn batch_max(&self) -> usize {
@@ -97,6 +96,24 @@ impl Connector for Sqlite {
     fn own(&self, owner: &Owner) -> Result<Tenure> {
         let file = OwnerFile::take(&self.file.with_file_name(OWNER_FILE), owner)?;
         Ok(Tenure::for_good(file))
+    }
+}
+
+impl Sqlite {
+    fn try_to_connect(&self, role: Role) -> Result<Box<dyn Connection>> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if role == Role::Writer {
+            self.create()?;
+        }
+        let mut raw = rusqlite::Connection::open_with_flags(&self.file, flags).map_err(error)?;
+        configure(&raw, role, self.bytes_max)?;
+        let deadline = Deadline::on(&mut raw, self.time_max).map_err(error)?;
+        Ok(Box::new(Link {
+            raw,
+            reserve: (role == Role::Writer).then(|| self.reserve.clone()),
+            deadline,
+            columns: HashMap::new(),
+        }))
     }
 }
 
@@ -188,6 +205,8 @@ impl Deadline {
 
 struct Link {
     raw: rusqlite::Connection,
+    /// The writer's.
+    reserve: Option<Arc<Reserve>>,
     deadline: Deadline,
     /// The column names of each query, shared by its rows.
     columns: HashMap<String, Arc<[String]>>,
@@ -195,7 +214,13 @@ struct Link {
 
 impl Link {
     fn fault(&self, error: rusqlite::Error) -> Fault {
-        let error = self::error(error);
+        let error = match self::error(error) {
+            // With more room now, the whole transaction is worth another try.
+            Error::DiskFull { source } if self.reserve.as_ref().is_some_and(|it| it.give_up()) => {
+                return Fault::new(Reach::Transaction, Error::Busy { source });
+            }
+            error => error,
+        };
         let reach = match &error {
             Error::Io { .. } | Error::Corrupt { .. } => Reach::Connection,
             // Some errors make SQLite roll the whole transaction back by itself.
@@ -349,6 +374,9 @@ impl Connection for Link {
     fn idle(&mut self) {
         if let Err(error) = checkpoint(&self.raw) {
             tracing::debug!(%error, "SQLite's log was not checkpointed");
+        }
+        if let Some(reserve) = &self.reserve {
+            reserve.take();
         }
     }
 }

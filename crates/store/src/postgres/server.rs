@@ -19,6 +19,12 @@ const CLOSE_WAIT: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_millis(400);
 
+/// Rows are found by their keys: a server that does not know yet how large a table has become would
+/// rather read all of it, for every few rows of a batch. Where it has to read all, that looks so
+/// dear then that it would compile the statement.
+const BY_KEY: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; \
+     SET enable_mergejoin = off; SET jit = off";
+
 /// A new session: no hung transactions, deadlocks ended sooner than the server looks for them, and
 /// commits that are durable whatever the server's default is. Says the server's version, and
 /// whether it syncs at all.
@@ -115,7 +121,7 @@ impl Server {
     fn connect(&self) -> Result<Wire> {
         let runtime = runtime()?;
         let time_ms = self.statement_time_max.as_millis().max(1);
-        let greeting = format!("SET statement_timeout = {time_ms}; {GREETING}");
+        let greeting = format!("SET statement_timeout = {time_ms}; {BY_KEY}; {GREETING}");
         let (client, connection, greeting) = runtime
             .block_on(async {
                 let (client, connection) = self.config.connect(NoTls).await?;

@@ -9,6 +9,37 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::bench::{Bench, TABLES};
 
+/// The server takes a table that it has never looked at for a small one.
+#[tokio::test]
+async fn rows_are_found_by_their_keys_also_before_the_table_is_known() {
+    let bench = Bench::postgres().await;
+    let store = bench.store().await;
+    let plan = store.write(|tx| {
+        for chunk in 0..20 {
+            let rows = (chunk * 500..(chunk + 1) * 500).map(|id| format!("({id}, 0)"));
+            let rows = rows.collect::<Vec<_>>().join(",");
+            let sql = format!("INSERT INTO item (id, n) VALUES {rows}");
+            tx.execute(&sql, params![])?;
+        }
+        let few = (0..64).map(|id| format!("({id})")).collect::<Vec<_>>();
+        let few = few.join(",");
+        let sql = format!(
+            "EXPLAIN DELETE FROM item AS i USING (VALUES {few}) AS v (id) WHERE i.id = v.id"
+        );
+        tx.query(&sql, params![])
+    });
+    let lines = plan.await.unwrap().into_iter();
+    let lines: Vec<String> = lines.map(|row| row.get(0).unwrap()).collect();
+    assert!(
+        lines.iter().any(|line| line.contains("Index Scan")),
+        "{lines:#?}"
+    );
+    assert!(
+        !lines.iter().any(|line| line.contains("Seq Scan")),
+        "{lines:#?}"
+    );
+}
+
 /// Several connections of one store and closures that all want the same few rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conflicts_are_run_again() {
