@@ -305,7 +305,8 @@ class TestFailures:
                         blocks.append(bytearray(8 * 1024 * 1024))
                 return "fine"
         """
-        function = make_function(code, MemorySize=128)
+        # With as little processor time as 128 MB give, filling them may take seconds.
+        function = make_function(code, MemorySize=128, Timeout=60)
         answer = invoke(client, function, b'{"hog": true}', LogType="Tail")
         error = failure(answer)
         # Where the kernel kills first it is this; CPython may see a MemoryError before.
