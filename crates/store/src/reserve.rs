@@ -41,6 +41,10 @@ impl Reserve {
             return;
         }
         state.tried = Some(Instant::now());
+        if self.is_there() {
+            state.is_held = true;
+            return;
+        }
         match self.fill() {
             Ok(()) => state.is_held = true,
             Err(error) => {
@@ -61,6 +65,12 @@ impl Reserve {
         given
     }
 
+    /// The process before has left it: on a full disk it would not come again.
+    fn is_there(&self) -> bool {
+        let found = fs::metadata(&self.path);
+        found.is_ok_and(|found| found.len() == limits::RESERVE_BYTES as u64)
+    }
+
     /// Written in full, so that it takes room on every file system that does not compress.
     fn fill(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
@@ -78,6 +88,27 @@ impl Reserve {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_process_before_has_left_is_not_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("reserve");
+        fs::write(&path, vec![7; limits::RESERVE_BYTES]).unwrap();
+        let reserve = Reserve::at(path.clone());
+        reserve.take();
+        assert_eq!(fs::read(&path).unwrap()[0], 7);
+        assert!(reserve.give_up());
+    }
+
+    #[test]
+    fn one_that_was_not_finished_is_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("reserve");
+        fs::write(&path, vec![7; 100]).unwrap();
+        Reserve::at(path.clone()).take();
+        let written = fs::read(&path).unwrap();
+        assert_eq!((written.len(), written[0]), (limits::RESERVE_BYTES, 0));
+    }
 
     #[test]
     fn it_is_given_up_once() {

@@ -21,7 +21,7 @@ impl State {
         };
         if self.is_fifo() {
             // The order depends on nobody else having it now.
-            if entry.phase != Phase::InFlight || entry.receives != receipt.receive {
+            if !entry.is_held_by(receipt) {
                 return Err(ReceiptError::Expired);
             }
         } else if entry.receives > receipt.receive {
