@@ -3,7 +3,8 @@
 //! A service becomes tables as a whole and typed structures only for the operations that
 //! `models/operations.json` lists: structures for everything cost minutes of compile time, tables
 //! cost seconds. `models/<service>.observed.json` says where the service itself was seen to differ
-//! from its published model. Works offline; only `fetch` reads AWS's models anew.
+//! from its published model. docs/operations.md is made with it. Works offline; only `fetch` reads
+//! AWS's models anew.
 
 mod fetch;
 mod model;
@@ -14,7 +15,7 @@ mod tables;
 use std::{
     fs,
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -22,6 +23,9 @@ use anyhow::{Context, Result, bail};
 use model::Model;
 
 pub use fetch::fetch;
+pub use names::snake;
+
+use crate::operations;
 
 /// The services that are generated: the model's name in `models/`, and the module in
 /// `crates/wire/src` that it becomes, which may be taken (EventBridge's model is `events`).
@@ -35,17 +39,23 @@ pub fn run(check: bool) -> Result<()> {
             .join("crates/wire/src")
             .join(module)
             .join("generated.rs");
-        let current = fs::read_to_string(&path).unwrap_or_default();
-        if code == current {
-            continue;
-        }
-        if check {
-            let path = path.display();
-            bail!("{path} is not what the models give; run `cargo xtask codegen` and commit");
-        }
-        fs::write(&path, code).with_context(|| format!("write {}", path.display()))?;
-        println!("wrote {}", path.display());
+        keep(&path, &code, check)?;
     }
+    let page = operations::page(&root())?;
+    keep(&root().join("docs/operations.md"), &page, check)
+}
+
+/// Writes what was generated if it differs from what is there; with `check` that is an error.
+fn keep(path: &Path, generated: &str, check: bool) -> Result<()> {
+    if fs::read_to_string(path).unwrap_or_default() == generated {
+        return Ok(());
+    }
+    let shown = path.display();
+    if check {
+        bail!("{shown} is not up to date; run `cargo xtask codegen` and commit");
+    }
+    fs::write(path, generated).with_context(|| format!("write {shown}"))?;
+    println!("wrote {shown}");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod counts;
 mod demo;
 mod exec;
 mod node;
+mod operations;
 mod packages;
 mod postgres;
 mod python;
@@ -42,7 +43,7 @@ enum Command {
     Ci,
     /// The guards on the source that no compiler gives.
     Tidy,
-    /// Generates code from AWS's service models.
+    /// Generates code from AWS's service models, and docs/operations.md.
     Codegen {
         /// Only compares with what is committed.
         #[arg(long)]
