@@ -24,6 +24,7 @@ use crate::{
     functions::{
         self, Functions, FunctionsConfig, MIGRATION_COUNT,
         execution::{Execution, ExecutionConfig, IdlePolicy, Reception, WayIn},
+        installed::Installed,
         runtimes::{Configured, Packages, Runtimes},
     },
     gateway::{
@@ -131,7 +132,9 @@ impl Platform {
                 account_concurrency: config.account_concurrency,
             },
         );
-        let runtimes = Runtimes::discover(&config.interpreters, &config.packages).await;
+        let installed = Installed::of(&config.data_dir);
+        installed.tidy();
+        let runtimes = Runtimes::discover(&config.interpreters, &config.packages, &installed).await;
         let counts = Arc::new(InvocationCounts::default());
         let secrets = Arc::new(Secrets::open(&data.join("functions.key"))?);
         let clock = Arc::new(Clock::new());

@@ -33,6 +33,9 @@ pub enum Command {
     Queues(QueuesArguments),
     /// Print the bill, by function and day.
     Usage(UsageArguments),
+    /// List or install what functions run on.
+    #[command(subcommand)]
+    Runtimes(RuntimesCommand),
 }
 
 #[derive(Debug, Args)]
@@ -145,6 +148,74 @@ pub struct UsageArguments {
     pub json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum RuntimesCommand {
+    /// Show which runtimes a platform started here would have, and what they run on.
+    List(RuntimesListArguments),
+    /// Bring the interpreter of a runtime, if the machine has none, and its AWS SDK.
+    Install(RuntimesInstallArguments),
+}
+
+/// Where interpreters and packages come from, where that is not found out.
+#[derive(Debug, Default, Args)]
+pub struct RuntimeOptions {
+    /// An interpreter for a runtime, where the one found is not the one to be used. May be repeated.
+    #[arg(
+        long = "runtime",
+        env = "LAMBENT_RUNTIMES",
+        value_delimiter = ',',
+        value_name = "NAME=PATH"
+    )]
+    pub runtimes: Vec<String>,
+    /// Packages that all functions in Python find behind their own, as boto3 in Lambda: what
+    /// `pip install --target DIRECTORY boto3` makes.
+    #[arg(long, env = "LAMBENT_PYTHON_PACKAGES", value_name = "DIRECTORY")]
+    pub python_packages: Option<PathBuf>,
+    /// The same for Node.js: where `npm install --prefix DIRECTORY @aws-sdk/client-sqs` has made a
+    /// node_modules.
+    #[arg(long, env = "LAMBENT_NODE_PACKAGES", value_name = "DIRECTORY")]
+    pub node_packages: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct RuntimesListArguments {
+    /// The platform's data directory.
+    #[arg(
+        long,
+        env = "LAMBENT_DATA",
+        default_value = "./lambent-data",
+        value_name = "DIRECTORY"
+    )]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub options: RuntimeOptions,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RuntimesInstallArguments {
+    /// E.g. python3.13 or nodejs22.x.
+    pub name: String,
+    /// The platform's data directory.
+    #[arg(
+        long,
+        env = "LAMBENT_DATA",
+        default_value = "./lambent-data",
+        value_name = "DIRECTORY"
+    )]
+    pub data: PathBuf,
+    /// Bring an interpreter even if the machine has one.
+    #[arg(long)]
+    pub interpreter: bool,
+    /// A package for all functions beside the SDK, as pip or npm name it. May be repeated.
+    #[arg(long = "package", value_name = "PACKAGE")]
+    pub packages: Vec<String>,
+    #[command(flatten)]
+    pub options: RuntimeOptions,
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -205,22 +276,8 @@ pub struct UpArguments {
         value_name = "SECONDS"
     )]
     pub keep_alive: f64,
-    /// An interpreter for a runtime, where the one found is not the one to be used. May be repeated.
-    #[arg(
-        long = "runtime",
-        env = "LAMBENT_RUNTIMES",
-        value_delimiter = ',',
-        value_name = "NAME=PATH"
-    )]
-    pub runtimes: Vec<String>,
-    /// Packages that all functions in Python find behind their own, as boto3 in Lambda: what
-    /// `pip install --target DIRECTORY boto3` makes.
-    #[arg(long, env = "LAMBENT_PYTHON_PACKAGES", value_name = "DIRECTORY")]
-    pub python_packages: Option<PathBuf>,
-    /// The same for Node.js: where `npm install --prefix DIRECTORY @aws-sdk/client-sqs` has made a
-    /// node_modules.
-    #[arg(long, env = "LAMBENT_NODE_PACKAGES", value_name = "DIRECTORY")]
-    pub node_packages: Option<PathBuf>,
+    #[command(flatten)]
+    pub runtimes: RuntimeOptions,
     /// Prices to bill by, as JSON; Lambda's own by default.
     #[arg(long, env = "LAMBENT_PRICES", value_name = "FILE")]
     pub prices: Option<PathBuf>,

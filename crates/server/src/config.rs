@@ -15,7 +15,7 @@ use platform::{
     metering::Prices,
 };
 
-use crate::args::{Isolation, LogFormat, UpArguments};
+use crate::args::{Isolation, LogFormat, RuntimeOptions, UpArguments};
 
 /// Names in the environment for one access key, where a file would be too much.
 const ACCESS_KEY_ID: &str = "LAMBENT_ACCESS_KEY_ID";
@@ -72,11 +72,8 @@ impl Config {
             credentials,
             account_concurrency: given.account_concurrency,
             keep_alive: seconds("--keep-alive", given.keep_alive)?,
-            interpreters: interpreters(&given.runtimes)?,
-            packages: Packages {
-                python: packages("--python-packages", given.python_packages)?,
-                node: packages("--node-packages", node_modules(given.node_packages))?,
-            },
+            interpreters: interpreters(&given.runtimes.runtimes)?,
+            packages: all_packages(given.runtimes)?,
             prices: prices(given.prices.as_deref())?,
             drain: seconds("--drain", given.drain)?,
             log_format: given.log_format,
@@ -130,7 +127,14 @@ fn store(given: Option<String>, data: &Path) -> Result<String> {
     }
 }
 
-fn interpreters(given: &[String]) -> Result<Configured> {
+pub fn all_packages(given: RuntimeOptions) -> Result<Packages> {
+    Ok(Packages {
+        python: packages("--python-packages", given.python_packages)?,
+        node: packages("--node-packages", node_modules(given.node_packages))?,
+    })
+}
+
+pub fn interpreters(given: &[String]) -> Result<Configured> {
     let one = |text: &String| match text.split_once('=') {
         Some((name, path)) if Path::new(path).is_absolute() => {
             Ok((name.to_owned(), PathBuf::from(path)))
@@ -174,7 +178,7 @@ fn prices(file: Option<&Path>) -> Result<Prices> {
 }
 
 /// Nobody else may look into it: there are secrets in function variables.
-fn directory(given: &Path, warnings: &mut Vec<String>) -> Result<PathBuf> {
+pub fn directory(given: &Path, warnings: &mut Vec<String>) -> Result<PathBuf> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use args::{Arguments, Command};
 use clap::Parser;
-use commands::{deploy, functions, invoke, logs, queues, usage};
+use commands::{deploy, functions, invoke, logs, queues, runtimes, usage};
 
 fn main() -> ExitCode {
     // The sandbox's privileged part is this executable too. Before anything else, above all before
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Functions(given) => commands::run(|client| functions::run(client, given)),
         Command::Queues(given) => commands::run(|client| queues::run(client, given)),
         Command::Usage(given) => commands::run(|client| usage::run(client, given)),
+        Command::Runtimes(given) => runtimes::run(given),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -174,8 +174,9 @@ fn of_found(
         };
         format!(
             "{version} was looked for in PATH, /usr/bin, /usr/local/bin, /opt/*/bin, \
-             ~/.pyenv/versions, ~/.nvm/versions and ~/.local/share/uv/python. Install it there, or \
-             name the executable with --runtime {runtime}=/path/to/it."
+             ~/.pyenv/versions, ~/.nvm/versions and ~/.local/share/uv/python. Install it there, name \
+             the executable with --runtime {runtime}=/path/to/it, or let `lambent runtimes install \
+             {runtime}` bring it."
         )
     })
 }

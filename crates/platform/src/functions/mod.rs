@@ -16,6 +16,7 @@ mod error;
 pub mod execution;
 mod executor;
 mod get;
+pub mod installed;
 mod invoke;
 mod json_text;
 mod limits;

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use sandbox::{Interpreter, Launch};
 
-use super::discovery::{self, Host};
+use super::{
+    discovery::{self, Host},
+    installed::Installed,
+};
 
 /// What a runtime needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,8 +108,13 @@ pub struct Packages {
 }
 
 impl Runtimes {
-    /// Looks for the interpreters: once, at start.
-    pub async fn discover(configured: &Configured, packages: &Packages) -> Self {
+    /// Looks for the interpreters, once, at start: those configured, then those installed below
+    /// the data directory, then those of the host.
+    pub async fn discover(
+        configured: &Configured,
+        packages: &Packages,
+        installed: &Installed,
+    ) -> Self {
         for name in configured.keys() {
             if !SUPPORTED.iter().any(|(known, _)| known == name) {
                 tracing::warn!(
@@ -116,7 +124,12 @@ impl Runtimes {
             }
         }
         let host = Host::of_this_machine();
-        let found = discovery::interpreters(&host, SUPPORTED, configured).await;
+        let named = SUPPORTED.iter().filter_map(|(name, needs)| {
+            let path = configured.get(*name).cloned();
+            let path = path.or_else(|| installed.interpreter(name, *needs))?;
+            Some(((*name).to_owned(), path))
+        });
+        let found = discovery::interpreters(&host, SUPPORTED, &named.collect()).await;
         let launches = SUPPORTED.iter().map(|(name, needs)| {
             let interpreter = || match found.get(name) {
                 Some(found) => found.clone(),
@@ -125,10 +138,10 @@ impl Runtimes {
             let launch = match needs {
                 Needs::Nothing => Ok(Launch::Bootstrap),
                 Needs::Python(_) => interpreter()
-                    .map(|found| with(found, &packages.python))
+                    .map(|found| with(found, &packages.python, installed.packages(name, *needs)))
                     .map(Launch::Python),
                 Needs::Node(_) => interpreter()
-                    .map(|found| with(found, &packages.node))
+                    .map(|found| with(found, &packages.node, installed.packages(name, *needs)))
                     .map(Launch::Node),
             };
             (*name, launch)
@@ -172,24 +185,27 @@ impl Runtimes {
         }
     }
 
-    /// Each runtime with its interpreter or what keeps it from running, for the operator.
-    pub fn told(&self) -> impl Iterator<Item = (&'static str, Result<String, &str>)> {
-        self.launches.iter().map(|(name, launch)| {
-            let told = match launch {
-                Ok(Launch::Bootstrap) => Ok("bootstrap".to_owned()),
-                Ok(Launch::Python(found) | Launch::Node(found)) => {
-                    Ok(format!("{} ({})", found.path.display(), found.version))
-                }
-                Err(why) => Err(why.as_str()),
-            };
-            (*name, told)
-        })
+    /// Each runtime with how it is started or what keeps it from running, for the operator.
+    pub fn told(&self) -> impl Iterator<Item = (&'static str, Result<&Launch, &str>)> {
+        let launches = self.launches.iter();
+        launches.map(|(name, launch)| (*name, launch.as_ref().map_err(String::as_str)))
+    }
+
+    /// What a runtime needs, if it is one that can run here.
+    pub fn needs(runtime: &str) -> Option<Needs> {
+        let found = SUPPORTED.iter().find(|(name, _)| *name == runtime)?;
+        Some(found.1)
     }
 }
 
-fn with(found: Interpreter, packages: &Option<PathBuf>) -> Interpreter {
+/// With the packages that are configured, else with those installed.
+fn with(
+    found: Interpreter,
+    configured: &Option<PathBuf>,
+    installed: Option<PathBuf>,
+) -> Interpreter {
     Interpreter {
-        packages: packages.clone(),
+        packages: configured.clone().or(installed),
         ..found
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    args::{DemoArguments, LogFormat, UpArguments},
+    args::{DemoArguments, LogFormat, RuntimeOptions, UpArguments},
     commands::{client::Client, deploy, usage},
     config::Config,
     up::{self, End, Server},
@@ -52,9 +52,7 @@ fn config(given: &DemoArguments, data: &std::path::Path) -> Result<Config> {
         credentials: None,
         account_concurrency: 1000,
         keep_alive: KEEP_ALIVE_S,
-        python_packages: None,
-        node_packages: None,
-        runtimes: Vec::new(),
+        runtimes: RuntimeOptions::default(),
         prices: None,
         drain: 5.0,
         log_format: LogFormat::Text,
