@@ -403,12 +403,15 @@ fn refuse(route: &Route, error: &Error, request_id: &str) -> Response<Bytes> {
 }
 
 fn migrations() -> Vec<Migration> {
+    let next = |all: &Vec<Migration>| u32::try_from(all.len()).unwrap_or(u32::MAX) + 1;
     let mut all = Vec::from(functions::migrations(1));
     let usage = Migration::new(MIGRATION_COUNT + 1, "usage", metering::MIGRATION_SQL);
     all.push(usage);
     all.extend(queues::migrations(MIGRATION_COUNT + 2));
     let queues = queues::MIGRATION_COUNT;
     all.extend(triggers::migrations(MIGRATION_COUNT + 2 + queues));
+    // From here on in the order in which they came, each after all before it.
+    all.extend(functions::layer_migrations(next(&all)));
     all
 }
 

@@ -16,7 +16,11 @@ use super::{
 };
 
 impl Functions {
-    pub(super) fn account_settings(&self, cx: &Context) -> GetAccountSettingsResponse {
+    pub(super) async fn account_settings(
+        &self,
+        cx: &Context,
+    ) -> Result<GetAccountSettingsResponse> {
+        let layers_size = self.layers_size(cx).await?;
         let all = self.all_of(cx);
         let concurrency = self.0.account_concurrency;
         let reserved: u32 = all
@@ -24,7 +28,8 @@ impl Functions {
             .filter_map(|entry| entry.record.reserved_concurrency)
             .sum();
         let signed = |number: u32| i32::try_from(number).ok();
-        GetAccountSettingsResponse {
+        let code_size = code_size(&all).saturating_add(layers_size);
+        Ok(GetAccountSettingsResponse {
             account_limit: Some(AccountLimit {
                 total_code_size: Some(limits::ACCOUNT_CODE_BYTES_MAX),
                 code_size_unzipped: i64::try_from(limits::UNZIPPED_BYTES_MAX).ok(),
@@ -33,17 +38,24 @@ impl Functions {
                 unreserved_concurrent_executions: signed(concurrency.saturating_sub(reserved)),
             }),
             account_usage: Some(AccountUsage {
-                total_code_size: i64::try_from(code_size(&all)).ok(),
+                total_code_size: i64::try_from(code_size).ok(),
                 function_count: i64::try_from(all.len()).ok(),
             }),
-        }
+        })
     }
 
-    /// Refuses a package with which an account's functions would have more code than they may.
-    pub(super) fn check_code_size(&self, cx: &Context, key: &FunctionKey, size: u64) -> Result<()> {
+    /// Refuses a package with which an account's functions and layers would have more code than
+    /// they may. `key` is the function that it is to be of, if it is not a layer's.
+    pub(super) async fn check_code_size(
+        &self,
+        cx: &Context,
+        key: Option<&FunctionKey>,
+        size: u64,
+    ) -> Result<()> {
+        let layers_size = self.layers_size(cx).await?;
         let mut others = self.all_of(cx);
-        others.retain(|entry| entry.key != *key);
-        if fits(code_size(&others), size) {
+        others.retain(|entry| Some(&entry.key) != key);
+        if fits(code_size(&others).saturating_add(layers_size), size) {
             Ok(())
         } else {
             Err(Error::CodeStorageExceeded)

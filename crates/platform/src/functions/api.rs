@@ -196,7 +196,7 @@ impl Lambda for Functions {
         cx: &Context,
         _: api::GetAccountSettingsRequest,
     ) -> Answer<api::GetAccountSettingsResponse> {
-        Ok(self.account_settings(cx))
+        self.account_settings(cx).await.map_err(refusal)
     }
 
     async fn tag_resource(&self, cx: &Context, input: api::TagResourceRequest) -> Answer<()> {
@@ -361,6 +361,96 @@ impl Lambda for Functions {
         )?;
         self.policy(&cx, &name).map_err(refusal)
     }
+
+    async fn publish_layer_version(
+        &self,
+        cx: &Context,
+        input: api::PublishLayerVersionRequest,
+    ) -> Answer<api::PublishLayerVersionResponse> {
+        let (this, cx) = (self.clone(), cx.clone());
+        let made = to_its_end(async move { this.publish_layer(&cx, input).await }).await?;
+        Ok(api::PublishLayerVersionResponse {
+            content: made.content,
+            layer_arn: made.layer_arn,
+            layer_version_arn: made.layer_version_arn,
+            description: made.description,
+            created_date: made.created_date,
+            version: made.version,
+            compatible_architectures: made.compatible_architectures,
+            compatible_runtimes: made.compatible_runtimes,
+            license_info: made.license_info,
+        })
+    }
+
+    async fn get_layer_version(
+        &self,
+        cx: &Context,
+        input: api::GetLayerVersionRequest,
+    ) -> Answer<api::GetLayerVersionResponse> {
+        let found = self.layer_version(cx, &input.layer_name, input.version_number);
+        found.await.map_err(refusal)
+    }
+
+    async fn get_layer_version_by_arn(
+        &self,
+        cx: &Context,
+        input: api::GetLayerVersionByArnRequest,
+    ) -> Answer<api::GetLayerVersionResponse> {
+        let found = self.layer_version_by_arn(cx, &input.arn);
+        found.await.map_err(refusal)
+    }
+
+    async fn list_layers(
+        &self,
+        cx: &Context,
+        input: api::ListLayersRequest,
+    ) -> Answer<api::ListLayersResponse> {
+        self.layers(cx, &input).await.map_err(refusal)
+    }
+
+    async fn list_layer_versions(
+        &self,
+        cx: &Context,
+        input: api::ListLayerVersionsRequest,
+    ) -> Answer<api::ListLayerVersionsResponse> {
+        self.layer_versions(cx, &input).await.map_err(refusal)
+    }
+
+    async fn delete_layer_version(
+        &self,
+        cx: &Context,
+        input: api::DeleteLayerVersionRequest,
+    ) -> Answer<()> {
+        let deleted = self.delete_layer(cx, &input.layer_name, input.version_number);
+        deleted.await.map_err(refusal)
+    }
+
+    async fn add_layer_version_permission(
+        &self,
+        cx: &Context,
+        input: api::AddLayerVersionPermissionRequest,
+    ) -> Answer<api::AddLayerVersionPermissionResponse> {
+        let added = self.add_layer_permission(cx, input);
+        added.await.map_err(refusal)
+    }
+
+    async fn remove_layer_version_permission(
+        &self,
+        cx: &Context,
+        input: api::RemoveLayerVersionPermissionRequest,
+    ) -> Answer<()> {
+        let removed = self.remove_layer_permission(cx, input);
+        removed.await.map_err(refusal)
+    }
+
+    async fn get_layer_version_policy(
+        &self,
+        cx: &Context,
+        input: api::GetLayerVersionPolicyRequest,
+    ) -> Answer<api::GetLayerVersionPolicyResponse> {
+        let found = self.layer_policy(cx, &input.layer_name, input.version_number);
+        found.await.map_err(refusal)
+    }
 }
 
 /// AWS's error for one of ours.
@@ -376,6 +466,7 @@ fn refusal(error: Error) -> Refusal {
         | Error::Conflict(_) => errors::resource_conflict(message),
         Error::WrongRevision { .. } => errors::precondition_failed(message),
         Error::Invalid(_) | Error::Unsupported { .. } => errors::invalid_parameter_value(message),
+        Error::AccessDenied(_) => Refusal::access_denied(Some(message)),
         Error::Constraint(_) => Refusal::validation(message),
         // Lambda's front says these, without a type.
         Error::TooMuchReserved { .. } => errors::invalid_parameter_value(message).untyped(),

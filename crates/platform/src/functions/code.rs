@@ -73,6 +73,11 @@ impl Packages {
         })
     }
 
+    /// Keeps a package from being collected as long as what this gives is there.
+    pub fn hold(&self, code: &Code) -> Arc<CodeDirectory> {
+        self.held.hold(&self.root, code.blob)
+    }
+
     /// The directory of a package's files, unpacked again if need be.
     pub async fn directory(&self, code: &Code) -> Result<Arc<CodeDirectory>> {
         // Held first, so that it is not collected between our look and its use.
@@ -99,8 +104,11 @@ impl Packages {
         blocking(move || collect_directories(&root, &held, &known, now, grace))
             .await
             .map_err(Error::disk)?;
-        let used = &used;
-        let referenced = |hash: BlobHash| async move { Ok(used.contains(&hash.to_string())) };
+        let (used, held) = (&used, &self.held);
+        let referenced = |hash: BlobHash| async move {
+            let name = hash.to_string();
+            Ok(used.contains(&name) || held.is_held(&name))
+        };
         let collected = self.blobs.collect(now, grace, referenced).await?;
         if collected.removed > 0 {
             let (removed, bytes) = (collected.removed, collected.removed_bytes);
@@ -132,6 +140,12 @@ impl Held {
         let directory = Arc::new(CodeDirectory(root.join(&name)));
         held.insert(name, Arc::downgrade(&directory));
         directory
+    }
+
+    fn is_held(&self, name: &str) -> bool {
+        self.lock()
+            .get(name)
+            .is_some_and(|directory| directory.strong_count() > 0)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<CodeDirectory>>> {

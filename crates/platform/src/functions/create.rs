@@ -24,6 +24,7 @@ impl Functions {
     ) -> Result<FunctionConfiguration> {
         requested::refuse_unsupported_create(&input)?;
         let zip = input.code.zip_file.clone();
+        let input_layers = input.layers.clone();
         let mut record = self.requested(cx, name.clone(), input)?;
         let zip =
             zip.ok_or_else(|| Error::invalid("Please provide a source for function code."))?;
@@ -31,8 +32,14 @@ impl Functions {
         if self.0.definitions.get(&key).is_some() {
             return Err(Error::Exists { name });
         }
-        self.check_code_size(cx, &key, zip.len() as u64)?;
+        let arns = input_layers.unwrap_or_default();
+        let asked = self.layers_asked(cx, &arns, &[]).await?;
+        record.spec.layers.clone_from(&asked.layers);
+        let size = zip.len() as u64;
+        self.check_code_size(cx, Some(&key), size).await?;
         record.spec.code = self.0.packages.take(zip).await?;
+        self.check_unzipped(&record.spec.code, &record.spec.layers)
+            .await?;
         let _changing = self.0.changes.lock(&key).await;
         let stored = record.clone();
         let inserted = self.0.store.write(move |tx| {
@@ -84,6 +91,7 @@ impl Functions {
                 blob: store::BlobHash::of(&Bytes::new()),
                 size: 0,
             },
+            layers: Vec::new(),
             environment: self.sealed(&arn, variables.as_ref())?,
             memory_mb: requested::memory_mb(input.memory_size.unwrap_or(128))?,
             tmp_mb: match &input.ephemeral_storage {

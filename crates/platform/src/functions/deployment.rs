@@ -135,7 +135,7 @@ impl Functions {
             role: record.role.clone(),
             architecture: spec.architecture.clone(),
             code: packages.directory(&spec.code).await.map_err(internal)?,
-            layers: Vec::new(),
+            layers: self.layer_directories(spec).await.map_err(internal)?,
             environment: environment.unwrap_or_default().into_iter().collect(),
             memory_mb: spec.memory_mb,
             tmp_mb: spec.tmp_mb,

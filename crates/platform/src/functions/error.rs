@@ -31,6 +31,9 @@ pub enum Error {
          retrieve the latest Revision Id"
     )]
     WrongRevision { ask: &'static str },
+    /// What another account has and does not share; the text says it, as AWS does.
+    #[error("{0}")]
+    AccessDenied(String),
     /// A value that cannot be.
     #[error("{0}")]
     Invalid(String),

@@ -37,6 +37,10 @@ pub const UNRESERVED_CONCURRENCY_MIN: u32 = 100;
 
 pub const LIST_FUNCTIONS_DEFAULT: usize = 50;
 pub const LIST_URLS_DEFAULT: usize = 50;
+pub const LIST_LAYERS_DEFAULT: usize = 50;
+
+/// Layers of a function.
+pub const LAYERS_MAX: usize = 5;
 
 /// How long a link to a package is good.
 pub const CODE_LINK_LIFE: Duration = Duration::from_secs(600);

@@ -19,6 +19,7 @@ mod get;
 pub mod installed;
 mod invoke;
 mod json_text;
+mod layers;
 mod limits;
 mod list;
 pub mod network;
@@ -40,7 +41,7 @@ pub(crate) mod testing;
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex},
     time::SystemTime,
@@ -55,6 +56,7 @@ use crate::secrets::Secrets;
 pub use code::LINK_PATH;
 pub use error::Error;
 pub use executor::{DeployError, Executor};
+pub use layers::{MIGRATION_COUNT as LAYER_MIGRATION_COUNT, migrations as layer_migrations};
 pub use tables::{MIGRATION_COUNT, migrations};
 pub use url::{InvokeMode, URL_PATH, UrlTarget};
 pub use url_access::{AuthType, url_allowed};
@@ -64,7 +66,7 @@ use definitions::{Definitions, Entry, KeyLocks};
 use error::Result;
 use execution::FunctionKey;
 use runtimes::Runtimes;
-use tables::{FUNCTION_URLS, FUNCTIONS, FunctionRecord, UrlOwner};
+use tables::{FUNCTION_URLS, FUNCTIONS, FunctionRecord, Spec, UrlOwner};
 
 pub struct FunctionsConfig {
     /// For the unpacked packages.
@@ -190,9 +192,11 @@ impl Functions {
     }
 
     async fn collect(&self, now: SystemTime) -> Result<()> {
+        // Layers first: what a function takes over from one later, it takes from one seen here.
+        let mut used: BTreeSet<String> = self.layer_blobs().await?;
         let all = self.0.definitions.all();
-        let used = all.iter().flat_map(|entry| blobs_of(&entry.record));
-        let used = used.map(|blob| blob.to_string()).collect();
+        let of_functions = all.iter().flat_map(|entry| blobs_of(&entry.record));
+        used.extend(of_functions.map(|blob| blob.to_string()));
         let grace = limits::COLLECT_GRACE;
         self.0.packages.collect(used, now, grace).await
     }
@@ -303,7 +307,7 @@ fn new_revision_id() -> String {
 
 fn blobs_of(record: &FunctionRecord) -> impl Iterator<Item = BlobHash> + '_ {
     let specs = std::iter::once(&record.spec).chain(record.serving.as_deref());
-    specs.map(|spec| spec.code.blob)
+    specs.flat_map(Spec::blobs)
 }
 
 /// The URLs of one record that another does not have.

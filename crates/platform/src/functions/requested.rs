@@ -70,7 +70,6 @@ pub fn refuse_unsupported_create(input: &CreateFunctionRequest) -> Result<()> {
         vpc: input.vpc_config.as_ref(),
         dead_letter: input.dead_letter_config.as_ref(),
         kms_key: input.kms_key_arn.as_deref(),
-        layers: input.layers.as_deref(),
         file_systems: input.file_system_configs.as_deref(),
         snap_start: input.snap_start.as_ref(),
     })
@@ -103,7 +102,6 @@ pub fn refuse_unsupported_update(input: &UpdateFunctionConfigurationRequest) -> 
         vpc: input.vpc_config.as_ref(),
         dead_letter: input.dead_letter_config.as_ref(),
         kms_key: input.kms_key_arn.as_deref(),
-        layers: input.layers.as_deref(),
         file_systems: input.file_system_configs.as_deref(),
         snap_start: input.snap_start.as_ref(),
     })
@@ -114,7 +112,6 @@ struct Asked<'a> {
     vpc: Option<&'a VpcConfig>,
     dead_letter: Option<&'a DeadLetterConfig>,
     kms_key: Option<&'a str>,
-    layers: Option<&'a [String]>,
     file_systems: Option<&'a [FileSystemConfig]>,
     snap_start: Option<&'a SnapStart>,
 }
@@ -137,10 +134,6 @@ fn refuse_unsupported(asked: &Asked<'_>) -> Result<()> {
         (
             asked.kms_key.is_some_and(|arn| !arn.is_empty()),
             "A KMS key of one's own (KMSKeyArn)",
-        ),
-        (
-            asked.layers.is_some_and(|layers| !layers.is_empty()),
-            "Layers (Layers)",
         ),
         (
             asked.file_systems.is_some_and(|all| !all.is_empty()),

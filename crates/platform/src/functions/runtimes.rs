@@ -68,6 +68,21 @@ const RETIRED: &[&str] = &[
     "ruby2.7",
 ];
 
+/// Refuses what no layer can be said to be for; the text is Lambda's.
+pub fn check_compatible(asked: &[String]) -> Result<(), String> {
+    let listed: Vec<&str> = LISTED.split(", ").collect();
+    let known = |name: &String| listed.contains(&name.as_str()) || RETIRED.contains(&name.as_str());
+    if asked.iter().all(known) {
+        return Ok(());
+    }
+    let all = [RETIRED, &listed].concat().join(", ");
+    Err(format!(
+        "1 validation error detected: Value '[{}]' at 'compatibleRuntimes' failed to satisfy \
+         constraint: Member must satisfy constraint: [Member must satisfy enum value set: [{all}]]",
+        asked.join(", ")
+    ))
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuntimeError {
     #[error(

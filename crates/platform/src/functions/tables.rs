@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::{BlobHash, Migration, Record, Table};
 
-use super::execution::FunctionKey;
+use super::{execution::FunctionKey, layers::LayerUse};
 
 pub const FUNCTIONS: Table<FunctionRecord> = Table::new();
 pub const FUNCTION_URLS: Table<UrlOwner> = Table::new();
@@ -102,6 +103,9 @@ pub struct Spec {
     pub handler: String,
     pub architecture: String,
     pub code: Code,
+    /// In merge order.
+    #[serde(default)]
+    pub layers: Vec<LayerUse>,
     /// Sealed; none where none were given, which Lambda tells apart from given but empty.
     pub environment: Option<String>,
     pub memory_mb: u32,
@@ -113,11 +117,26 @@ pub struct Spec {
     pub network: Option<String>,
 }
 
+impl Spec {
+    /// Everything that has to stay as long as this can run.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobHash> + '_ {
+        let layers = self.layers.iter().map(|layer| layer.code.blob);
+        std::iter::once(self.code.blob).chain(layers)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Code {
     /// The package's SHA-256: its blob's name, and in base64 what Lambda shows.
     pub blob: BlobHash,
     pub size: u64,
+}
+
+impl Code {
+    /// As Lambda shows it.
+    pub fn sha256(&self) -> String {
+        BASE64_STANDARD.encode(self.blob.as_bytes())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! The API from create to delete, on a real store, with an executor that runs nothing.
 
 mod access;
+mod layers;
 mod life;
 mod refusals;
 
@@ -19,7 +20,7 @@ use wire::{
 };
 
 use super::{
-    Functions, FunctionsConfig, migrations,
+    Functions, FunctionsConfig, MIGRATION_COUNT, layer_migrations, migrations,
     runtimes::Runtimes,
     testing::{FakeExecutor, zip_of},
 };
@@ -108,7 +109,8 @@ impl World {
 async fn open(dir: &Path) -> (Functions, Arc<FakeExecutor>, Store) {
     let store = StoreConfig::new(dir.join("store").to_str().unwrap());
     std::fs::create_dir_all(dir.join("store")).unwrap();
-    let store = Store::open(store, &migrations(1)).await.unwrap();
+    let all = [&migrations(1)[..], &layer_migrations(MIGRATION_COUNT + 1)].concat();
+    let store = Store::open(store, &all).await.unwrap();
     let executor = Arc::new(FakeExecutor::default());
     let functions = Functions::open(FunctionsConfig {
         data_dir: dir.to_owned(),

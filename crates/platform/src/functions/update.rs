@@ -12,7 +12,9 @@ use super::{
     Functions,
     deployment::{begin_update, check_updatable},
     error::{Error, Result},
-    key_of, requested,
+    key_of,
+    layers::Asked,
+    requested,
     tables::FunctionRecord,
     view,
 };
@@ -35,8 +37,11 @@ impl Functions {
         let zip = input.zip_file;
         let zip =
             zip.ok_or_else(|| Error::invalid("Please provide a source for function code."))?;
-        self.check_code_size(cx, &key, zip.len() as u64)?;
+        let size = zip.len() as u64;
+        self.check_code_size(cx, Some(&key), size).await?;
         let code = self.0.packages.take(zip).await?;
+        self.check_unzipped(&code, &before.record.spec.layers)
+            .await?;
         let apply = |record: &mut FunctionRecord| {
             let mut spec = record.spec.clone();
             spec.code = code.clone();
@@ -68,17 +73,25 @@ impl Functions {
         input: UpdateFunctionConfigurationRequest,
     ) -> Result<FunctionConfiguration> {
         let key = key_of(cx, &name.name);
-        self.find(&key)?;
+        let before = self.find(&key)?;
         requested::refuse_unsupported_update(&input)?;
         if let Some(runtime) = &input.runtime {
             let launch = self.0.runtimes.launch(runtime);
             launch.map_err(|error| Error::Invalid(error.to_string()))?;
         }
+        let spec = &before.record.spec;
+        let layers = match &input.layers {
+            Some(arns) => Some(self.layers_asked(cx, arns, &spec.layers).await?),
+            None => None,
+        };
+        if let Some(layers) = &layers {
+            self.check_unzipped(&spec.code, &layers.layers).await?;
+        }
         let (entry, ()) = self
             .change(&key, |record| {
                 check_revision(record, input.revision_id.as_deref())?;
                 check_updatable(record)?;
-                self.apply(record, &input)?;
+                self.apply(record, &input, layers.as_ref())?;
                 record.last_modified = cx.now;
                 Ok(())
             })
@@ -92,8 +105,12 @@ impl Functions {
         &self,
         record: &mut FunctionRecord,
         input: &UpdateFunctionConfigurationRequest,
+        layers: Option<&Asked>,
     ) -> Result<()> {
         let mut spec = record.spec.clone();
+        if let Some(layers) = layers {
+            spec.layers.clone_from(&layers.layers);
+        }
         if let Some(runtime) = &input.runtime {
             spec.runtime.clone_from(runtime);
         }

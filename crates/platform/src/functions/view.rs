@@ -1,6 +1,5 @@
 //! A function as Lambda shows it.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use wire::{
     Map,
     lambda::{
@@ -14,6 +13,7 @@ use wire::{
 use super::{
     Functions,
     error::{Error, Result},
+    layers::LayerUse,
     requested,
     tables::{FunctionRecord, Reason, Spec},
 };
@@ -73,7 +73,7 @@ impl Functions {
             timeout: signed(spec.timeout_s),
             memory_size: signed(spec.memory_mb),
             last_modified: Some(lambda_last_modified(record.last_modified)),
-            code_sha256: Some(BASE64_STANDARD.encode(spec.code.blob.as_bytes())),
+            code_sha256: Some(spec.code.sha256()),
             version: Some("$LATEST".to_owned()),
             vpc_config: record.vpc_shown.then(|| VpcConfigResponse {
                 subnet_ids: Some(Vec::new()),
@@ -89,6 +89,8 @@ impl Functions {
                 mode: Some(tracing_mode(spec).to_owned()),
             }),
             revision_id: Some(record.revision_id.clone()),
+            layers: Some(spec.layers.iter().map(LayerUse::shown).collect::<Vec<_>>())
+                .filter(|layers| !layers.is_empty()),
             package_type: Some("Zip".to_owned()),
             architectures: Some(vec![spec.architecture.clone()]),
             ephemeral_storage: Some(EphemeralStorage {

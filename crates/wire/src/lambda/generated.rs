@@ -15,6 +15,21 @@ use {crate::Map, bytes::Bytes};
 /// Lambda's operations. One that an implementation leaves out answers that it is not
 /// implemented.
 pub trait Lambda: Send + Sync {
+    /// `POST /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy`
+    fn add_layer_version_permission(
+        &self,
+        cx: &Context,
+        input: AddLayerVersionPermissionRequest,
+    ) -> impl Future<Output = Result<AddLayerVersionPermissionResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "AddLayerVersionPermission",
+            ))
+        }
+    }
+
     /// `POST /2015-03-31/functions/{FunctionName}/policy`
     fn add_permission(
         &self,
@@ -23,6 +38,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<AddPermissionResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "AddPermission")) }
+    }
+
+    /// `POST /2020-04-22/code-signing-configs`
+    fn create_code_signing_config(
+        &self,
+        cx: &Context,
+        input: CreateCodeSigningConfigRequest,
+    ) -> impl Future<Output = Result<CreateCodeSigningConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "CreateCodeSigningConfig")) }
     }
 
     /// `POST /2015-03-31/event-source-mappings`
@@ -55,6 +80,16 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "CreateFunctionUrlConfig")) }
     }
 
+    /// `DELETE /2020-04-22/code-signing-configs/{CodeSigningConfigArn}`
+    fn delete_code_signing_config(
+        &self,
+        cx: &Context,
+        input: DeleteCodeSigningConfigRequest,
+    ) -> impl Future<Output = Result<DeleteCodeSigningConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "DeleteCodeSigningConfig")) }
+    }
+
     /// `DELETE /2015-03-31/event-source-mappings/{UUID}`
     fn delete_event_source_mapping(
         &self,
@@ -73,6 +108,21 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<DeleteFunctionResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "DeleteFunction")) }
+    }
+
+    /// `DELETE /2020-06-30/functions/{FunctionName}/code-signing-config`
+    fn delete_function_code_signing_config(
+        &self,
+        cx: &Context,
+        input: DeleteFunctionCodeSigningConfigRequest,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "DeleteFunctionCodeSigningConfig",
+            ))
+        }
     }
 
     /// `DELETE /2017-10-31/functions/{FunctionName}/concurrency`
@@ -100,6 +150,16 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "DeleteFunctionUrlConfig")) }
     }
 
+    /// `DELETE /2018-10-31/layers/{LayerName}/versions/{VersionNumber}`
+    fn delete_layer_version(
+        &self,
+        cx: &Context,
+        input: DeleteLayerVersionRequest,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "DeleteLayerVersion")) }
+    }
+
     /// `GET /2016-08-19/account-settings`
     fn get_account_settings(
         &self,
@@ -108,6 +168,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<GetAccountSettingsResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "GetAccountSettings")) }
+    }
+
+    /// `GET /2020-04-22/code-signing-configs/{CodeSigningConfigArn}`
+    fn get_code_signing_config(
+        &self,
+        cx: &Context,
+        input: GetCodeSigningConfigRequest,
+    ) -> impl Future<Output = Result<GetCodeSigningConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "GetCodeSigningConfig")) }
     }
 
     /// `GET /2015-03-31/event-source-mappings/{UUID}`
@@ -128,6 +198,21 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<GetFunctionResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "GetFunction")) }
+    }
+
+    /// `GET /2020-06-30/functions/{FunctionName}/code-signing-config`
+    fn get_function_code_signing_config(
+        &self,
+        cx: &Context,
+        input: GetFunctionCodeSigningConfigRequest,
+    ) -> impl Future<Output = Result<GetFunctionCodeSigningConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "GetFunctionCodeSigningConfig",
+            ))
+        }
     }
 
     /// `GET /2019-09-30/functions/{FunctionName}/concurrency`
@@ -160,6 +245,36 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "GetFunctionUrlConfig")) }
     }
 
+    /// `GET /2018-10-31/layers/{LayerName}/versions/{VersionNumber}`
+    fn get_layer_version(
+        &self,
+        cx: &Context,
+        input: GetLayerVersionRequest,
+    ) -> impl Future<Output = Result<GetLayerVersionResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "GetLayerVersion")) }
+    }
+
+    /// `GET /2018-10-31/layers?find=LayerVersion`
+    fn get_layer_version_by_arn(
+        &self,
+        cx: &Context,
+        input: GetLayerVersionByArnRequest,
+    ) -> impl Future<Output = Result<GetLayerVersionResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "GetLayerVersionByArn")) }
+    }
+
+    /// `GET /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy`
+    fn get_layer_version_policy(
+        &self,
+        cx: &Context,
+        input: GetLayerVersionPolicyRequest,
+    ) -> impl Future<Output = Result<GetLayerVersionPolicyResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "GetLayerVersionPolicy")) }
+    }
+
     /// `GET /2015-03-31/functions/{FunctionName}/policy`
     fn get_policy(
         &self,
@@ -170,6 +285,21 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "GetPolicy")) }
     }
 
+    /// `GET /2021-07-20/functions/{FunctionName}/runtime-management-config`
+    fn get_runtime_management_config(
+        &self,
+        cx: &Context,
+        input: GetRuntimeManagementConfigRequest,
+    ) -> impl Future<Output = Result<GetRuntimeManagementConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "GetRuntimeManagementConfig",
+            ))
+        }
+    }
+
     /// `POST /2015-03-31/functions/{FunctionName}/invocations`
     fn invoke(
         &self,
@@ -178,6 +308,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<InvocationResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "Invoke")) }
+    }
+
+    /// `GET /2020-04-22/code-signing-configs`
+    fn list_code_signing_configs(
+        &self,
+        cx: &Context,
+        input: ListCodeSigningConfigsRequest,
+    ) -> impl Future<Output = Result<ListCodeSigningConfigsResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "ListCodeSigningConfigs")) }
     }
 
     /// `GET /2015-03-31/event-source-mappings`
@@ -210,6 +350,41 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "ListFunctions")) }
     }
 
+    /// `GET /2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions`
+    fn list_functions_by_code_signing_config(
+        &self,
+        cx: &Context,
+        input: ListFunctionsByCodeSigningConfigRequest,
+    ) -> impl Future<Output = Result<ListFunctionsByCodeSigningConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "ListFunctionsByCodeSigningConfig",
+            ))
+        }
+    }
+
+    /// `GET /2018-10-31/layers/{LayerName}/versions`
+    fn list_layer_versions(
+        &self,
+        cx: &Context,
+        input: ListLayerVersionsRequest,
+    ) -> impl Future<Output = Result<ListLayerVersionsResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "ListLayerVersions")) }
+    }
+
+    /// `GET /2018-10-31/layers`
+    fn list_layers(
+        &self,
+        cx: &Context,
+        input: ListLayersRequest,
+    ) -> impl Future<Output = Result<ListLayersResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "ListLayers")) }
+    }
+
     /// `GET /2017-03-31/tags/{Resource}`
     fn list_tags(
         &self,
@@ -230,6 +405,31 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "ListVersionsByFunction")) }
     }
 
+    /// `POST /2018-10-31/layers/{LayerName}/versions`
+    fn publish_layer_version(
+        &self,
+        cx: &Context,
+        input: PublishLayerVersionRequest,
+    ) -> impl Future<Output = Result<PublishLayerVersionResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "PublishLayerVersion")) }
+    }
+
+    /// `PUT /2020-06-30/functions/{FunctionName}/code-signing-config`
+    fn put_function_code_signing_config(
+        &self,
+        cx: &Context,
+        input: PutFunctionCodeSigningConfigRequest,
+    ) -> impl Future<Output = Result<PutFunctionCodeSigningConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "PutFunctionCodeSigningConfig",
+            ))
+        }
+    }
+
     /// `PUT /2017-10-31/functions/{FunctionName}/concurrency`
     fn put_function_concurrency(
         &self,
@@ -238,6 +438,36 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<Concurrency, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "PutFunctionConcurrency")) }
+    }
+
+    /// `PUT /2021-07-20/functions/{FunctionName}/runtime-management-config`
+    fn put_runtime_management_config(
+        &self,
+        cx: &Context,
+        input: PutRuntimeManagementConfigRequest,
+    ) -> impl Future<Output = Result<PutRuntimeManagementConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "PutRuntimeManagementConfig",
+            ))
+        }
+    }
+
+    /// `DELETE /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}`
+    fn remove_layer_version_permission(
+        &self,
+        cx: &Context,
+        input: RemoveLayerVersionPermissionRequest,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "RemoveLayerVersionPermission",
+            ))
+        }
     }
 
     /// `DELETE /2015-03-31/functions/{FunctionName}/policy/{StatementId}`
@@ -268,6 +498,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<(), Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "UntagResource")) }
+    }
+
+    /// `PUT /2020-04-22/code-signing-configs/{CodeSigningConfigArn}`
+    fn update_code_signing_config(
+        &self,
+        cx: &Context,
+        input: UpdateCodeSigningConfigRequest,
+    ) -> impl Future<Output = Result<UpdateCodeSigningConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "UpdateCodeSigningConfig")) }
     }
 
     /// `PUT /2015-03-31/event-source-mappings/{UUID}`
@@ -320,7 +560,15 @@ pub trait Lambda: Send + Sync {
 pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes::Bytes> {
     let cx = call.cx;
     match call.route.operation.index {
+        0 => {
+            call.answer(|input| service.add_layer_version_permission(cx, input))
+                .await
+        }
         1 => call.answer(|input| service.add_permission(cx, input)).await,
+        5 => {
+            call.answer(|input| service.create_code_signing_config(cx, input))
+                .await
+        }
         6 => {
             call.answer(|input| service.create_event_source_mapping(cx, input))
                 .await
@@ -333,12 +581,20 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.create_function_url_config(cx, input))
                 .await
         }
+        11 => {
+            call.answer(|input| service.delete_code_signing_config(cx, input))
+                .await
+        }
         13 => {
             call.answer(|input| service.delete_event_source_mapping(cx, input))
                 .await
         }
         14 => {
             call.answer(|input| service.delete_function(cx, input))
+                .await
+        }
+        15 => {
+            call.answer(|input| service.delete_function_code_signing_config(cx, input))
                 .await
         }
         16 => {
@@ -349,8 +605,16 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.delete_function_url_config(cx, input))
                 .await
         }
+        19 => {
+            call.answer(|input| service.delete_layer_version(cx, input))
+                .await
+        }
         22 => {
             call.answer(|input| service.get_account_settings(cx, input))
+                .await
+        }
+        25 => {
+            call.answer(|input| service.get_code_signing_config(cx, input))
                 .await
         }
         29 => {
@@ -358,6 +622,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
                 .await
         }
         30 => call.answer(|input| service.get_function(cx, input)).await,
+        31 => {
+            call.answer(|input| service.get_function_code_signing_config(cx, input))
+                .await
+        }
         32 => {
             call.answer(|input| service.get_function_concurrency(cx, input))
                 .await
@@ -370,8 +638,28 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.get_function_url_config(cx, input))
                 .await
         }
+        38 => {
+            call.answer(|input| service.get_layer_version(cx, input))
+                .await
+        }
+        39 => {
+            call.answer(|input| service.get_layer_version_by_arn(cx, input))
+                .await
+        }
+        40 => {
+            call.answer(|input| service.get_layer_version_policy(cx, input))
+                .await
+        }
         41 => call.answer(|input| service.get_policy(cx, input)).await,
+        44 => {
+            call.answer(|input| service.get_runtime_management_config(cx, input))
+                .await
+        }
         45 => call.answer(|input| service.invoke(cx, input)).await,
+        50 => {
+            call.answer(|input| service.list_code_signing_configs(cx, input))
+                .await
+        }
         52 => {
             call.answer(|input| service.list_event_source_mappings(cx, input))
                 .await
@@ -381,13 +669,38 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
                 .await
         }
         56 => call.answer(|input| service.list_functions(cx, input)).await,
+        57 => {
+            call.answer(|input| service.list_functions_by_code_signing_config(cx, input))
+                .await
+        }
+        58 => {
+            call.answer(|input| service.list_layer_versions(cx, input))
+                .await
+        }
+        59 => call.answer(|input| service.list_layers(cx, input)).await,
         61 => call.answer(|input| service.list_tags(cx, input)).await,
         62 => {
             call.answer(|input| service.list_versions_by_function(cx, input))
                 .await
         }
+        64 => {
+            call.answer(|input| service.publish_layer_version(cx, input))
+                .await
+        }
+        66 => {
+            call.answer(|input| service.put_function_code_signing_config(cx, input))
+                .await
+        }
         67 => {
             call.answer(|input| service.put_function_concurrency(cx, input))
+                .await
+        }
+        73 => {
+            call.answer(|input| service.put_runtime_management_config(cx, input))
+                .await
+        }
+        74 => {
+            call.answer(|input| service.remove_layer_version_permission(cx, input))
                 .await
         }
         75 => {
@@ -396,6 +709,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
         }
         81 => call.answer(|input| service.tag_resource(cx, input)).await,
         82 => call.answer(|input| service.untag_resource(cx, input)).await,
+        85 => {
+            call.answer(|input| service.update_code_signing_config(cx, input))
+                .await
+        }
         86 => {
             call.answer(|input| service.update_event_source_mapping(cx, input))
                 .await
@@ -451,6 +768,36 @@ shape!(AccountUsage {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddLayerVersionPermissionRequest {
+    pub layer_name: String,
+    pub version_number: i64,
+    pub statement_id: String,
+    pub action: String,
+    pub principal: String,
+    pub organization_id: Option<String>,
+    pub revision_id: Option<String>,
+}
+shape!(AddLayerVersionPermissionRequest {
+    layer_name,
+    version_number,
+    statement_id,
+    action,
+    principal,
+    organization_id,
+    revision_id
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddLayerVersionPermissionResponse {
+    pub statement: Option<String>,
+    pub revision_id: Option<String>,
+}
+shape!(AddLayerVersionPermissionResponse {
+    statement,
+    revision_id
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AddPermissionRequest {
     pub function_name: String,
     pub statement_id: String,
@@ -487,6 +834,14 @@ pub struct AddPermissionResponse {
 shape!(AddPermissionResponse { statement });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AllowedPublishers {
+    pub signing_profile_version_arns: Vec<String>,
+}
+shape!(AllowedPublishers {
+    signing_profile_version_arns
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AmazonManagedKafkaEventSourceConfig {
     pub consumer_group_id: Option<String>,
     pub schema_registry_config: Option<KafkaSchemaRegistryConfig>,
@@ -503,6 +858,32 @@ pub struct CapacityProviderConfig {
 }
 shape!(CapacityProviderConfig {
     lambda_managed_instances_capacity_provider_config
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CodeSigningConfig {
+    pub code_signing_config_id: String,
+    pub code_signing_config_arn: String,
+    pub description: Option<String>,
+    pub allowed_publishers: AllowedPublishers,
+    pub code_signing_policies: CodeSigningPolicies,
+    pub last_modified: String,
+}
+shape!(CodeSigningConfig {
+    code_signing_config_id,
+    code_signing_config_arn,
+    description,
+    allowed_publishers,
+    code_signing_policies,
+    last_modified
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CodeSigningPolicies {
+    pub untrusted_artifact_on_deployment: Option<String>,
+}
+shape!(CodeSigningPolicies {
+    untrusted_artifact_on_deployment
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -529,6 +910,28 @@ shape!(Cors {
     allow_origins,
     expose_headers,
     max_age
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateCodeSigningConfigRequest {
+    pub description: Option<String>,
+    pub allowed_publishers: AllowedPublishers,
+    pub code_signing_policies: Option<CodeSigningPolicies>,
+    pub tags: Option<Map<String>>,
+}
+shape!(CreateCodeSigningConfigRequest {
+    description,
+    allowed_publishers,
+    code_signing_policies,
+    tags
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateCodeSigningConfigResponse {
+    pub code_signing_config: CodeSigningConfig,
+}
+shape!(CreateCodeSigningConfigResponse {
+    code_signing_config
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -700,10 +1103,28 @@ pub struct DeadLetterConfig {
 shape!(DeadLetterConfig { target_arn });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteCodeSigningConfigRequest {
+    pub code_signing_config_arn: String,
+}
+shape!(DeleteCodeSigningConfigRequest {
+    code_signing_config_arn
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteCodeSigningConfigResponse {}
+shape!(DeleteCodeSigningConfigResponse {});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteEventSourceMappingRequest {
     pub uuid: String,
 }
 shape!(DeleteEventSourceMappingRequest { uuid });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteFunctionCodeSigningConfigRequest {
+    pub function_name: String,
+}
+shape!(DeleteFunctionCodeSigningConfigRequest { function_name });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteFunctionConcurrencyRequest {
@@ -735,6 +1156,16 @@ pub struct DeleteFunctionUrlConfigRequest {
 shape!(DeleteFunctionUrlConfigRequest {
     function_name,
     qualifier
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteLayerVersionRequest {
+    pub layer_name: String,
+    pub version_number: i64,
+}
+shape!(DeleteLayerVersionRequest {
+    layer_name,
+    version_number
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1103,10 +1534,42 @@ shape!(GetAccountSettingsResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetCodeSigningConfigRequest {
+    pub code_signing_config_arn: String,
+}
+shape!(GetCodeSigningConfigRequest {
+    code_signing_config_arn
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetCodeSigningConfigResponse {
+    pub code_signing_config: CodeSigningConfig,
+}
+shape!(GetCodeSigningConfigResponse {
+    code_signing_config
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetEventSourceMappingRequest {
     pub uuid: String,
 }
 shape!(GetEventSourceMappingRequest { uuid });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetFunctionCodeSigningConfigRequest {
+    pub function_name: String,
+}
+shape!(GetFunctionCodeSigningConfigRequest { function_name });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetFunctionCodeSigningConfigResponse {
+    pub code_signing_config_arn: String,
+    pub function_name: String,
+}
+shape!(GetFunctionCodeSigningConfigResponse {
+    code_signing_config_arn,
+    function_name
+});
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetFunctionConcurrencyRequest {
@@ -1189,6 +1652,66 @@ shape!(GetFunctionUrlConfigResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLayerVersionByArnRequest {
+    pub arn: String,
+}
+shape!(GetLayerVersionByArnRequest { arn });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLayerVersionPolicyRequest {
+    pub layer_name: String,
+    pub version_number: i64,
+}
+shape!(GetLayerVersionPolicyRequest {
+    layer_name,
+    version_number
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLayerVersionPolicyResponse {
+    pub policy: Option<String>,
+    pub revision_id: Option<String>,
+}
+shape!(GetLayerVersionPolicyResponse {
+    policy,
+    revision_id
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLayerVersionRequest {
+    pub layer_name: String,
+    pub version_number: i64,
+}
+shape!(GetLayerVersionRequest {
+    layer_name,
+    version_number
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetLayerVersionResponse {
+    pub content: Option<LayerVersionContentOutput>,
+    pub layer_arn: Option<String>,
+    pub layer_version_arn: Option<String>,
+    pub description: Option<String>,
+    pub created_date: Option<String>,
+    pub version: Option<i64>,
+    pub compatible_architectures: Option<Vec<String>>,
+    pub compatible_runtimes: Option<Vec<String>>,
+    pub license_info: Option<String>,
+}
+shape!(GetLayerVersionResponse {
+    content,
+    layer_arn,
+    layer_version_arn,
+    description,
+    created_date,
+    version,
+    compatible_architectures,
+    compatible_runtimes,
+    license_info
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetPolicyRequest {
     pub function_name: String,
     pub qualifier: Option<String>,
@@ -1206,6 +1729,28 @@ pub struct GetPolicyResponse {
 shape!(GetPolicyResponse {
     policy,
     revision_id
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetRuntimeManagementConfigRequest {
+    pub function_name: String,
+    pub qualifier: Option<String>,
+}
+shape!(GetRuntimeManagementConfigRequest {
+    function_name,
+    qualifier
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetRuntimeManagementConfigResponse {
+    pub update_runtime_on: Option<String>,
+    pub function_arn: Option<String>,
+    pub runtime_version_arn: Option<String>,
+}
+shape!(GetRuntimeManagementConfigResponse {
+    update_runtime_on,
+    function_arn,
+    runtime_version_arn
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1334,6 +1879,89 @@ shape!(Layer {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct LayerVersionContentInput {
+    pub s3_bucket: Option<String>,
+    pub s3_key: Option<String>,
+    pub s3_object_version: Option<String>,
+    pub s3_object_storage_mode: Option<String>,
+    pub zip_file: Option<Bytes>,
+}
+shape!(LayerVersionContentInput {
+    s3_bucket,
+    s3_key,
+    s3_object_version,
+    s3_object_storage_mode,
+    zip_file
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LayerVersionContentOutput {
+    pub location: Option<String>,
+    pub code_sha256: Option<String>,
+    pub code_size: Option<i64>,
+    pub signing_profile_version_arn: Option<String>,
+    pub signing_job_arn: Option<String>,
+    pub resolved_s3_object: Option<ResolvedS3Object>,
+}
+shape!(LayerVersionContentOutput {
+    location,
+    code_sha256,
+    code_size,
+    signing_profile_version_arn,
+    signing_job_arn,
+    resolved_s3_object
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LayerVersionsListItem {
+    pub layer_version_arn: Option<String>,
+    pub version: Option<i64>,
+    pub description: Option<String>,
+    pub created_date: Option<String>,
+    pub compatible_architectures: Option<Vec<String>>,
+    pub compatible_runtimes: Option<Vec<String>>,
+    pub license_info: Option<String>,
+}
+shape!(LayerVersionsListItem {
+    layer_version_arn,
+    version,
+    description,
+    created_date,
+    compatible_architectures,
+    compatible_runtimes,
+    license_info
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LayersListItem {
+    pub layer_name: Option<String>,
+    pub layer_arn: Option<String>,
+    pub latest_matching_version: Option<LayerVersionsListItem>,
+}
+shape!(LayersListItem {
+    layer_name,
+    layer_arn,
+    latest_matching_version
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListCodeSigningConfigsRequest {
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+shape!(ListCodeSigningConfigsRequest { marker, max_items });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListCodeSigningConfigsResponse {
+    pub next_marker: Option<String>,
+    pub code_signing_configs: Option<Vec<CodeSigningConfig>>,
+}
+shape!(ListCodeSigningConfigsResponse {
+    next_marker,
+    code_signing_configs
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListEventSourceMappingsRequest {
     pub event_source_arn: Option<String>,
     pub function_name: Option<String>,
@@ -1380,6 +2008,28 @@ shape!(ListFunctionUrlConfigsResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListFunctionsByCodeSigningConfigRequest {
+    pub code_signing_config_arn: String,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+shape!(ListFunctionsByCodeSigningConfigRequest {
+    code_signing_config_arn,
+    marker,
+    max_items
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListFunctionsByCodeSigningConfigResponse {
+    pub next_marker: Option<String>,
+    pub function_arns: Option<Vec<String>>,
+}
+shape!(ListFunctionsByCodeSigningConfigResponse {
+    next_marker,
+    function_arns
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListFunctionsRequest {
     pub master_region: Option<String>,
     pub function_version: Option<String>,
@@ -1401,6 +2051,56 @@ pub struct ListFunctionsResponse {
 shape!(ListFunctionsResponse {
     next_marker,
     functions
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListLayerVersionsRequest {
+    pub compatible_architecture: Option<String>,
+    pub compatible_runtime: Option<String>,
+    pub layer_name: String,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+shape!(ListLayerVersionsRequest {
+    compatible_architecture,
+    compatible_runtime,
+    layer_name,
+    marker,
+    max_items
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListLayerVersionsResponse {
+    pub next_marker: Option<String>,
+    pub layer_versions: Option<Vec<LayerVersionsListItem>>,
+}
+shape!(ListLayerVersionsResponse {
+    next_marker,
+    layer_versions
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListLayersRequest {
+    pub compatible_architecture: Option<String>,
+    pub compatible_runtime: Option<String>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+shape!(ListLayersRequest {
+    compatible_architecture,
+    compatible_runtime,
+    marker,
+    max_items
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListLayersResponse {
+    pub next_marker: Option<String>,
+    pub layers: Option<Vec<LayersListItem>>,
+}
+shape!(ListLayersResponse {
+    next_marker,
+    layers
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1476,6 +2176,68 @@ shape!(ProvisionedPollerConfig {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct PublishLayerVersionRequest {
+    pub layer_name: String,
+    pub description: Option<String>,
+    pub content: LayerVersionContentInput,
+    pub compatible_architectures: Option<Vec<String>>,
+    pub compatible_runtimes: Option<Vec<String>>,
+    pub license_info: Option<String>,
+}
+shape!(PublishLayerVersionRequest {
+    layer_name,
+    description,
+    content,
+    compatible_architectures,
+    compatible_runtimes,
+    license_info
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PublishLayerVersionResponse {
+    pub content: Option<LayerVersionContentOutput>,
+    pub layer_arn: Option<String>,
+    pub layer_version_arn: Option<String>,
+    pub description: Option<String>,
+    pub created_date: Option<String>,
+    pub version: Option<i64>,
+    pub compatible_architectures: Option<Vec<String>>,
+    pub compatible_runtimes: Option<Vec<String>>,
+    pub license_info: Option<String>,
+}
+shape!(PublishLayerVersionResponse {
+    content,
+    layer_arn,
+    layer_version_arn,
+    description,
+    created_date,
+    version,
+    compatible_architectures,
+    compatible_runtimes,
+    license_info
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutFunctionCodeSigningConfigRequest {
+    pub code_signing_config_arn: String,
+    pub function_name: String,
+}
+shape!(PutFunctionCodeSigningConfigRequest {
+    code_signing_config_arn,
+    function_name
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutFunctionCodeSigningConfigResponse {
+    pub code_signing_config_arn: String,
+    pub function_name: String,
+}
+shape!(PutFunctionCodeSigningConfigResponse {
+    code_signing_config_arn,
+    function_name
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PutFunctionConcurrencyRequest {
     pub function_name: String,
     pub reserved_concurrent_executions: i32,
@@ -1483,6 +2245,46 @@ pub struct PutFunctionConcurrencyRequest {
 shape!(PutFunctionConcurrencyRequest {
     function_name,
     reserved_concurrent_executions
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutRuntimeManagementConfigRequest {
+    pub function_name: String,
+    pub qualifier: Option<String>,
+    pub update_runtime_on: String,
+    pub runtime_version_arn: Option<String>,
+}
+shape!(PutRuntimeManagementConfigRequest {
+    function_name,
+    qualifier,
+    update_runtime_on,
+    runtime_version_arn
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutRuntimeManagementConfigResponse {
+    pub update_runtime_on: String,
+    pub function_arn: String,
+    pub runtime_version_arn: Option<String>,
+}
+shape!(PutRuntimeManagementConfigResponse {
+    update_runtime_on,
+    function_arn,
+    runtime_version_arn
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RemoveLayerVersionPermissionRequest {
+    pub layer_name: String,
+    pub version_number: i64,
+    pub statement_id: String,
+    pub revision_id: Option<String>,
+}
+shape!(RemoveLayerVersionPermissionRequest {
+    layer_name,
+    version_number,
+    statement_id,
+    revision_id
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1629,6 +2431,28 @@ pub struct UntagResourceRequest {
     pub tag_keys: Vec<String>,
 }
 shape!(UntagResourceRequest { resource, tag_keys });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateCodeSigningConfigRequest {
+    pub code_signing_config_arn: String,
+    pub description: Option<String>,
+    pub allowed_publishers: Option<AllowedPublishers>,
+    pub code_signing_policies: Option<CodeSigningPolicies>,
+}
+shape!(UpdateCodeSigningConfigRequest {
+    code_signing_config_arn,
+    description,
+    allowed_publishers,
+    code_signing_policies
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateCodeSigningConfigResponse {
+    pub code_signing_config: CodeSigningConfig,
+}
+shape!(UpdateCodeSigningConfigResponse {
+    code_signing_config
+});
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpdateEventSourceMappingRequest {

@@ -33,7 +33,7 @@ pub struct Definition {
     /// The unpacked code.
     pub code: Arc<CodeDirectory>,
     /// Unpacked layers in merge order.
-    pub layers: Vec<PathBuf>,
+    pub layers: Vec<Arc<CodeDirectory>>,
     /// The user's own variables, decrypted.
     pub environment: Vec<(String, String)>,
     pub memory_mb: u32,

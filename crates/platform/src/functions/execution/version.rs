@@ -244,7 +244,11 @@ impl Version {
             ),
             launch: definition.launch.clone(),
             code: definition.code.0.clone(),
-            layers: definition.layers.clone(),
+            layers: definition
+                .layers
+                .iter()
+                .map(|layer| layer.0.clone())
+                .collect(),
             env: variables::of_definition(definition, &self.way_in.endpoint_url),
             memory_mb: definition.memory_mb,
             tmp_mb: definition.tmp_mb,

@@ -28,8 +28,9 @@ async fn what_is_not_here_yet_is_refused_by_name() {
     );
     let refused = create_refused(|input| input.package_type = Some("Image".into())).await;
     assert!(refused.contains("container image"));
-    let refused = create_refused(|input| input.layers = Some(vec!["arn".into()])).await;
-    assert!(refused.contains("Layers"));
+    let aws = "arn:aws:lambda:::awslayer:AmazonLinux1803";
+    let refused = create_refused(|input| input.layers = Some(vec![aws.into()])).await;
+    assert!(refused.starts_with("The layer arn:aws:lambda:::awslayer:AmazonLinux1803 is not"));
     let vpc = |input: &mut api::CreateFunctionRequest| {
         input.vpc_config = Some(api::VpcConfig {
             subnet_ids: Some(vec!["subnet-1".into()]),
