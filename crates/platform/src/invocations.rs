@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use crate::functions::{
     DeployError, Executor,
-    execution::{Definition, Execution, FunctionKey, Invocation, InvokeError, Outcome},
+    execution::{Definition, Execution, FunctionKey, Invocation, InvokeError, Outcome, VersionKey},
 };
 
 /// How invocations ended since the start.
@@ -54,13 +54,17 @@ impl Executor for Runs {
         self.execution.remove(key);
     }
 
+    fn remove_version(&self, key: &VersionKey) {
+        self.execution.remove_version(key);
+    }
+
     fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>) {
         self.execution.set_reserved_concurrency(key, reserved);
     }
 
     async fn invoke(
         &self,
-        key: &FunctionKey,
+        key: &VersionKey,
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError> {
         let ended = self.execution.invoke(key, invocation).await;

@@ -412,6 +412,7 @@ fn migrations() -> Vec<Migration> {
     all.extend(triggers::migrations(MIGRATION_COUNT + 2 + queues));
     // From here on in the order in which they came, each after all before it.
     all.extend(functions::layer_migrations(next(&all)));
+    all.extend(functions::version_migrations(next(&all)));
     all
 }
 

@@ -53,12 +53,27 @@ impl Functions {
         size: u64,
     ) -> Result<()> {
         let layers_size = self.layers_size(cx).await?;
-        let mut others = self.all_of(cx);
-        others.retain(|entry| Some(&entry.key) != key);
-        if fits(code_size(&others).saturating_add(layers_size), size) {
+        let all = self.all_of(cx);
+        // What `$LATEST` has goes when it gets another one.
+        let replaced = all.iter().find(|entry| Some(&entry.key) == key);
+        let replaced = replaced.map_or(0, |entry| entry.record.spec.code.size);
+        let others = code_size(&all).saturating_sub(replaced);
+        if fits(others.saturating_add(layers_size), size) {
             Ok(())
         } else {
             Err(Error::CodeStorageExceeded)
+        }
+    }
+
+    /// The same for another version of a function.
+    pub(super) async fn check_version_size(&self, cx: &Context, size: u64) -> Result<()> {
+        let layers_size = self.layers_size(cx).await?;
+        match fits(
+            code_size(&self.all_of(cx)).saturating_add(layers_size),
+            size,
+        ) {
+            true => Ok(()),
+            false => Err(Error::CodeStorageExceeded),
         }
     }
 
@@ -70,7 +85,13 @@ impl Functions {
 
 /// Every version counts with its package, as in Lambda, also where packages are the same.
 fn code_size(all: &[Arc<Entry>]) -> u64 {
-    all.iter().map(|entry| entry.record.spec.code.size).sum()
+    let versions = |entry: &Arc<Entry>| -> u64 {
+        let published = entry.published.versions.values();
+        published.map(|version| version.spec.code.size).sum()
+    };
+    all.iter()
+        .map(|entry| entry.record.spec.code.size + versions(entry))
+        .sum()
 }
 
 fn fits(others: u64, size: u64) -> bool {

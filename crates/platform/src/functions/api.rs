@@ -36,10 +36,10 @@ impl Functions {
             ..cx.clone()
         };
         let entry = self.0.definitions.get(&key_of(&owners, &name.name));
-        // What stands in the policy is of the function as such, not of a version.
-        let unqualified = name.qualifier.is_none();
+        // A policy is of the function as such or of one version or alias, and says nothing of others.
         let allowed = entry.is_some_and(|entry| {
-            unqualified && account_allowed(&entry.record.policy, action, &cx.account_id)
+            let policy = entry.record.policy(name.qualifier.as_deref());
+            account_allowed(policy, action, &cx.account_id)
         });
         match allowed {
             true => Ok((Cow::Owned(owners), name)),
@@ -173,6 +173,60 @@ impl Lambda for Functions {
             None,
         )?;
         self.list_versions(&cx, &name, &input).map_err(refusal)
+    }
+
+    async fn publish_version(
+        &self,
+        cx: &Context,
+        input: api::PublishVersionRequest,
+    ) -> Answer<api::FunctionConfiguration> {
+        let (cx, name) = self.shared(cx, "lambda:PublishVersion", &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.into_owned());
+        to_its_end(async move { this.publish(&cx, &name, input).await }).await
+    }
+
+    async fn create_alias(
+        &self,
+        cx: &Context,
+        input: api::CreateAliasRequest,
+    ) -> Answer<api::AliasConfiguration> {
+        let (cx, name) = self.shared(cx, "lambda:CreateAlias", &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.into_owned());
+        to_its_end(async move { this.create_alias_of(&cx, &name, input).await }).await
+    }
+
+    async fn get_alias(
+        &self,
+        cx: &Context,
+        input: api::GetAliasRequest,
+    ) -> Answer<api::AliasConfiguration> {
+        let (cx, name) = self.shared(cx, "lambda:GetAlias", &input.function_name, None)?;
+        self.alias(&cx, &name, &input.name).map_err(refusal)
+    }
+
+    async fn update_alias(
+        &self,
+        cx: &Context,
+        input: api::UpdateAliasRequest,
+    ) -> Answer<api::AliasConfiguration> {
+        let (cx, name) = self.shared(cx, "lambda:UpdateAlias", &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.into_owned());
+        to_its_end(async move { this.update_alias_of(&cx, &name, input).await }).await
+    }
+
+    async fn delete_alias(&self, cx: &Context, input: api::DeleteAliasRequest) -> Answer<()> {
+        let (cx, name) = self.shared(cx, "lambda:DeleteAlias", &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.into_owned());
+        to_its_end(async move { this.delete_alias_of(&cx, &name, &input.name).await }).await
+    }
+
+    async fn list_aliases(
+        &self,
+        cx: &Context,
+        input: api::ListAliasesRequest,
+    ) -> Answer<api::ListAliasesResponse> {
+        let (cx, name) = self.shared(cx, "lambda:ListAliases", &input.function_name, None)?;
+        self.list_aliases_of(&cx, &name, &input).map_err(refusal)
     }
 
     async fn invoke(
@@ -465,11 +519,16 @@ fn refusal(error: Error) -> Refusal {
         | Error::NotActive { .. }
         | Error::Conflict(_) => errors::resource_conflict(message),
         Error::WrongRevision { .. } => errors::precondition_failed(message),
-        Error::Invalid(_) | Error::Unsupported { .. } => errors::invalid_parameter_value(message),
         Error::AccessDenied(_) => Refusal::access_denied(Some(message)),
+        Error::Invalid(_)
+        | Error::Unsupported { .. }
+        | Error::TooManyVersions { .. }
+        | Error::TooManyAliases { .. } => errors::invalid_parameter_value(message),
         Error::Constraint(_) => Refusal::validation(message),
         // Lambda's front says these, without a type.
-        Error::TooMuchReserved { .. } => errors::invalid_parameter_value(message).untyped(),
+        Error::TooMuchReserved { .. } | Error::OneVersionOnly => {
+            errors::invalid_parameter_value(message).untyped()
+        }
         Error::ZipTooLarge { .. } => Refusal::new(
             "RequestEntityTooLargeException",
             StatusCode::PAYLOAD_TOO_LARGE,

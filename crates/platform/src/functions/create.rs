@@ -1,5 +1,7 @@
 //! CreateFunction.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use wire::{
     Context,
@@ -8,9 +10,11 @@ use wire::{
 
 use super::{
     Functions,
+    definitions::{Draft, Published},
     error::{Error, Result},
+    execution::VersionId,
     key_of, network, new_revision_id, requested,
-    tables::{FUNCTIONS, FunctionRecord, Reason, Spec, State},
+    tables::{FUNCTIONS, FunctionRecord, Reason, Spec, State, VERSIONS},
     view,
 };
 
@@ -23,6 +27,7 @@ impl Functions {
         input: CreateFunctionRequest,
     ) -> Result<FunctionConfiguration> {
         requested::refuse_unsupported_create(&input)?;
+        let publish = input.publish == Some(true);
         let zip = input.code.zip_file.clone();
         let input_layers = input.layers.clone();
         let mut record = self.requested(cx, name.clone(), input)?;
@@ -41,9 +46,22 @@ impl Functions {
         self.check_unzipped(&record.spec.code, &record.spec.layers)
             .await?;
         let _changing = self.0.changes.lock(&key).await;
-        let stored = record.clone();
+        let mut draft = Draft {
+            record,
+            published: Published::default(),
+        };
+        let version = match publish {
+            true => Some(self.publish_draft(&mut draft, cx.now, None)?),
+            false => None,
+        };
+        let Draft { record, published } = draft;
+        let (stored, versions) = (record.clone(), published.versions.clone());
         let inserted = self.0.store.write(move |tx| {
             let key = [&*stored.account_id, &*stored.region, &*stored.name];
+            for (number, version) in versions.iter() {
+                let number = number.to_string();
+                VERSIONS.insert(tx, &[key[0], key[1], key[2], &number], version)?;
+            }
             FUNCTIONS.insert(tx, &key, &stored)
         });
         match inserted.await {
@@ -57,9 +75,11 @@ impl Functions {
                 return Err(error.into());
             }
         }
-        let entry = self.0.definitions.put(record, 1);
+        let entry = self.0.definitions.put(record, published, 1);
         self.settle_later(key);
-        self.shown(&entry.record, None)
+        // With a version published, Lambda shows its number and no qualified ARN.
+        let version = version.map_or_else(VersionId::latest, VersionId::published);
+        self.shown(&entry.record, None, &version)
     }
 
     /// The record that a request asks for, but for its code.
@@ -122,7 +142,9 @@ impl Functions {
             reserved_concurrency: None,
             tags,
             urls: Vec::new(),
-            policy: Vec::new(),
+            policies: BTreeMap::new(),
+            last_version: 0,
+            provisioned: BTreeMap::new(),
         })
     }
 }

@@ -12,7 +12,10 @@ use std::{
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{execution::FunctionKey, tables::FunctionRecord};
+use super::{
+    execution::FunctionKey,
+    tables::{AliasRecord, FunctionRecord, VersionRecord},
+};
 
 const LOCKS: usize = 64;
 
@@ -23,6 +26,50 @@ pub struct Entry {
     pub record: FunctionRecord,
     /// The store's, for the next change.
     pub revision: i64,
+    pub published: Published,
+}
+
+/// A function's versions and aliases. Cheap to copy: an update of one leaves the others shared.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    pub versions: Arc<BTreeMap<u64, Arc<VersionRecord>>>,
+    pub aliases: Arc<BTreeMap<String, Arc<AliasRecord>>>,
+}
+
+impl Published {
+    pub fn put_version(&mut self, record: VersionRecord) {
+        Arc::make_mut(&mut self.versions).insert(record.number, Arc::new(record));
+    }
+
+    pub fn put_alias(&mut self, record: AliasRecord) {
+        Arc::make_mut(&mut self.aliases).insert(record.name.clone(), Arc::new(record));
+    }
+
+    /// A version or an alias has another revision.
+    pub fn revise(&mut self, qualifier: &str, revision_id: &str) {
+        if let Some(alias) = self.aliases.get(qualifier) {
+            let mut alias = (**alias).clone();
+            revision_id.clone_into(&mut alias.revision_id);
+            self.put_alias(alias);
+        } else if let Some(version) = self.version(qualifier) {
+            let mut version = (**version).clone();
+            revision_id.clone_into(&mut version.revision_id);
+            self.put_version(version);
+        }
+    }
+
+    /// The version of a number as Lambda writes it: `01` is none.
+    pub fn version(&self, number: &str) -> Option<&Arc<VersionRecord>> {
+        let parsed = number.parse().ok()?;
+        let found = self.versions.get(&parsed)?;
+        (parsed.to_string() == number).then_some(found)
+    }
+}
+
+/// A copy of an entry to which a change is made.
+pub struct Draft {
+    pub record: FunctionRecord,
+    pub published: Published,
 }
 
 #[derive(Default)]
@@ -75,12 +122,13 @@ impl Definitions {
         self.read().functions.values().cloned().collect()
     }
 
-    pub fn put(&self, record: FunctionRecord, revision: i64) -> Arc<Entry> {
+    pub fn put(&self, record: FunctionRecord, published: Published, revision: i64) -> Arc<Entry> {
         let key = record.key();
         let entry = Arc::new(Entry {
             key: key.clone(),
             record,
             revision,
+            published,
         });
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let known = &mut *known;

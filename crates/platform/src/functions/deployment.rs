@@ -6,10 +6,11 @@ use std::sync::{Arc, PoisonError};
 use super::{
     Functions,
     code::Packages,
+    definitions::Published,
     error::{Error, Result},
-    execution::{Definition, FunctionKey, LogFormat, LogLevel},
+    execution::{Definition, FunctionKey, LogFormat, LogLevel, VersionId, VersionKey},
     network, new_revision_id,
-    tables::{FunctionRecord, LastUpdate, Reason, Spec, State, UpdateStatus},
+    tables::{FunctionRecord, LastUpdate, Reason, Spec, State, UpdateStatus, VersionRecord},
 };
 
 impl Functions {
@@ -30,14 +31,16 @@ impl Functions {
         if !entry.record.is_unsettled() {
             return;
         }
-        let outcome = self.deploy(&entry.record, &entry.record.spec).await;
+        let latest = VersionId::latest();
+        let outcome = self.deploy(&entry.record, &entry.record.spec, latest).await;
         if let Err(reason) = &outcome {
             tracing::warn!(function = key.name, reason = reason.text, "not deployed");
         }
         let generation = entry.record.spec.generation;
-        let settled = self.change(key, |record| {
-            if record.spec.generation == generation {
-                settled(record, outcome);
+        let settled = self.change_all(key, |draft| {
+            if draft.record.spec.generation == generation {
+                settle_versions(&mut draft.published, generation, &outcome);
+                settled(&mut draft.record, outcome);
             }
             Ok(())
         });
@@ -55,11 +58,16 @@ impl Functions {
         }
     }
 
-    /// Sees to it that the executor has what is to answer a function's requests.
-    pub(super) async fn ensure_deployed(&self, key: &FunctionKey) -> Result<()> {
-        let _deploying = self.0.deployments.lock(key).await;
-        let entry = self.find(key)?;
-        let record = &entry.record;
+    /// Sees to it that the executor has what is to answer a version's requests.
+    pub(super) async fn ensure_deployed(&self, key: &VersionKey) -> Result<()> {
+        let (function, version) = (&key.function, &key.version);
+        let _deploying = self.0.deployments.lock(function).await;
+        let entry = self.find_qualified(function, Some(version))?;
+        let published = entry.published.version(version);
+        let record = match published {
+            Some(published) => &published.of_function(&entry.record),
+            None => &entry.record,
+        };
         let Some(spec) = record.answering() else {
             return Err(Error::NotActive {
                 state: record.state.as_str(),
@@ -68,10 +76,12 @@ impl Functions {
         if self.deployed_generation(key) == Some(spec.generation) {
             return Ok(());
         }
-        let deployed = self.deploy(record, spec).await;
-        if self.0.definitions.get(key).is_none() {
-            // Deleted while it was being deployed.
-            self.undeploy(key);
+        let deployed = self.deploy(record, spec, version.clone()).await;
+        // Deleted while it was being deployed?
+        if self.0.definitions.get(function).is_none() {
+            self.undeploy(function);
+        } else if !self.exists(function, Some(version)) {
+            self.undeploy_version(key);
         }
         deployed.map_err(|reason| Error::Platform {
             caller: "The function could not be made ready to run.",
@@ -85,11 +95,21 @@ impl Functions {
             .deployed
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        deployed.remove(key);
+        deployed.retain(|held, _| held.function != *key);
         self.0.executor.remove(key);
     }
 
-    fn deployed_generation(&self, key: &FunctionKey) -> Option<i64> {
+    pub(super) fn undeploy_version(&self, key: &VersionKey) {
+        let mut deployed = self
+            .0
+            .deployed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        deployed.remove(key);
+        self.0.executor.remove_version(key);
+    }
+
+    fn deployed_generation(&self, key: &VersionKey) -> Option<i64> {
         let deployed = self
             .0
             .deployed
@@ -98,9 +118,18 @@ impl Functions {
         deployed.get(key).copied()
     }
 
-    async fn deploy(&self, record: &FunctionRecord, spec: &Spec) -> Result<(), Reason> {
-        let definition = self.definition(record, spec).await?;
-        let (key, generation) = (definition.key.clone(), definition.generation);
+    async fn deploy(
+        &self,
+        record: &FunctionRecord,
+        spec: &Spec,
+        version: VersionId,
+    ) -> Result<(), Reason> {
+        let key = VersionKey {
+            function: record.key(),
+            version: version.clone(),
+        };
+        let definition = self.definition(record, spec, version).await?;
+        let generation = definition.generation;
         let deployed = self.0.executor.deploy(definition).await;
         deployed.map_err(|error| reason("InvalidConfiguration", error))?;
         let mut deployed = self
@@ -112,7 +141,12 @@ impl Functions {
         Ok(())
     }
 
-    async fn definition(&self, record: &FunctionRecord, spec: &Spec) -> Result<Definition, Reason> {
+    async fn definition(
+        &self,
+        record: &FunctionRecord,
+        spec: &Spec,
+        version: VersionId,
+    ) -> Result<Definition, Reason> {
         let internal = |error: Error| {
             tracing::error!(
                 ?error,
@@ -127,7 +161,7 @@ impl Functions {
         let environment = self.environment(record, spec).map_err(internal)?;
         Ok(Definition {
             key: record.key(),
-            version: "$LATEST".to_owned(),
+            version,
             generation: spec.generation,
             runtime: spec.runtime.clone(),
             launch: launch.map_err(|error| reason("InvalidRuntime", error))?,
@@ -150,6 +184,30 @@ impl Functions {
             system_log_level: level(spec.logging.system_level.as_deref()),
             tracing_active: spec.tracing_active,
         })
+    }
+}
+
+/// The versions that were published of a spec before it was deployed are as it is.
+fn settle_versions(published: &mut Published, generation: i64, outcome: &Result<(), Reason>) {
+    let pending = |version: &&Arc<VersionRecord>| {
+        version.state == State::Pending && version.spec.generation == generation
+    };
+    let pending: Vec<_> = published
+        .versions
+        .values()
+        .filter(pending)
+        .cloned()
+        .collect();
+    for version in pending {
+        let mut version = (*version).clone();
+        let (state, reason, status) = match outcome {
+            Ok(()) => (State::Active, None, UpdateStatus::Successful),
+            Err(why) => (State::Failed, Some(why.clone()), UpdateStatus::Failed),
+        };
+        version.state = state;
+        version.state_reason.clone_from(&reason);
+        version.last_update = Some(LastUpdate { status, reason });
+        published.put_version(version);
     }
 }
 

@@ -42,6 +42,12 @@ pub enum Error {
     Unsupported { what: &'static str },
     #[error("{0}")]
     Constraint(String),
+    #[error("$LATEST is not supported for an alias pointing to more than 1 version")]
+    OneVersionOnly,
+    #[error("A function can have {max} published versions at most on this platform")]
+    TooManyVersions { max: usize },
+    #[error("A function can have {max} aliases at most on this platform")]
+    TooManyAliases { max: usize },
     #[error("Code storage limit exceeded.")]
     CodeStorageExceeded,
     #[error("Zipped size must be smaller than {max} bytes")]

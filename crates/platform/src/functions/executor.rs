@@ -2,23 +2,26 @@
 
 use async_trait::async_trait;
 
-use super::execution::{Definition, FunctionKey, Invocation, InvokeError, Outcome};
+use super::execution::{Definition, FunctionKey, Invocation, InvokeError, Outcome, VersionKey};
 
 /// Runs what is deployed.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
-    /// Makes a definition the one that its key's requests go to.
+    /// Makes a definition the one that its version's requests go to.
     async fn deploy(&self, definition: Definition) -> Result<(), DeployError>;
 
-    /// Requests from now on find nothing deployed.
+    /// Requests from now on find nothing deployed, of no version.
     fn remove(&self, key: &FunctionKey);
+
+    /// The same for one version.
+    fn remove_version(&self, key: &VersionKey);
 
     /// May come before the function is deployed, and stays over deployments.
     fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>);
 
     async fn invoke(
         &self,
-        key: &FunctionKey,
+        key: &VersionKey,
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError>;
 }

@@ -7,14 +7,24 @@ use wire::{
     },
 };
 
-use super::{Functions, code, error::Result, key_of, not_found, only_latest};
+use super::{
+    Functions, code,
+    definitions::Entry,
+    error::Result,
+    key_of, not_found,
+    qualifier::{Configured, LATEST, configured},
+};
 
 impl Functions {
     pub(super) fn get(&self, cx: &Context, name: &FunctionName) -> Result<GetFunctionResponse> {
-        let configuration = self.get_configuration(cx, name)?;
-        let entry = self.find(&key_of(cx, &name.name))?;
+        let entry = self.find_qualified(&key_of(cx, &name.name), name.qualifier.as_deref())?;
+        let configuration = self.configuration(&entry, name)?;
         let record = &entry.record;
-        let token = code::link_token(&self.0.secrets, record.spec.code.blob, cx.now);
+        let blob = match configured(&entry, name.qualifier.as_deref()) {
+            Some(Configured::Published(version)) => version.spec.code.blob,
+            Some(Configured::Latest(_)) | None => record.spec.code.blob,
+        };
+        let token = code::link_token(&self.0.secrets, blob, cx.now);
         let base = self.0.base_url.trim_end_matches('/');
         let reserved = record.reserved_concurrency;
         let tags: Map<_> = record.tags.clone().into_iter().collect();
@@ -39,11 +49,20 @@ impl Functions {
         cx: &Context,
         name: &FunctionName,
     ) -> Result<FunctionConfiguration> {
-        let key = key_of(cx, &name.name);
+        let entry = self.find_qualified(&key_of(cx, &name.name), name.qualifier.as_deref())?;
+        self.configuration(&entry, name)
+    }
+
+    /// Under the qualifier that was asked for, also where that is an alias.
+    fn configuration(&self, entry: &Entry, name: &FunctionName) -> Result<FunctionConfiguration> {
         let qualifier = name.qualifier.as_deref();
-        let entry = self.0.definitions.get(&key);
-        let entry = entry.ok_or_else(|| not_found(&key, qualifier))?;
-        only_latest(&key, qualifier)?;
-        self.shown(&entry.record, qualifier)
+        match configured(entry, qualifier) {
+            Some(Configured::Latest(record)) => self.shown(record, qualifier, LATEST),
+            Some(Configured::Published(version)) => {
+                let shown = version.of_function(&entry.record);
+                self.shown(&shown, qualifier, &version.id())
+            }
+            None => Err(not_found(&entry.key, qualifier)),
+        }
     }
 }

@@ -10,8 +10,9 @@ use wire::{
 use super::{
     Functions,
     error::{Error, Result},
-    execution::{FunctionKey, Invocation, InvokeError, Outcome},
-    json_text, key_of, limits, not_found, only_latest,
+    execution::{FunctionKey, Invocation, InvokeError, Outcome, VersionKey},
+    json_text, key_of, limits, not_found,
+    qualifier::{LATEST, configured, resolve},
     tables::State,
 };
 use crate::identity::{Principal, session::assumed};
@@ -24,7 +25,8 @@ impl Functions {
         input: InvocationRequest,
     ) -> Result<InvocationResponse> {
         let key = key_of(cx, &name.name);
-        self.check_invocable(&key, name.qualifier.as_deref())?;
+        let qualifier = name.qualifier.as_deref();
+        self.check_invocable(&key, qualifier)?;
         refuse_unsupported(&input)?;
         let payload = checked_payload(input.payload)?;
         let client_context = input.client_context.map(|given| client_context(&given));
@@ -43,50 +45,71 @@ impl Functions {
             trace_id: cx.trace_header.clone(),
             log_tail: input.log_type.as_deref() == Some("Tail"),
         };
-        let outcome = self.run(&key, invocation).await?;
+        let outcome = self.run(&key, qualifier, invocation).await?;
         Ok(InvocationResponse {
             function_error: outcome.error.map(|error| error.as_str().to_owned()),
             log_result: outcome.log_tail.map(|tail| BASE64_STANDARD.encode(tail)),
             payload: Some(outcome.payload),
-            executed_version: Some(outcome.executed_version),
+            executed_version: Some(outcome.executed_version.to_string()),
             ..answered(200)
         })
     }
 
-    /// Runs an invocation that has been checked, from the API or a function URL. A function that
-    /// is active but not deployed, as after a restart, is deployed first.
-    pub async fn run(&self, key: &FunctionKey, invocation: Invocation) -> Result<Outcome> {
-        let executor = &self.0.executor;
-        let again = match executor.invoke(key, invocation.clone()).await {
-            Err(InvokeError::NotDeployed) => invocation,
-            done => return done.map_err(|error| refused(key, error)),
+    /// Runs an invocation that has been checked, from the API, a function URL or a trigger, in the
+    /// version that the qualifier leads to. One that is active but not deployed, as after a
+    /// restart, is deployed first.
+    pub async fn run(
+        &self,
+        key: &FunctionKey,
+        qualifier: Option<&str>,
+        invocation: Invocation,
+    ) -> Result<Outcome> {
+        self.run_at(key, qualifier, random, invocation).await
+    }
+
+    /// The same; `random` decides between the versions of an alias.
+    pub(super) async fn run_at(
+        &self,
+        key: &FunctionKey,
+        qualifier: Option<&str>,
+        random: impl FnOnce() -> f64,
+        invocation: Invocation,
+    ) -> Result<Outcome> {
+        let entry = self.0.definitions.get(key);
+        let version = entry.and_then(|entry| resolve(&entry, qualifier, random));
+        let version = version.ok_or_else(|| not_found(key, qualifier.or(Some(LATEST))))?;
+        let version = VersionKey {
+            function: key.clone(),
+            version,
         };
-        self.ensure_deployed(key).await?;
-        let done = executor.invoke(key, again).await;
-        done.map_err(|error| refused(key, error))
+        let executor = &self.0.executor;
+        let again = match executor.invoke(&version, invocation.clone()).await {
+            Err(InvokeError::NotDeployed) => invocation,
+            done => return done.map_err(|error| refused(&version, error)),
+        };
+        self.ensure_deployed(&version).await?;
+        let done = executor.invoke(&version, again).await;
+        done.map_err(|error| refused(&version, error))
     }
 
     /// What a trigger has to know of a function that it is to invoke; none where there is no such.
     pub fn timeout_s(&self, key: &FunctionKey, qualifier: Option<&str>) -> Option<u32> {
         let entry = self.0.definitions.get(key)?;
-        only_latest(key, qualifier).ok()?;
-        let record = &entry.record;
-        Some(record.answering().unwrap_or(&record.spec).timeout_s)
+        Some(configured(&entry, qualifier)?.spec().timeout_s)
     }
 
     /// Who a function is to others, also what Lambda does for it: its role, in a session of its own.
-    pub fn principal(&self, key: &FunctionKey) -> Option<Principal> {
+    pub fn principal(&self, key: &FunctionKey, qualifier: Option<&str>) -> Option<Principal> {
         let entry = self.0.definitions.get(key)?;
-        let role = assumed(&entry.record.role, &key.name);
+        let role = assumed(configured(&entry, qualifier)?.role(), &key.name);
         Some(Principal::of(&key.account_id, Some(&role)))
     }
 
     fn check_invocable(&self, key: &FunctionKey, qualifier: Option<&str>) -> Result<()> {
-        let entry = self.0.definitions.get(key);
         // Lambda names the version that it looked for, asked or not.
-        let entry = entry.ok_or_else(|| not_found(key, qualifier.or(Some("$LATEST"))))?;
-        only_latest(key, qualifier)?;
-        match entry.record.state {
+        let unknown = || not_found(key, qualifier.or(Some(LATEST)));
+        let entry = self.0.definitions.get(key).ok_or_else(unknown)?;
+        match configured(&entry, qualifier).ok_or_else(unknown)?.state() {
             State::Active => Ok(()),
             state @ (State::Pending | State::Failed) => Err(Error::NotActive {
                 state: state.as_str(),
@@ -136,13 +159,23 @@ fn client_context(given: &str) -> Result<String> {
     String::from_utf8(decoded).map_err(|_| unreadable())
 }
 
-fn refused(key: &FunctionKey, error: InvokeError) -> Error {
+/// From 0 up to 1, and not 1 itself.
+fn random() -> f64 {
+    let mut bytes = [0_u8; 4];
+    // Without randomness the first version has all requests.
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / (f64::from(u32::MAX) + 1.0),
+        Err(_) => 1.0,
+    }
+}
+
+fn refused(key: &VersionKey, error: InvokeError) -> Error {
     match error {
         InvokeError::Throttled(throttle) => Error::Throttled {
             reason: throttle.reason(),
         },
         // Deleted between the look and the call.
-        InvokeError::NotDeployed => not_found(key, Some("$LATEST")),
+        InvokeError::NotDeployed => not_found(&key.function, Some(&key.version)),
         InvokeError::ShuttingDown => Error::Platform {
             caller: "The platform is shutting down.",
             source: std::sync::Arc::new(error),

@@ -41,6 +41,12 @@ pub const LIST_LAYERS_DEFAULT: usize = 50;
 
 /// Layers of a function.
 pub const LAYERS_MAX: usize = 5;
+pub const LIST_VERSIONS_DEFAULT: usize = 50;
+pub const LIST_ALIASES_DEFAULT: usize = 50;
+
+/// Published versions of a function, and its aliases. Lambda bounds the code of an account only.
+pub const VERSIONS_MAX: usize = 10_000;
+pub const ALIASES_MAX: usize = 10_000;
 
 /// How long a link to a package is good.
 pub const CODE_LINK_LIFE: Duration = Duration::from_secs(600);

@@ -5,6 +5,7 @@
 //! refused by name, never stored and ignored.
 
 mod account;
+mod aliases;
 mod api;
 mod code;
 mod create;
@@ -25,6 +26,8 @@ mod list;
 pub mod network;
 mod package;
 mod permissions;
+mod publish;
+mod qualifier;
 mod requested;
 mod reserved;
 pub mod runtimes;
@@ -47,7 +50,7 @@ use std::{
     time::SystemTime,
 };
 
-use store::{BlobHash, BlobStore, Page, Store};
+use store::{BlobHash, BlobStore, Page, Record, Store, Stored, Table, Tx};
 use tokio::sync::Semaphore;
 use wire::Context;
 
@@ -57,16 +60,16 @@ pub use code::LINK_PATH;
 pub use error::Error;
 pub use executor::{DeployError, Executor};
 pub use layers::{MIGRATION_COUNT as LAYER_MIGRATION_COUNT, migrations as layer_migrations};
-pub use tables::{MIGRATION_COUNT, migrations};
+pub use tables::{MIGRATION_COUNT, VERSION_MIGRATION_COUNT, migrations, version_migrations};
 pub use url::{InvokeMode, URL_PATH, UrlTarget};
 pub use url_access::{AuthType, url_allowed};
 
 use code::Packages;
-use definitions::{Definitions, Entry, KeyLocks};
+use definitions::{Definitions, Draft, Entry, KeyLocks, Published};
 use error::Result;
-use execution::FunctionKey;
+use execution::{FunctionKey, VersionKey};
 use runtimes::Runtimes;
-use tables::{FUNCTION_URLS, FUNCTIONS, FunctionRecord, Spec, UrlOwner};
+use tables::{ALIASES, FUNCTION_URLS, FUNCTIONS, FunctionRecord, Spec, UrlOwner, VERSIONS};
 
 pub struct FunctionsConfig {
     /// For the unpacked packages.
@@ -103,7 +106,7 @@ struct Inner {
     deployments: KeyLocks,
     deploying: Semaphore,
     /// Which generation the executor has.
-    deployed: Mutex<HashMap<FunctionKey, i64>>,
+    deployed: Mutex<HashMap<VersionKey, i64>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -142,27 +145,26 @@ impl Functions {
     }
 
     async fn load(&self) -> Result<(), OpenError> {
-        let mut after: Option<Vec<String>> = None;
-        loop {
-            let from = after.clone();
-            let page = self.0.store.read(move |tx| {
-                let from: Option<Vec<&str>> = from
-                    .as_ref()
-                    .map(|parts| parts.iter().map(String::as_str).collect());
-                FUNCTIONS.list(
-                    tx,
-                    Page {
-                        prefix: &[],
-                        after: from.as_deref(),
-                        limit: LOAD_PAGE,
-                    },
-                )
-            });
-            let page = page.await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.key.parts().map(str::to_owned).collect());
+        let mut published: HashMap<FunctionKey, Published> = HashMap::new();
+        let mut after = None;
+        while let Some(page) = self.load_page(VERSIONS, &mut after).await? {
             for stored in page {
-                self.0.definitions.put(stored.record, stored.revision);
+                let of = published.entry(owning(&stored.key)).or_default();
+                of.put_version(stored.record);
+            }
+        }
+        let mut after = None;
+        while let Some(page) = self.load_page(ALIASES, &mut after).await? {
+            for stored in page {
+                let of = published.entry(owning(&stored.key)).or_default();
+                of.put_alias(stored.record);
+            }
+        }
+        let mut after = None;
+        while let Some(page) = self.load_page(FUNCTIONS, &mut after).await? {
+            for stored in page {
+                let of = published.remove(&stored.record.key()).unwrap_or_default();
+                self.0.definitions.put(stored.record, of, stored.revision);
             }
         }
         let all = self.0.definitions.all();
@@ -177,6 +179,32 @@ impl Functions {
             }
         }
         Ok(())
+    }
+
+    /// The next records of a table, after a key that it moves on; none at the end.
+    async fn load_page<R: Record + Send + 'static>(
+        &self,
+        table: Table<R>,
+        after: &mut Option<Vec<String>>,
+    ) -> Result<Option<Vec<Stored<R>>>, OpenError> {
+        let from = after.take();
+        let page = self.0.store.read(move |tx| {
+            let from: Option<Vec<&str>> = from
+                .as_ref()
+                .map(|parts| parts.iter().map(String::as_str).collect());
+            let page = Page {
+                prefix: &[],
+                after: from.as_deref(),
+                limit: LOAD_PAGE,
+            };
+            table.list(tx, page)
+        });
+        let page = page.await?;
+        let Some(last) = page.last() else {
+            return Ok(None);
+        };
+        *after = Some(last.key.parts().map(str::to_owned).collect());
+        Ok(Some(page))
     }
 
     /// Gives the disk back what functions that are gone or changed left on it, from time to time
@@ -195,7 +223,7 @@ impl Functions {
         // Layers first: what a function takes over from one later, it takes from one seen here.
         let mut used: BTreeSet<String> = self.layer_blobs().await?;
         let all = self.0.definitions.all();
-        let of_functions = all.iter().flat_map(|entry| blobs_of(&entry.record));
+        let of_functions = all.iter().flat_map(|entry| blobs_of(entry));
         used.extend(of_functions.map(|blob| blob.to_string()));
         let grace = limits::COLLECT_GRACE;
         self.0.packages.collect(used, now, grace).await
@@ -220,11 +248,25 @@ impl Functions {
         key: &FunctionKey,
         act: impl FnOnce(&mut FunctionRecord) -> Result<T>,
     ) -> Result<(Arc<Entry>, T)> {
+        self.change_all(key, |draft| act(&mut draft.record)).await
+    }
+
+    /// The same with the function's versions and aliases.
+    async fn change_all<T>(
+        &self,
+        key: &FunctionKey,
+        act: impl FnOnce(&mut Draft) -> Result<T>,
+    ) -> Result<(Arc<Entry>, T)> {
         let _changing = self.0.changes.lock(key).await;
         let entry = self.find(key)?;
-        let mut record = entry.record.clone();
-        let answer = act(&mut record)?;
+        let mut draft = Draft {
+            record: entry.record.clone(),
+            published: entry.published.clone(),
+        };
+        let answer = act(&mut draft)?;
+        let Draft { record, published } = draft;
         let (before, after, expected) = (entry.clone(), record.clone(), entry.revision);
+        let published_after = published.clone();
         let written = self
             .0
             .store
@@ -235,12 +277,16 @@ impl Functions {
                 for url in added(&before.record, &after) {
                     FUNCTION_URLS.delete(tx, &[url])?;
                 }
+                write_published(tx, &before, &published_after)?;
                 let key = [&*after.account_id, &*after.region, &*after.name];
                 FUNCTIONS.update(tx, &key, expected, &after)
             })
             .await;
         match written {
-            Ok(revision) => Ok((self.0.definitions.put(record, revision), answer)),
+            Ok(revision) => {
+                let entry = self.0.definitions.put(record, published, revision);
+                Ok((entry, answer))
+            }
             Err(error) => {
                 self.reload(key).await;
                 Err(error.into())
@@ -252,17 +298,85 @@ impl Functions {
     async fn reload(&self, key: &FunctionKey) {
         let wanted = key.clone();
         let stored = self.0.store.read(move |tx| {
-            FUNCTIONS.get(tx, &[&*wanted.account_id, &*wanted.region, &*wanted.name])
+            let key = [&*wanted.account_id, &*wanted.region, &*wanted.name];
+            let page = Page {
+                prefix: &key,
+                after: None,
+                limit: u32::MAX,
+            };
+            let mut published = Published::default();
+            for stored in VERSIONS.list(tx, page)? {
+                published.put_version(stored.record);
+            }
+            for stored in ALIASES.list(tx, page)? {
+                published.put_alias(stored.record);
+            }
+            Ok((FUNCTIONS.get(tx, &key)?, published))
         });
         match stored.await {
-            Ok(Some(stored)) => {
-                self.0.definitions.put(stored.record, stored.revision);
+            Ok((Some(stored), published)) => {
+                let Stored {
+                    record, revision, ..
+                } = stored;
+                self.0.definitions.put(record, published, revision);
             }
-            Ok(None) => self.0.definitions.remove(key),
+            Ok((None, _)) => self.0.definitions.remove(key),
             Err(error) => {
                 tracing::error!(%error, function = key.name, "a function could not be read again");
             }
         }
+    }
+}
+
+/// Stores what of a function's versions and aliases is not as it was.
+fn write_published(tx: &mut Tx, before: &Entry, after: &Published) -> store::Result<()> {
+    let FunctionKey {
+        account_id,
+        region,
+        name,
+    } = &before.key;
+    let held = &before.published;
+    for (number, record) in after.versions.iter() {
+        let same = held
+            .versions
+            .get(number)
+            .is_some_and(|held| Arc::ptr_eq(held, record));
+        if !same {
+            let number = number.to_string();
+            VERSIONS.put(tx, &[account_id, region, name, &number], record)?;
+        }
+    }
+    for number in held.versions.keys() {
+        if !after.versions.contains_key(number) {
+            let number = number.to_string();
+            VERSIONS.delete(tx, &[account_id, region, name, &number])?;
+        }
+    }
+    for (alias, record) in after.aliases.iter() {
+        let same = held
+            .aliases
+            .get(alias)
+            .is_some_and(|held| Arc::ptr_eq(held, record));
+        if !same {
+            ALIASES.put(tx, &[account_id, region, name, alias], record)?;
+        }
+    }
+    for alias in held.aliases.keys() {
+        if !after.aliases.contains_key(alias) {
+            ALIASES.delete(tx, &[account_id, region, name, alias])?;
+        }
+    }
+    Ok(())
+}
+
+/// The function that a version or an alias is of, from its key.
+fn owning(key: &store::Key) -> FunctionKey {
+    let mut parts = key.parts().map(str::to_owned);
+    let mut next = || parts.next().unwrap_or_default();
+    FunctionKey {
+        account_id: next(),
+        region: next(),
+        name: next(),
     }
 }
 
@@ -284,17 +398,6 @@ fn not_found(key: &FunctionKey, qualifier: Option<&str>) -> Error {
     }
 }
 
-/// There are no versions and no aliases yet: `$LATEST` is all that can be named.
-fn only_latest(key: &FunctionKey, qualifier: Option<&str>) -> Result<()> {
-    match qualifier {
-        None | Some("$LATEST") => Ok(()),
-        Some(qualifier) if is_alias(qualifier) => Err(Error::AliasNotFound {
-            arn: arn_of(key, Some(qualifier)),
-        }),
-        Some(qualifier) => Err(not_found(key, Some(qualifier))),
-    }
-}
-
 /// Whether a qualifier could be an alias's name: not a number, and nothing but word characters.
 fn is_alias(qualifier: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
@@ -305,8 +408,12 @@ fn new_revision_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-fn blobs_of(record: &FunctionRecord) -> impl Iterator<Item = BlobHash> + '_ {
-    let specs = std::iter::once(&record.spec).chain(record.serving.as_deref());
+fn blobs_of(entry: &Entry) -> impl Iterator<Item = BlobHash> + '_ {
+    let record = &entry.record;
+    let versions = entry.published.versions.values();
+    let specs = std::iter::once(&record.spec)
+        .chain(record.serving.as_deref())
+        .chain(versions.map(|version| &version.spec));
     specs.flat_map(Spec::blobs)
 }
 

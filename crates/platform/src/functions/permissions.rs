@@ -1,5 +1,5 @@
-//! AddPermission, RemovePermission and GetPolicy: a function's resource policy, kept as the
-//! statements that Lambda shows.
+//! AddPermission, RemovePermission and GetPolicy: the resource policies of a function, its versions
+//! and its aliases, each of its own, kept as the statements that Lambda shows.
 
 use serde_json::{Map, Value, json};
 use wire::{
@@ -9,9 +9,12 @@ use wire::{
 
 use super::{
     Functions, arn_of,
+    definitions::Draft,
     error::{Error, Result},
-    is_alias, key_of, limits, new_revision_id, not_found,
-    tables::FunctionRecord,
+    execution::FunctionKey,
+    key_of, limits, new_revision_id, not_found,
+    qualifier::LATEST,
+    tables::{Policy, UNQUALIFIED},
 };
 
 impl Functions {
@@ -23,36 +26,34 @@ impl Functions {
         input: AddPermissionRequest,
     ) -> Result<String> {
         let key = key_of(cx, &name.name);
-        if name.qualifier.as_deref() == Some("$LATEST") {
+        if name.qualifier.as_deref() == Some(LATEST) {
             return Err(Error::invalid(
                 "We currently do not support adding policies for $LATEST.",
             ));
         }
+        let qualifier = name.qualifier.as_deref();
         let principal = principal(cx, &input.principal)?;
-        self.find(&key)?;
-        self.only_unqualified(cx, name)?;
-        let statement = statement(&arn_of(&key, None), principal, &input);
+        self.find_resource(&key, qualifier)?;
+        let statement = statement(&arn_of(&key, qualifier), principal, &input);
         let text = statement.to_string();
-        let added = self.change(&key, |record| {
-            check_revision(record, input.revision_id.as_deref())?;
-            let taken = record
-                .policy
-                .iter()
-                .any(|held| sid(held) == input.statement_id);
-            if taken {
+        let added = self.change_all(&key, |draft| {
+            draft.check_policy_revision(&key, qualifier, input.revision_id.as_deref())?;
+            let held = draft.record.policy(qualifier);
+            if held.iter().any(|held| sid(held) == input.statement_id) {
                 return Err(Error::Conflict(format!(
                     "The statement id ({}) provided already exists. Please provide a new \
                      statement id, or remove the existing statement.",
                     input.statement_id
                 )));
             }
-            record.policy.push(statement);
-            if policy_text(record).len() > limits::POLICY_BYTES_MAX {
+            let mut statements = held.to_vec();
+            statements.push(statement);
+            if policy_text(&statements).len() > limits::POLICY_BYTES_MAX {
                 return Err(Error::PolicyTooLong {
                     max: limits::POLICY_BYTES_MAX,
                 });
             }
-            record.revision_id = new_revision_id();
+            draft.set_policy(qualifier, statements);
             Ok(())
         });
         added.await?;
@@ -71,22 +72,24 @@ impl Functions {
             let arn = name.arn(cx);
             return Err(Error::NotFound(format!("No policy found for: {arn}")));
         }
-        self.only_unqualified(cx, name)?;
-        let removed = self.change(&key, |record| {
-            if record.policy.is_empty() {
+        let qualifier = name.qualifier.as_deref();
+        self.find_resource(&key, qualifier)?;
+        let removed = self.change_all(&key, |draft| {
+            let held = draft.record.policy(qualifier);
+            if held.is_empty() {
                 return Err(Error::NotFound(
                     "No policy is associated with the given resource.".to_owned(),
                 ));
             }
-            let before = record.policy.len();
-            record.policy.retain(|held| sid(held) != statement_id);
-            if record.policy.len() == before {
+            let mut statements = held.to_vec();
+            statements.retain(|held| sid(held) != statement_id);
+            if statements.len() == held.len() {
                 return Err(Error::NotFound(format!(
                     "Statement {statement_id} is not found in resource policy."
                 )));
             }
-            check_revision(record, revision_id)?;
-            record.revision_id = new_revision_id();
+            draft.check_policy_revision(&key, qualifier, revision_id)?;
+            draft.set_policy(qualifier, statements);
             Ok(())
         });
         removed.await.map(drop)
@@ -94,42 +97,68 @@ impl Functions {
 
     pub(super) fn policy(&self, cx: &Context, name: &FunctionName) -> Result<GetPolicyResponse> {
         let entry = self.0.definitions.get(&key_of(cx, &name.name));
-        let unqualified = name.qualifier.as_deref().is_none_or(|q| q == "$LATEST");
-        let entry = entry.filter(|entry| unqualified && !entry.record.policy.is_empty());
-        let Some(entry) = entry else {
-            return Err(Error::NotFound(
-                "The resource you requested does not exist.".to_owned(),
-            ));
-        };
+        let qualifier = name.qualifier.as_deref().filter(|asked| *asked != LATEST);
+        let policies = entry.as_ref().map(|entry| &entry.record.policies);
+        let policy = policies.and_then(|held| held.get(qualifier.unwrap_or(UNQUALIFIED)));
+        let policy = policy.ok_or_else(|| {
+            Error::NotFound("The resource you requested does not exist.".to_owned())
+        })?;
         Ok(GetPolicyResponse {
-            policy: Some(policy_text(&entry.record)),
-            revision_id: Some(entry.record.revision_id.clone()),
+            policy: Some(policy_text(&policy.statements)),
+            revision_id: Some(policy.revision_id.clone()),
         })
     }
+}
 
-    fn only_unqualified(&self, cx: &Context, name: &FunctionName) -> Result<()> {
-        let key = key_of(cx, &name.name);
-        match name.qualifier.as_deref() {
-            None => Ok(()),
-            Some(alias) if is_alias(alias) => Err(Error::AliasNotFound {
-                arn: arn_of(&key, Some(alias)),
-            }),
-            other => Err(not_found(&key, other)),
+impl Draft {
+    /// The revision that a change of a policy may name: the policy's, or of what it is about.
+    fn check_policy_revision(
+        &self,
+        key: &FunctionKey,
+        qualifier: Option<&str>,
+        asked: Option<&str>,
+    ) -> Result<()> {
+        let version = qualifier.and_then(|number| self.published.version(number));
+        let alias = qualifier.and_then(|alias| self.published.aliases.get(alias));
+        let of_resource = match (qualifier, version, alias) {
+            (None, ..) => &self.record.revision_id,
+            (_, Some(version), _) => &version.revision_id,
+            (_, _, Some(alias)) => &alias.revision_id,
+            // Deleted between the look and the change.
+            (Some(_), None, None) => return Err(not_found(key, qualifier)),
+        };
+        let policy = self.record.policies.get(qualifier.unwrap_or(UNQUALIFIED));
+        let of_policy = policy.map(|policy| policy.revision_id.as_str());
+        match asked {
+            Some(asked) if asked != of_resource && Some(asked) != of_policy => {
+                Err(Error::WrongRevision { ask: "GetPolicy" })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a policy in place of another; what it is about then has the policy's revision.
+    fn set_policy(&mut self, qualifier: Option<&str>, statements: Vec<Value>) {
+        let revision_id = new_revision_id();
+        match qualifier {
+            None => self.record.revision_id.clone_from(&revision_id),
+            Some(qualifier) => self.published.revise(qualifier, &revision_id),
+        }
+        let place = qualifier.unwrap_or(UNQUALIFIED).to_owned();
+        if statements.is_empty() {
+            self.record.policies.remove(&place);
+        } else {
+            let policy = Policy {
+                revision_id,
+                statements,
+            };
+            self.record.policies.insert(place, policy);
         }
     }
 }
 
-fn check_revision(record: &FunctionRecord, asked: Option<&str>) -> Result<()> {
-    match asked {
-        Some(asked) if asked != record.revision_id => {
-            Err(Error::WrongRevision { ask: "GetPolicy" })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn policy_text(record: &FunctionRecord) -> String {
-    json!({"Version": "2012-10-17", "Id": "default", "Statement": record.policy}).to_string()
+fn policy_text(statements: &[Value]) -> String {
+    json!({"Version": "2012-10-17", "Id": "default", "Statement": statements}).to_string()
 }
 
 fn sid(statement: &Value) -> &str {

@@ -34,8 +34,8 @@ pub fn refuse_unsupported_create(input: &CreateFunctionRequest) -> Result<()> {
         ),
         (s3, "Code from S3 (S3Bucket, S3Key)"),
         (
-            input.publish == Some(true) || input.publish_to.is_some(),
-            "Publishing versions (Publish)",
+            input.publish_to.is_some(),
+            "Publishing to $LATEST.PUBLISHED (PublishTo)",
         ),
         (
             input.code_signing_config_arn.is_some(),

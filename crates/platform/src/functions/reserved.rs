@@ -69,7 +69,7 @@ fn leaves_enough(account: u32, others: u32, asked: u32) -> bool {
     asked == 0 || left.is_some_and(|left| left >= limits::UNRESERVED_CONCURRENCY_MIN)
 }
 
-fn refuse_qualifier(name: &FunctionName) -> Result<()> {
+pub(super) fn refuse_qualifier(name: &FunctionName) -> Result<()> {
     match name.qualifier {
         Some(_) => Err(Error::invalid(
             "This operation is permitted on Lambda functions only. Aliases and versions do not \

@@ -13,7 +13,7 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::{
     DeployError, Executor,
-    execution::{Definition, FunctionKey, Invocation, InvokeError, Outcome},
+    execution::{Definition, FunctionKey, Invocation, InvokeError, Outcome, VersionKey},
 };
 
 pub fn zip_of(files: &[(&str, &[u8])]) -> Bytes {
@@ -29,7 +29,7 @@ pub fn zip_of(files: &[(&str, &[u8])]) -> Bytes {
 
 /// Answers with what it was sent, and can be told to wait or to fail.
 pub struct FakeExecutor {
-    pub deployed: Mutex<HashMap<FunctionKey, Definition>>,
+    pub deployed: Mutex<HashMap<VersionKey, Definition>>,
     pub reserved: Mutex<HashMap<FunctionKey, u32>>,
     /// Deployments go on while this is true.
     pub open: watch::Sender<bool>,
@@ -54,7 +54,15 @@ impl FakeExecutor {
         let deployed = self.deployed.lock().unwrap_or_else(PoisonError::into_inner);
         deployed
             .values()
-            .find(|held| held.key.name == name)
+            .find(|held| held.key.name == name && held.version.is_latest())
+            .cloned()
+    }
+
+    pub fn version(&self, name: &str, number: &str) -> Option<Definition> {
+        let deployed = self.deployed.lock().unwrap_or_else(PoisonError::into_inner);
+        deployed
+            .values()
+            .find(|held| held.key.name == name && &*held.version == number)
             .cloned()
     }
 }
@@ -68,11 +76,20 @@ impl Executor for FakeExecutor {
             return Err(DeployError(why));
         }
         let mut deployed = self.deployed.lock().unwrap();
-        deployed.insert(definition.key.clone(), definition);
+        let key = VersionKey {
+            function: definition.key.clone(),
+            version: definition.version.clone(),
+        };
+        deployed.insert(key, definition);
         Ok(())
     }
 
     fn remove(&self, key: &FunctionKey) {
+        let mut deployed = self.deployed.lock().unwrap();
+        deployed.retain(|held, _| held.function != *key);
+    }
+
+    fn remove_version(&self, key: &VersionKey) {
         self.deployed.lock().unwrap().remove(key);
     }
 
@@ -86,7 +103,7 @@ impl Executor for FakeExecutor {
 
     async fn invoke(
         &self,
-        key: &FunctionKey,
+        key: &VersionKey,
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError> {
         if !self.deployed.lock().unwrap().contains_key(key) {
@@ -96,7 +113,7 @@ impl Executor for FakeExecutor {
         Ok(Outcome {
             payload: invocation.payload,
             error: None,
-            executed_version: "$LATEST".into(),
+            executed_version: key.version.clone(),
             log_tail: invocation.log_tail.then(|| b"the log".to_vec()),
             trace_id: String::new(),
         })

@@ -1,9 +1,11 @@
 //! The API from create to delete, on a real store, with an executor that runs nothing.
 
 mod access;
+mod aliases;
 mod layers;
 mod life;
 mod refusals;
+mod versions;
 
 use std::{
     path::Path,
@@ -20,9 +22,11 @@ use wire::{
 };
 
 use super::{
-    Functions, FunctionsConfig, MIGRATION_COUNT, layer_migrations, migrations,
+    Functions, FunctionsConfig, LAYER_MIGRATION_COUNT, MIGRATION_COUNT, layer_migrations,
+    migrations,
     runtimes::Runtimes,
     testing::{FakeExecutor, zip_of},
+    version_migrations,
 };
 
 const ACCOUNT: &str = "111111111111";
@@ -109,7 +113,11 @@ impl World {
 async fn open(dir: &Path) -> (Functions, Arc<FakeExecutor>, Store) {
     let store = StoreConfig::new(dir.join("store").to_str().unwrap());
     std::fs::create_dir_all(dir.join("store")).unwrap();
-    let all = [&migrations(1)[..], &layer_migrations(MIGRATION_COUNT + 1)].concat();
+    let mut all = Vec::from(migrations(1));
+    all.extend(layer_migrations(MIGRATION_COUNT + 1));
+    all.extend(version_migrations(
+        MIGRATION_COUNT + LAYER_MIGRATION_COUNT + 1,
+    ));
     let store = Store::open(store, &all).await.unwrap();
     let executor = Arc::new(FakeExecutor::default());
     let functions = Functions::open(FunctionsConfig {

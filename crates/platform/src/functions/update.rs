@@ -14,7 +14,9 @@ use super::{
     error::{Error, Result},
     key_of,
     layers::Asked,
+    qualifier::LATEST,
     requested,
+    reserved::refuse_qualifier,
     tables::FunctionRecord,
     view,
 };
@@ -26,6 +28,7 @@ impl Functions {
         name: &FunctionName,
         input: UpdateFunctionCodeRequest,
     ) -> Result<FunctionConfiguration> {
+        refuse_qualifier(name)?;
         let key = key_of(cx, &name.name);
         let before = self.find(&key)?;
         check_code_request(&input)?;
@@ -52,18 +55,24 @@ impl Functions {
         if input.dry_run == Some(true) {
             let mut record = before.record.clone();
             record.spec.code = code;
-            return self.shown(&record, None);
+            return self.shown(&record, None, LATEST);
         }
-        let (entry, ()) = self
-            .change(&key, |record| {
-                check_revision(record, input.revision_id.as_deref())?;
-                check_updatable(record)?;
-                apply(record);
-                Ok(())
+        let (entry, published) = self
+            .change_all(&key, |draft| {
+                check_revision(&draft.record, input.revision_id.as_deref())?;
+                check_updatable(&draft.record)?;
+                apply(&mut draft.record);
+                match input.publish {
+                    Some(true) => self.publish_draft(draft, cx.now, None).map(Some),
+                    _ => Ok(None),
+                }
             })
             .await?;
         self.settle_later(key);
-        self.shown(&entry.record, None)
+        match published {
+            Some(number) => self.published(&entry, number),
+            None => self.shown(&entry.record, None, LATEST),
+        }
     }
 
     pub(super) async fn update_configuration(
@@ -72,6 +81,7 @@ impl Functions {
         name: &FunctionName,
         input: UpdateFunctionConfigurationRequest,
     ) -> Result<FunctionConfiguration> {
+        refuse_qualifier(name)?;
         let key = key_of(cx, &name.name);
         let before = self.find(&key)?;
         requested::refuse_unsupported_update(&input)?;
@@ -97,7 +107,7 @@ impl Functions {
             })
             .await?;
         self.settle_later(key);
-        self.shown(&entry.record, None)
+        self.shown(&entry.record, None, LATEST)
     }
 
     /// What is not named stays as it is.
@@ -163,8 +173,8 @@ fn check_code_request(input: &UpdateFunctionCodeRequest) -> Result<()> {
             "Code from S3 (S3Bucket, S3Key)",
         ),
         (
-            input.publish == Some(true) || input.publish_to.is_some(),
-            "Publishing versions (Publish)",
+            input.publish_to.is_some(),
+            "Publishing to $LATEST.PUBLISHED (PublishTo)",
         ),
         (
             input.source_kms_key_arn.is_some(),
@@ -177,7 +187,7 @@ fn check_code_request(input: &UpdateFunctionCodeRequest) -> Result<()> {
     }
 }
 
-fn check_revision(record: &FunctionRecord, asked: Option<&str>) -> Result<()> {
+pub(super) fn check_revision(record: &FunctionRecord, asked: Option<&str>) -> Result<()> {
     match asked {
         Some(asked) if asked != record.revision_id => Err(Error::WrongRevision {
             ask: "GetFunction/GetAlias",

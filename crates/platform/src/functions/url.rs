@@ -7,6 +7,7 @@ use wire::{
 
 use super::{
     Functions,
+    definitions::Published,
     error::{Error, Result},
     execution::FunctionKey,
     key_of, limits,
@@ -70,7 +71,7 @@ impl Functions {
                 _ => InvokeMode::Buffered,
             },
             cors: url.cors.clone(),
-            policy: entry.record.policy.clone(),
+            policy: entry.record.policy(url.qualifier.as_deref()).to_vec(),
         })
     }
 
@@ -84,7 +85,7 @@ impl Functions {
         self.existing(&key, name)?;
         let url = FunctionUrl {
             id: new_id()?,
-            qualifier: None,
+            qualifier: name.qualifier.clone(),
             auth_type: input.auth_type,
             invoke_mode: input
                 .invoke_mode
@@ -96,15 +97,18 @@ impl Functions {
         };
         let made = url.clone();
         let (entry, ()) = self
-            .change(&key, |record| {
-                if find_url(record, name).is_some() {
+            .change_all(&key, |draft| {
+                if !has_url_place(&draft.published, name) {
+                    return Err(no_function());
+                }
+                if find_url(&draft.record, name).is_some() {
                     return Err(Error::Conflict(format!(
                         "Failed to create function url config for [functionArn = {}]. Error \
                          message:  FunctionUrlConfig exists for this Lambda function",
-                        record.arn()
+                        name.arn(cx)
                     )));
                 }
-                record.urls.push(made);
+                draft.record.urls.push(made);
                 Ok(())
             })
             .await?;
@@ -223,8 +227,11 @@ impl Functions {
 
     /// Lambda's word for a function that is not there is another one here.
     fn existing(&self, key: &FunctionKey, name: &FunctionName) -> Result<()> {
-        let exists = self.0.definitions.get(key).is_some() && name.qualifier.is_none();
-        if exists { Ok(()) } else { Err(no_function()) }
+        let entry = self.0.definitions.get(key);
+        match entry.is_some_and(|entry| has_url_place(&entry.published, name)) {
+            true => Ok(()),
+            false => Err(no_function()),
+        }
     }
 
     fn url_shown(&self, record: &FunctionRecord, url: &FunctionUrl) -> api::FunctionUrlConfig {
@@ -268,6 +275,12 @@ fn url_arn(record: &FunctionRecord, url: &FunctionUrl) -> String {
 fn find_url<'a>(record: &'a FunctionRecord, name: &FunctionName) -> Option<&'a FunctionUrl> {
     let mut urls = record.urls.iter();
     urls.find(|url| url.qualifier == name.qualifier)
+}
+
+/// URLs are of a function itself and of its aliases.
+fn has_url_place(published: &Published, name: &FunctionName) -> bool {
+    let alias = name.qualifier.as_ref();
+    alias.is_none_or(|alias| published.aliases.contains_key(alias))
 }
 
 fn no_url() -> Error {

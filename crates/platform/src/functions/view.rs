@@ -19,11 +19,12 @@ use super::{
 };
 
 impl Functions {
-    /// All that Lambda tells of a function, under the name it was asked by.
+    /// All that Lambda tells of a version, under the name it was asked by.
     pub(super) fn shown(
         &self,
         record: &FunctionRecord,
         qualifier: Option<&str>,
+        version: &str,
     ) -> Result<FunctionConfiguration> {
         let runtime = format!("{}\n{}", record.spec.runtime, record.region);
         let runtime = store::BlobHash::of(runtime.as_bytes());
@@ -45,15 +46,16 @@ impl Functions {
                 )),
                 error: None,
             }),
-            ..self.listed(record, qualifier)?
+            ..self.listed(record, qualifier, version)?
         })
     }
 
-    /// What lists tell of a function: nothing of its state.
+    /// What lists tell of a version: nothing of its state.
     pub(super) fn listed(
         &self,
         record: &FunctionRecord,
         qualifier: Option<&str>,
+        version: &str,
     ) -> Result<FunctionConfiguration> {
         let spec = &record.spec;
         let variables = self.environment(record, spec)?;
@@ -74,7 +76,7 @@ impl Functions {
             memory_size: signed(spec.memory_mb),
             last_modified: Some(lambda_last_modified(record.last_modified)),
             code_sha256: Some(spec.code.sha256()),
-            version: Some("$LATEST".to_owned()),
+            version: Some(version.to_owned()),
             vpc_config: record.vpc_shown.then(|| VpcConfigResponse {
                 subnet_ids: Some(Vec::new()),
                 security_group_ids: Some(Vec::new()),

@@ -119,7 +119,10 @@ impl FunctionUrls {
             trace_id: Some(trace_id),
             log_tail: false,
         };
-        let run = self.functions.run(&target.key, invocation).await;
+        let run = self
+            .functions
+            .run(&target.key, target.qualifier.as_deref(), invocation)
+            .await;
         url::answer(run, target.invoke_mode, &request_id)
     }
 

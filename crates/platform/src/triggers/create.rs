@@ -16,11 +16,7 @@ use super::{
     tables::{FunctionRef, MAPPINGS, MappingId, MappingRecord, Target},
     tags,
 };
-use crate::{
-    functions::{Functions, execution::FunctionKey},
-    identity::Principal,
-    queues::definition::QueueKey,
-};
+use crate::{functions::Functions, identity::Principal, queues::definition::QueueKey};
 
 /// What Lambda says of a queue that is not there, having tried to read it.
 pub const NO_QUEUE: &str = "Error occurred while ReceiveMessage. SQS Error Code: \
@@ -123,7 +119,7 @@ impl EventSourceMappings {
             .queues
             .find(queue)
             .ok_or_else(|| Error::invalid(NO_QUEUE))?;
-        let reader = reader(&self.0.functions, &target.key());
+        let reader = reader(&self.0.functions, target);
         if let Some(action) = found.refuses_reader(&reader, cx.now) {
             return Err(Error::Invalid(not_permitted(action)));
         }
@@ -144,9 +140,9 @@ pub fn not_permitted(action: &str) -> String {
 }
 
 /// Who reads a queue for a function: its role, or its account while there is no such function.
-pub fn reader(functions: &Functions, key: &FunctionKey) -> Principal {
-    let account_id = key.account_id.clone();
-    let principal = functions.principal(key);
+pub fn reader(functions: &Functions, target: &Target) -> Principal {
+    let account_id = target.function.account_id.clone();
+    let principal = functions.principal(&target.key(), target.qualifier.as_deref());
     principal.unwrap_or(Principal::Account { account_id })
 }
 

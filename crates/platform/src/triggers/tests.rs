@@ -34,7 +34,9 @@ use crate::{
     clock::Clock,
     functions::{
         self, DeployError, Executor, Functions, FunctionsConfig,
-        execution::{Definition, FunctionError, FunctionKey, Invocation, InvokeError, Outcome},
+        execution::{
+            Definition, FunctionError, FunctionKey, Invocation, InvokeError, Outcome, VersionKey,
+        },
         runtimes::Runtimes,
         testing::zip_of,
     },
@@ -99,9 +101,11 @@ impl Executor for Closure {
 
     fn remove(&self, _: &FunctionKey) {}
 
+    fn remove_version(&self, _: &VersionKey) {}
+
     fn set_reserved_concurrency(&self, _: &FunctionKey, _: Option<u32>) {}
 
-    async fn invoke(&self, _: &FunctionKey, asked: Invocation) -> Result<Outcome, InvokeError> {
+    async fn invoke(&self, _: &VersionKey, asked: Invocation) -> Result<Outcome, InvokeError> {
         let event: Value = serde_json::from_slice(&asked.payload).unwrap();
         let bodies = event["Records"].as_array().unwrap().iter();
         let bodies = bodies
@@ -291,6 +295,7 @@ impl Parts {
         let next = |migrations: &Vec<store::Migration>| migrations.len() as u32 + 1;
         migrations.extend(queues::migrations(next(&migrations)));
         migrations.extend(super::migrations(next(&migrations)));
+        migrations.extend(functions::version_migrations(next(&migrations)));
         let store = StoreConfig::new(location.to_str().unwrap());
         let store = Store::open(store, &migrations).await.unwrap();
         let secrets = Arc::new(Secrets::open(&dir.join("functions.key")).unwrap());

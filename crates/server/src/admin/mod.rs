@@ -117,7 +117,7 @@ fn environments(ask: &Ask<'_>) -> Response<Body> {
         json!({
             "function": view.key.name,
             "region": view.key.region,
-            "version": view.version,
+            "version": &*view.version,
             "state": match view.state {
                 EnvironmentState::Busy => "busy",
                 EnvironmentState::Idle => "idle",

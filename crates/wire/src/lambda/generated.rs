@@ -40,6 +40,16 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "AddPermission")) }
     }
 
+    /// `POST /2015-03-31/functions/{FunctionName}/aliases`
+    fn create_alias(
+        &self,
+        cx: &Context,
+        input: CreateAliasRequest,
+    ) -> impl Future<Output = Result<AliasConfiguration, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "CreateAlias")) }
+    }
+
     /// `POST /2020-04-22/code-signing-configs`
     fn create_code_signing_config(
         &self,
@@ -78,6 +88,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<CreateFunctionUrlConfigResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "CreateFunctionUrlConfig")) }
+    }
+
+    /// `DELETE /2015-03-31/functions/{FunctionName}/aliases/{Name}`
+    fn delete_alias(
+        &self,
+        cx: &Context,
+        input: DeleteAliasRequest,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "DeleteAlias")) }
     }
 
     /// `DELETE /2020-04-22/code-signing-configs/{CodeSigningConfigArn}`
@@ -160,6 +180,21 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "DeleteLayerVersion")) }
     }
 
+    /// `DELETE /2019-09-30/functions/{FunctionName}/provisioned-concurrency`
+    fn delete_provisioned_concurrency_config(
+        &self,
+        cx: &Context,
+        input: DeleteProvisionedConcurrencyConfigRequest,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "DeleteProvisionedConcurrencyConfig",
+            ))
+        }
+    }
+
     /// `GET /2016-08-19/account-settings`
     fn get_account_settings(
         &self,
@@ -168,6 +203,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<GetAccountSettingsResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "GetAccountSettings")) }
+    }
+
+    /// `GET /2015-03-31/functions/{FunctionName}/aliases/{Name}`
+    fn get_alias(
+        &self,
+        cx: &Context,
+        input: GetAliasRequest,
+    ) -> impl Future<Output = Result<AliasConfiguration, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "GetAlias")) }
     }
 
     /// `GET /2020-04-22/code-signing-configs/{CodeSigningConfigArn}`
@@ -285,6 +330,21 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "GetPolicy")) }
     }
 
+    /// `GET /2019-09-30/functions/{FunctionName}/provisioned-concurrency`
+    fn get_provisioned_concurrency_config(
+        &self,
+        cx: &Context,
+        input: GetProvisionedConcurrencyConfigRequest,
+    ) -> impl Future<Output = Result<GetProvisionedConcurrencyConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "GetProvisionedConcurrencyConfig",
+            ))
+        }
+    }
+
     /// `GET /2021-07-20/functions/{FunctionName}/runtime-management-config`
     fn get_runtime_management_config(
         &self,
@@ -308,6 +368,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<InvocationResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "Invoke")) }
+    }
+
+    /// `GET /2015-03-31/functions/{FunctionName}/aliases`
+    fn list_aliases(
+        &self,
+        cx: &Context,
+        input: ListAliasesRequest,
+    ) -> impl Future<Output = Result<ListAliasesResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "ListAliases")) }
     }
 
     /// `GET /2020-04-22/code-signing-configs`
@@ -385,6 +455,21 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "ListLayers")) }
     }
 
+    /// `GET /2019-09-30/functions/{FunctionName}/provisioned-concurrency?List=ALL`
+    fn list_provisioned_concurrency_configs(
+        &self,
+        cx: &Context,
+        input: ListProvisionedConcurrencyConfigsRequest,
+    ) -> impl Future<Output = Result<ListProvisionedConcurrencyConfigsResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "ListProvisionedConcurrencyConfigs",
+            ))
+        }
+    }
+
     /// `GET /2017-03-31/tags/{Resource}`
     fn list_tags(
         &self,
@@ -415,6 +500,16 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "PublishLayerVersion")) }
     }
 
+    /// `POST /2015-03-31/functions/{FunctionName}/versions`
+    fn publish_version(
+        &self,
+        cx: &Context,
+        input: PublishVersionRequest,
+    ) -> impl Future<Output = Result<FunctionConfiguration, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "PublishVersion")) }
+    }
+
     /// `PUT /2020-06-30/functions/{FunctionName}/code-signing-config`
     fn put_function_code_signing_config(
         &self,
@@ -438,6 +533,21 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<Concurrency, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "PutFunctionConcurrency")) }
+    }
+
+    /// `PUT /2019-09-30/functions/{FunctionName}/provisioned-concurrency`
+    fn put_provisioned_concurrency_config(
+        &self,
+        cx: &Context,
+        input: PutProvisionedConcurrencyConfigRequest,
+    ) -> impl Future<Output = Result<PutProvisionedConcurrencyConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "PutProvisionedConcurrencyConfig",
+            ))
+        }
     }
 
     /// `PUT /2021-07-20/functions/{FunctionName}/runtime-management-config`
@@ -498,6 +608,16 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<(), Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "UntagResource")) }
+    }
+
+    /// `PUT /2015-03-31/functions/{FunctionName}/aliases/{Name}`
+    fn update_alias(
+        &self,
+        cx: &Context,
+        input: UpdateAliasRequest,
+    ) -> impl Future<Output = Result<AliasConfiguration, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "UpdateAlias")) }
     }
 
     /// `PUT /2020-04-22/code-signing-configs/{CodeSigningConfigArn}`
@@ -565,6 +685,7 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
                 .await
         }
         1 => call.answer(|input| service.add_permission(cx, input)).await,
+        3 => call.answer(|input| service.create_alias(cx, input)).await,
         5 => {
             call.answer(|input| service.create_code_signing_config(cx, input))
                 .await
@@ -581,6 +702,7 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.create_function_url_config(cx, input))
                 .await
         }
+        9 => call.answer(|input| service.delete_alias(cx, input)).await,
         11 => {
             call.answer(|input| service.delete_code_signing_config(cx, input))
                 .await
@@ -609,10 +731,15 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.delete_layer_version(cx, input))
                 .await
         }
+        20 => {
+            call.answer(|input| service.delete_provisioned_concurrency_config(cx, input))
+                .await
+        }
         22 => {
             call.answer(|input| service.get_account_settings(cx, input))
                 .await
         }
+        23 => call.answer(|input| service.get_alias(cx, input)).await,
         25 => {
             call.answer(|input| service.get_code_signing_config(cx, input))
                 .await
@@ -651,11 +778,16 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
                 .await
         }
         41 => call.answer(|input| service.get_policy(cx, input)).await,
+        42 => {
+            call.answer(|input| service.get_provisioned_concurrency_config(cx, input))
+                .await
+        }
         44 => {
             call.answer(|input| service.get_runtime_management_config(cx, input))
                 .await
         }
         45 => call.answer(|input| service.invoke(cx, input)).await,
+        48 => call.answer(|input| service.list_aliases(cx, input)).await,
         50 => {
             call.answer(|input| service.list_code_signing_configs(cx, input))
                 .await
@@ -678,6 +810,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
                 .await
         }
         59 => call.answer(|input| service.list_layers(cx, input)).await,
+        60 => {
+            call.answer(|input| service.list_provisioned_concurrency_configs(cx, input))
+                .await
+        }
         61 => call.answer(|input| service.list_tags(cx, input)).await,
         62 => {
             call.answer(|input| service.list_versions_by_function(cx, input))
@@ -687,12 +823,20 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.publish_layer_version(cx, input))
                 .await
         }
+        65 => {
+            call.answer(|input| service.publish_version(cx, input))
+                .await
+        }
         66 => {
             call.answer(|input| service.put_function_code_signing_config(cx, input))
                 .await
         }
         67 => {
             call.answer(|input| service.put_function_concurrency(cx, input))
+                .await
+        }
+        71 => {
+            call.answer(|input| service.put_provisioned_concurrency_config(cx, input))
                 .await
         }
         73 => {
@@ -709,6 +853,7 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
         }
         81 => call.answer(|input| service.tag_resource(cx, input)).await,
         82 => call.answer(|input| service.untag_resource(cx, input)).await,
+        83 => call.answer(|input| service.update_alias(cx, input)).await,
         85 => {
             call.answer(|input| service.update_code_signing_config(cx, input))
                 .await
@@ -834,6 +979,32 @@ pub struct AddPermissionResponse {
 shape!(AddPermissionResponse { statement });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AliasConfiguration {
+    pub alias_arn: Option<String>,
+    pub name: Option<String>,
+    pub function_version: Option<String>,
+    pub description: Option<String>,
+    pub routing_config: Option<AliasRoutingConfiguration>,
+    pub revision_id: Option<String>,
+}
+shape!(AliasConfiguration {
+    alias_arn,
+    name,
+    function_version,
+    description,
+    routing_config,
+    revision_id
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AliasRoutingConfiguration {
+    pub additional_version_weights: Option<Map<f64>>,
+}
+shape!(AliasRoutingConfiguration {
+    additional_version_weights
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AllowedPublishers {
     pub signing_profile_version_arns: Vec<String>,
 }
@@ -910,6 +1081,22 @@ shape!(Cors {
     allow_origins,
     expose_headers,
     max_age
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateAliasRequest {
+    pub function_name: String,
+    pub name: String,
+    pub function_version: String,
+    pub description: Option<String>,
+    pub routing_config: Option<AliasRoutingConfiguration>,
+}
+shape!(CreateAliasRequest {
+    function_name,
+    name,
+    function_version,
+    description,
+    routing_config
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1103,6 +1290,16 @@ pub struct DeadLetterConfig {
 shape!(DeadLetterConfig { target_arn });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAliasRequest {
+    pub function_name: String,
+    pub name: String,
+}
+shape!(DeleteAliasRequest {
+    function_name,
+    name
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteCodeSigningConfigRequest {
     pub code_signing_config_arn: String,
 }
@@ -1166,6 +1363,16 @@ pub struct DeleteLayerVersionRequest {
 shape!(DeleteLayerVersionRequest {
     layer_name,
     version_number
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteProvisionedConcurrencyConfigRequest {
+    pub function_name: String,
+    pub qualifier: String,
+}
+shape!(DeleteProvisionedConcurrencyConfigRequest {
+    function_name,
+    qualifier
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1534,6 +1741,16 @@ shape!(GetAccountSettingsResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAliasRequest {
+    pub function_name: String,
+    pub name: String,
+}
+shape!(GetAliasRequest {
+    function_name,
+    name
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetCodeSigningConfigRequest {
     pub code_signing_config_arn: String,
 }
@@ -1729,6 +1946,34 @@ pub struct GetPolicyResponse {
 shape!(GetPolicyResponse {
     policy,
     revision_id
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetProvisionedConcurrencyConfigRequest {
+    pub function_name: String,
+    pub qualifier: String,
+}
+shape!(GetProvisionedConcurrencyConfigRequest {
+    function_name,
+    qualifier
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetProvisionedConcurrencyConfigResponse {
+    pub requested_provisioned_concurrent_executions: Option<i32>,
+    pub available_provisioned_concurrent_executions: Option<i32>,
+    pub allocated_provisioned_concurrent_executions: Option<i32>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub last_modified: Option<String>,
+}
+shape!(GetProvisionedConcurrencyConfigResponse {
+    requested_provisioned_concurrent_executions,
+    available_provisioned_concurrent_executions,
+    allocated_provisioned_concurrent_executions,
+    status,
+    status_reason,
+    last_modified
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1945,6 +2190,30 @@ shape!(LayersListItem {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAliasesRequest {
+    pub function_name: String,
+    pub function_version: Option<String>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+shape!(ListAliasesRequest {
+    function_name,
+    function_version,
+    marker,
+    max_items
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAliasesResponse {
+    pub next_marker: Option<String>,
+    pub aliases: Option<Vec<AliasConfiguration>>,
+}
+shape!(ListAliasesResponse {
+    next_marker,
+    aliases
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListCodeSigningConfigsRequest {
     pub marker: Option<String>,
     pub max_items: Option<i32>,
@@ -2104,6 +2373,28 @@ shape!(ListLayersResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListProvisionedConcurrencyConfigsRequest {
+    pub function_name: String,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+shape!(ListProvisionedConcurrencyConfigsRequest {
+    function_name,
+    marker,
+    max_items
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListProvisionedConcurrencyConfigsResponse {
+    pub provisioned_concurrency_configs: Option<Vec<ProvisionedConcurrencyConfigListItem>>,
+    pub next_marker: Option<String>,
+}
+shape!(ListProvisionedConcurrencyConfigsResponse {
+    provisioned_concurrency_configs,
+    next_marker
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListTagsRequest {
     pub resource: String,
 }
@@ -2164,6 +2455,26 @@ pub struct OnSuccess {
 shape!(OnSuccess { destination });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProvisionedConcurrencyConfigListItem {
+    pub function_arn: Option<String>,
+    pub requested_provisioned_concurrent_executions: Option<i32>,
+    pub available_provisioned_concurrent_executions: Option<i32>,
+    pub allocated_provisioned_concurrent_executions: Option<i32>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub last_modified: Option<String>,
+}
+shape!(ProvisionedConcurrencyConfigListItem {
+    function_arn,
+    requested_provisioned_concurrent_executions,
+    available_provisioned_concurrent_executions,
+    allocated_provisioned_concurrent_executions,
+    status,
+    status_reason,
+    last_modified
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProvisionedPollerConfig {
     pub minimum_pollers: Option<i32>,
     pub maximum_pollers: Option<i32>,
@@ -2218,6 +2529,22 @@ shape!(PublishLayerVersionResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct PublishVersionRequest {
+    pub function_name: String,
+    pub code_sha256: Option<String>,
+    pub description: Option<String>,
+    pub revision_id: Option<String>,
+    pub publish_to: Option<String>,
+}
+shape!(PublishVersionRequest {
+    function_name,
+    code_sha256,
+    description,
+    revision_id,
+    publish_to
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PutFunctionCodeSigningConfigRequest {
     pub code_signing_config_arn: String,
     pub function_name: String,
@@ -2245,6 +2572,36 @@ pub struct PutFunctionConcurrencyRequest {
 shape!(PutFunctionConcurrencyRequest {
     function_name,
     reserved_concurrent_executions
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutProvisionedConcurrencyConfigRequest {
+    pub function_name: String,
+    pub qualifier: String,
+    pub provisioned_concurrent_executions: i32,
+}
+shape!(PutProvisionedConcurrencyConfigRequest {
+    function_name,
+    qualifier,
+    provisioned_concurrent_executions
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutProvisionedConcurrencyConfigResponse {
+    pub requested_provisioned_concurrent_executions: Option<i32>,
+    pub allocated_provisioned_concurrent_executions: Option<i32>,
+    pub available_provisioned_concurrent_executions: Option<i32>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub last_modified: Option<String>,
+}
+shape!(PutProvisionedConcurrencyConfigResponse {
+    requested_provisioned_concurrent_executions,
+    allocated_provisioned_concurrent_executions,
+    available_provisioned_concurrent_executions,
+    status,
+    status_reason,
+    last_modified
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2431,6 +2788,24 @@ pub struct UntagResourceRequest {
     pub tag_keys: Vec<String>,
 }
 shape!(UntagResourceRequest { resource, tag_keys });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateAliasRequest {
+    pub function_name: String,
+    pub name: String,
+    pub function_version: Option<String>,
+    pub description: Option<String>,
+    pub routing_config: Option<AliasRoutingConfiguration>,
+    pub revision_id: Option<String>,
+}
+shape!(UpdateAliasRequest {
+    function_name,
+    name,
+    function_version,
+    description,
+    routing_config,
+    revision_id
+});
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpdateCodeSigningConfigRequest {

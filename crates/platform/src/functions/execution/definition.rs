@@ -1,6 +1,6 @@
 //! What execution has to know of a function: one immutable value per change of it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, ops::Deref, path::PathBuf, sync::Arc};
 
 use sandbox::{Launch, NetworkPolicy};
 
@@ -12,12 +12,58 @@ pub struct FunctionKey {
     pub name: String,
 }
 
-/// A function as it is to run from now on. Never changed: an update deploys another one.
+/// Which version: `$LATEST`, or a number. Cheap to copy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VersionId(Arc<str>);
+
+impl VersionId {
+    pub fn latest() -> Self {
+        Self(LATEST.into())
+    }
+
+    pub fn published(number: u64) -> Self {
+        Self(number.to_string().into())
+    }
+
+    pub fn is_latest(&self) -> bool {
+        &*self.0 == LATEST
+    }
+}
+
+const LATEST: &str = "$LATEST";
+
+impl Deref for VersionId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for VersionId {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A version of a function: what environments are of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct VersionKey {
+    pub function: FunctionKey,
+    pub version: VersionId,
+}
+
+/// A function's version as it is to run from now on. Never changed: an update deploys another one.
 #[derive(Debug, Clone)]
 pub struct Definition {
     pub key: FunctionKey,
-    /// `$LATEST`, or a number.
-    pub version: String,
+    pub version: VersionId,
     /// Counts up with every change of code or configuration that environments can see. Two
     /// definitions of a version with the same generation are the same.
     pub generation: i64,

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-/// A synchronous invocation of `$LATEST`.
+use super::VersionId;
+
+/// A synchronous invocation.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     pub request_id: String,
@@ -28,7 +30,7 @@ pub struct Outcome {
     /// `X-Amz-Function-Error`.
     pub error: Option<FunctionError>,
     /// Which version ran.
-    pub executed_version: String,
+    pub executed_version: VersionId,
     /// The last 4 KiB of the log, where it was asked for.
     pub log_tail: Option<Vec<u8>>,
     /// The trace header the function saw.

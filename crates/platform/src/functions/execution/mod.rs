@@ -43,7 +43,9 @@ use environment::Environment;
 use invoke::{After, Run};
 use version::{NotReady, Ready, Version};
 
-pub use definition::{CodeDirectory, Definition, FunctionKey, LogFormat, LogLevel};
+pub use definition::{
+    CodeDirectory, Definition, FunctionKey, LogFormat, LogLevel, VersionId, VersionKey,
+};
 pub use invocation::{FunctionError, Invocation, InvokeError, Outcome, Throttle};
 pub use pool::EnvironmentState;
 pub use report::millis as log_time;
@@ -99,17 +101,17 @@ struct Inner {
     none_running: Notify,
 }
 
-/// A function as it is now.
+/// A function as it is now: its versions share its concurrency and nothing else.
 struct Live {
     concurrency: Arc<FunctionConcurrency>,
-    current: RwLock<Option<Arc<Version>>>,
+    versions: RwLock<HashMap<VersionId, Arc<Version>>>,
 }
 
 /// An environment, as an operator sees it.
 #[derive(Debug, Clone)]
 pub struct EnvironmentView {
     pub key: FunctionKey,
-    pub version: String,
+    pub version: VersionId,
     pub state: EnvironmentState,
     pub log_stream: String,
 }
@@ -143,7 +145,7 @@ impl Execution {
         Self { inner }
     }
 
-    /// Makes a definition what its function's requests go to. No environment of an older one
+    /// Makes a definition what its version's requests go to. No environment of an older one
     /// answers a request that comes after this.
     pub async fn deploy(&self, definition: Definition) -> Result<(), DeployError> {
         let version = self.version(definition);
@@ -163,8 +165,20 @@ impl Execution {
 
     /// Requests from now on get [`InvokeError::NotDeployed`]; those that run are finished.
     pub fn remove(&self, key: &FunctionKey) {
-        let removed = write(&self.inner.functions).remove(key);
-        if let Some(version) = removed.and_then(|live| write(&live.current).take()) {
+        let Some(removed) = write(&self.inner.functions).remove(key) else {
+            return;
+        };
+        let versions = std::mem::take(&mut *write(&removed.versions));
+        for version in versions.into_values() {
+            version.pool.retire();
+        }
+    }
+
+    /// The same for one version.
+    pub fn remove_version(&self, key: &VersionKey) {
+        let live = read(&self.inner.functions).get(&key.function).cloned();
+        let removed = live.and_then(|live| write(&live.versions).remove(&key.version));
+        if let Some(version) = removed {
             version.pool.retire();
         }
     }
@@ -174,19 +188,18 @@ impl Execution {
         self.inner.live(key).concurrency.reserve(reserved);
     }
 
-    /// Runs a function for a request. The request runs to its end even if the caller goes away:
+    /// Runs a version for a request. The request runs to its end even if the caller goes away:
     /// Lambda does not stop a function because its client did.
     pub async fn invoke(
         &self,
-        key: &FunctionKey,
+        key: &VersionKey,
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError> {
         let running = Running::enter(&self.inner)?;
-        let live = read(&self.inner.functions).get(key).cloned();
+        let live = read(&self.inner.functions).get(&key.function).cloned();
         let live = live.ok_or(InvokeError::NotDeployed)?;
-        let version = read(&live.current)
-            .clone()
-            .ok_or(InvokeError::NotDeployed)?;
+        let version = read(&live.versions).get(&key.version).cloned();
+        let version = version.ok_or(InvokeError::NotDeployed)?;
         let permit = live.concurrency.acquire().map_err(|throttle| {
             self.inner.run(&version).throttled();
             InvokeError::Throttled(throttle)
@@ -206,18 +219,11 @@ impl Execution {
     }
 
     pub fn environments(&self) -> Vec<EnvironmentView> {
-        let functions: Vec<_> = read(&self.inner.functions)
-            .iter()
-            .map(|(key, live)| (key.clone(), live.clone()))
-            .collect();
         let mut views = Vec::new();
-        for (key, live) in functions {
-            let Some(version) = read(&live.current).clone() else {
-                continue;
-            };
+        for version in self.inner.versions() {
             for (environment, state) in version.pool.environments() {
                 views.push(EnvironmentView {
-                    key: key.clone(),
+                    key: version.definition.key.clone(),
                     version: version.definition.version.clone(),
                     state,
                     log_stream: environment.log_stream().to_owned(),
@@ -246,10 +252,8 @@ impl Execution {
                 "requests were still running at the end of the drain"
             );
         }
-        for live in read(&self.inner.functions).values() {
-            if let Some(version) = &*read(&live.current) {
-                version.pool.kill_all();
-            }
+        for version in self.inner.versions() {
+            version.pool.kill_all();
         }
         self.inner.logs.flush();
     }
@@ -261,7 +265,8 @@ impl Execution {
 
     fn replace(&self, version: Arc<Version>) {
         let live = self.inner.live(&version.definition.key);
-        let old = write(&live.current).replace(version);
+        let id = version.definition.version.clone();
+        let old = write(&live.versions).insert(id, version);
         if let Some(old) = old {
             old.pool.retire();
         }
@@ -335,14 +340,18 @@ impl Inner {
     }
 
     fn stop_oldest_idle(&self) -> bool {
-        let oldest = read(&self.functions)
-            .values()
-            .filter_map(|live| {
-                let version = read(&live.current).clone()?;
-                Some((version.oldest_idle()?, version))
-            })
+        let versions = self.versions().into_iter();
+        let oldest = versions
+            .filter_map(|version| Some((version.oldest_idle()?, version)))
             .min_by_key(|(since, _)| *since);
         oldest.is_some_and(|(_, version)| version.pool.stop_oldest_idle())
+    }
+
+    /// All versions of all functions.
+    fn versions(&self) -> Vec<Arc<Version>> {
+        let functions = read(&self.functions);
+        let of = |live: &Arc<Live>| read(&live.versions).values().cloned().collect::<Vec<_>>();
+        functions.values().flat_map(of).collect()
     }
 
     fn live(&self, key: &FunctionKey) -> Arc<Live> {
@@ -354,7 +363,7 @@ impl Inner {
         let live = functions.entry(key.clone()).or_insert_with(|| {
             Arc::new(Live {
                 concurrency: FunctionConcurrency::new(account),
-                current: RwLock::default(),
+                versions: RwLock::default(),
             })
         });
         live.clone()
@@ -371,17 +380,15 @@ impl Inner {
     }
 }
 
-/// Lets the templates of functions go that have not run for long.
+/// Lets the templates of versions go that have not run for long.
 async fn rest(inner: Weak<Inner>) {
     let mut turn = tokio::time::interval(REST_EVERY);
     loop {
         turn.tick().await;
         let Some(inner) = inner.upgrade() else { return };
         let (now, keep_alive) = (Instant::now(), inner.config.idle.keep_alive);
-        for live in read(&inner.functions).values() {
-            if let Some(version) = &*read(&live.current) {
-                version.rest(now, keep_alive);
-            }
+        for version in inner.versions() {
+            version.rest(now, keep_alive);
         }
     }
 }

@@ -106,7 +106,7 @@ pub fn init_start(definition: &Definition, now: Timestamp) -> Line {
                 "phase": Phase::Init.as_str(),
                 "runtimeVersion": identity,
                 "functionName": definition.key.name,
-                "functionVersion": definition.version,
+                "functionVersion": &*definition.version,
             }),
         ),
     }
@@ -155,7 +155,7 @@ pub fn start(definition: &Definition, request_id: &str, now: Timestamp) -> Line 
             json!({
                 "requestId": request_id,
                 "functionArn": function_arn(&key.region, &key.account_id, &key.name, None),
-                "version": version,
+                "version": &**version,
             }),
         ),
     }

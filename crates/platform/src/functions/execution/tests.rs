@@ -1,6 +1,8 @@
 //! Scheduling, over the fake backend: functions are closures in this process that speak the Runtime
 //! API over their listeners.
 
+mod versions;
+
 use std::{
     future::poll_fn,
     io,
@@ -91,7 +93,14 @@ async fn invoke(execution: &Execution) -> Result<Outcome, InvokeError> {
         trace_id: None,
         log_tail: false,
     };
-    execution.invoke(&key(), invocation).await
+    execution.invoke(&key_of("$LATEST"), invocation).await
+}
+
+fn key_of(version: &str) -> VersionKey {
+    VersionKey {
+        function: key(),
+        version: version.into(),
+    }
 }
 
 fn key() -> FunctionKey {

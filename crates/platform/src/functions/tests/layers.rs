@@ -30,7 +30,7 @@ fn others() -> Context {
 }
 
 impl World {
-    async fn publish(&self, name: &str) -> api::PublishLayerVersionResponse {
+    async fn publish_layer(&self, name: &str) -> api::PublishLayerVersionResponse {
         let input = publish(name, &[(name, b"x")]);
         let made = self.functions.publish_layer_version(cx(), input).await;
         made.unwrap()
@@ -45,7 +45,10 @@ impl World {
         deleted.unwrap();
     }
 
-    async fn versions(&self, input: api::ListLayerVersionsRequest) -> (Vec<i64>, Option<String>) {
+    async fn layer_versions(
+        &self,
+        input: api::ListLayerVersionsRequest,
+    ) -> (Vec<i64>, Option<String>) {
         let found = self.functions.list_layer_versions(cx(), input).await;
         let found = found.unwrap();
         let versions = found.layer_versions.unwrap();
@@ -64,11 +67,11 @@ fn versions_of(name: &str) -> api::ListLayerVersionsRequest {
 #[tokio::test]
 async fn a_number_never_comes_again() {
     let world = World::new().await;
-    let first = world.publish("l").await;
+    let first = world.publish_layer("l").await;
     assert_eq!(first.layer_version_arn, Some(layer_arn("l", 1)));
     assert_eq!(first.description.as_deref(), Some(""));
     assert_eq!(first.compatible_runtimes, None);
-    let second = world.publish("l").await;
+    let second = world.publish_layer("l").await;
     let sha = |made: &api::PublishLayerVersionResponse| {
         made.content
             .as_ref()
@@ -78,9 +81,9 @@ async fn a_number_never_comes_again() {
     world.delete_layer("l", 1).await;
     world.delete_layer("l", 2).await;
     world.delete_layer("l", 2).await;
-    assert!(world.versions(versions_of("l")).await.0.is_empty());
+    assert!(world.layer_versions(versions_of("l")).await.0.is_empty());
     let world = world.again().await;
-    assert_eq!(world.publish("l").await.version, Some(3));
+    assert_eq!(world.publish_layer("l").await.version, Some(3));
     let get = |version_number| api::GetLayerVersionRequest {
         layer_name: "l".into(),
         version_number,
@@ -125,7 +128,7 @@ async fn lists_go_page_by_page_and_by_what_layers_are_for() {
             .unwrap();
     }
     for name in ["c", "c", "c"] {
-        world.publish(name).await;
+        world.publish_layer(name).await;
     }
     let list = async |input| {
         let found = world.functions.list_layers(cx(), input).await.unwrap();
@@ -165,13 +168,13 @@ async fn lists_go_page_by_page_and_by_what_layers_are_for() {
         max_items: Some(2),
         ..versions_of("c")
     };
-    let (page, more) = world.versions(two.clone()).await;
+    let (page, more) = world.layer_versions(two.clone()).await;
     assert_eq!(page, [3, 2]);
     let next = api::ListLayerVersionsRequest {
         marker: more,
         ..two
     };
-    assert_eq!(world.versions(next).await, (vec![1], None));
+    assert_eq!(world.layer_versions(next).await, (vec![1], None));
 }
 
 #[tokio::test]
@@ -203,14 +206,14 @@ async fn what_is_no_layer_is_refused() {
             .starts_with("1 validation error detected: Value '[cobol]' at")
     );
     // Nothing of these is left, their numbers neither.
-    assert_eq!(world.publish("l").await.version, Some(1));
+    assert_eq!(world.publish_layer("l").await.version, Some(1));
 }
 
 #[tokio::test]
 async fn a_function_keeps_its_layers_when_they_are_deleted() {
     let world = World::new().await;
-    world.publish("one").await;
-    world.publish("two").await;
+    world.publish_layer("one").await;
+    world.publish_layer("two").await;
     let mut input = request("f");
     input.layers = Some(vec![layer_arn("one", 1), layer_arn("two", 1)]);
     world.functions.create_function(cx(), input).await.unwrap();
@@ -280,7 +283,7 @@ async fn a_function_keeps_its_layers_when_they_are_deleted() {
 async fn what_a_function_cannot_have_is_refused() {
     let world = World::new().await;
     for name in ["a", "a", "b", "c", "d", "e", "f"] {
-        world.publish(name).await;
+        world.publish_layer(name).await;
     }
     let create = async |arns: &[String]| {
         let mut input = request("g");
@@ -346,7 +349,7 @@ async fn code_and_layers_share_a_limit() {
 #[tokio::test]
 async fn another_account_uses_what_the_policy_gives_it() {
     let world = World::new().await;
-    world.publish("l").await;
+    world.publish_layer("l").await;
     let create = async || {
         let mut input = request("f");
         input.layers = Some(vec![layer_arn("l", 1)]);
@@ -410,7 +413,7 @@ async fn another_account_uses_what_the_policy_gives_it() {
         .await;
     assert_eq!(denied.unwrap_err().code, "AccessDeniedException");
     // A policy is of a version.
-    world.publish("l").await;
+    world.publish_layer("l").await;
     let input = api::GetLayerVersionByArnRequest {
         arn: layer_arn("l", 2),
     };
@@ -424,7 +427,7 @@ async fn another_account_uses_what_the_policy_gives_it() {
 #[tokio::test]
 async fn policies_are_changed_by_statement_and_revision() {
     let world = World::new().await;
-    world.publish("l").await;
+    world.publish_layer("l").await;
     let policy = async || {
         let input = api::GetLayerVersionPolicyRequest {
             layer_name: "l".into(),
@@ -500,7 +503,7 @@ async fn policies_are_changed_by_statement_and_revision() {
 #[tokio::test]
 async fn layers_count_as_an_accounts_code_and_unused_ones_are_collected() {
     let world = World::new().await;
-    let made = world.publish("l").await;
+    let made = world.publish_layer("l").await;
     let size = made.content.unwrap().code_size.unwrap();
     let settings = async || {
         let found = world

@@ -21,10 +21,11 @@ async fn create_refused(change: impl FnOnce(&mut api::CreateFunctionRequest)) ->
 
 #[tokio::test]
 async fn what_is_not_here_yet_is_refused_by_name() {
-    let refused = create_refused(|input| input.publish = Some(true)).await;
+    let to = Some("LATEST_PUBLISHED".to_owned());
+    let refused = create_refused(|input| input.publish_to = to).await;
     assert_eq!(
         refused,
-        "Publishing versions (Publish) is not supported by this platform yet"
+        "Publishing to $LATEST.PUBLISHED (PublishTo) is not supported by this platform yet"
     );
     let refused = create_refused(|input| input.package_type = Some("Image".into())).await;
     assert!(refused.contains("container image"));

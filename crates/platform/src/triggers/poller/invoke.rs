@@ -36,7 +36,7 @@ pub enum Ended {
 }
 
 pub async fn invoke(deps: Deps, plan: Arc<Plan>, queue: Arc<Queue>, mut batch: Batch) -> Invoked {
-    let Some(timeout_s) = deps.functions.timeout_s(&plan.function, None) else {
+    let Some(timeout_s) = deps.functions.timeout_s(&plan.function, plan.qualifier()) else {
         let ended = Ended::NoFunction;
         return Invoked { batch, ended };
     };
@@ -55,7 +55,10 @@ pub async fn invoke(deps: Deps, plan: Arc<Plan>, queue: Arc<Queue>, mut batch: B
         log_tail: false,
     };
     let started = Instant::now();
-    let outcome = deps.functions.run(&plan.function, invocation).await;
+    let outcome = deps
+        .functions
+        .run(&plan.function, plan.qualifier(), invocation)
+        .await;
     let took_ms = started.elapsed().as_secs_f64() * 1000.0;
     let ended = match outcome {
         Ok(outcome) => {

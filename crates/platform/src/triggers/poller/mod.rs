@@ -18,7 +18,7 @@ use super::{
     counts::Counts,
     filter::Criteria,
     mapping::{Held, Mapping},
-    tables::MappingRecord,
+    tables::{MappingRecord, Target},
 };
 use crate::{
     background::Wake,
@@ -64,6 +64,15 @@ impl Plan {
             criteria: criteria.ok(),
             record,
         })
+    }
+
+    fn target(&self) -> &Target {
+        &self.record.target
+    }
+
+    /// The version or alias that is invoked, if one was named.
+    fn qualifier(&self) -> Option<&str> {
+        self.record.target.qualifier.as_deref()
     }
 }
 

@@ -68,7 +68,7 @@ impl Run {
     fn readable(&self) -> Result<Arc<Queue>, String> {
         let queues = &self.deps.queues;
         let queue = queues.find(&self.plan.queue).ok_or(NO_QUEUE)?;
-        let reader = reader(&self.deps.functions, &self.plan.function);
+        let reader = reader(&self.deps.functions, self.plan.target());
         let now = Timestamp::from_millisecond(queues.clock().now_ms()).unwrap_or_default();
         match queue.refuses_reader(&reader, now) {
             Some(action) => Err(not_permitted(action)),
