@@ -35,18 +35,22 @@ impl Call<'_> {
             Err(error) => return self.refuse(&error),
         };
         match run(input).await {
-            Ok(output) => {
-                let Route {
-                    service,
-                    protocol,
-                    operation,
-                    ..
-                } = self.route;
-                let (output, id) = (output.into_value(), &self.cx.request_id);
-                protocol::encode_response(*protocol, service, operation, output, id)
-            }
+            Ok(output) => self.respond(output),
             Err(error) => self.refuse(&error),
         }
+    }
+
+    /// The answer of an operation that has run. Events of a stream are none of it: they follow, by
+    /// [`crate::encode_event`].
+    pub fn respond(self, output: impl IntoValue) -> Response<Bytes> {
+        let Route {
+            service,
+            protocol,
+            operation,
+            ..
+        } = self.route;
+        let (output, id) = (output.into_value(), &self.cx.request_id);
+        protocol::encode_response(*protocol, service, operation, output, id)
     }
 
     /// The answer for an operation that has no code.
@@ -61,7 +65,8 @@ impl Call<'_> {
         protocol::refuse(self.route, self.parts, error, &self.cx.request_id)
     }
 
-    fn input<I: FromValue>(&self) -> Result<I, Error> {
+    /// What was sent, decoded and validated.
+    pub fn input<I: FromValue>(&self) -> Result<I, Error> {
         let Route {
             service,
             protocol,

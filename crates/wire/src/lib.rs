@@ -58,7 +58,10 @@ pub use context::{Context, Origin, RoleSession};
 pub use error::{Error, Fault};
 pub use exchange::Call;
 pub use jiff::Timestamp;
-pub use protocol::{Protocol, decode_request, encode_error, encode_response, refuse, spoken};
+pub use protocol::{
+    EVENT_STREAM, Protocol, decode_request, encode_error, encode_event, encode_response, refuse,
+    spoken,
+};
 pub use router::{ByAction, Head, Labels, Route, Router, Unrouted};
 pub use validate::validate;
 pub use value::{FromValue, IntoValue, Map, Members, Value};

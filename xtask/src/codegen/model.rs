@@ -135,6 +135,19 @@ impl Model {
         }
     }
 
+    /// Whether an operation's answer is a stream of events.
+    pub fn answers_with_events(&self, operation: &Value) -> Result<bool> {
+        let Some(output) = operation["output"]["shape"].as_str() else {
+            return Ok(false);
+        };
+        let output = self.shape(output)?;
+        let Some(payload) = output["payload"].as_str() else {
+            return Ok(false);
+        };
+        let stream = self.shape(target(&output["members"][payload])?)?;
+        Ok(stream["eventstream"] == true)
+    }
+
     /// Whether a structure holds `within`, other than through a list or a map.
     pub fn is_recursive(&self, name: &str, within: &str) -> Result<bool> {
         self.holds(name, within, &mut BTreeSet::new())

@@ -10,7 +10,8 @@ use super::{
     names::{self, snake},
 };
 
-/// The trait with a method for each typed operation, and the dispatcher over it.
+/// The trait with a method for each typed operation, and the dispatcher over it. An operation that
+/// answers with a stream of events has only its structures: its answer is not one value.
 pub fn service_trait(model: &Model) -> Result<String> {
     let service = names::service(model.name());
     let mut out = format!(
@@ -19,7 +20,7 @@ pub fn service_trait(model: &Model) -> Result<String> {
     );
     let mut arms = String::new();
     for (index, (name, operation)) in model.operations.iter().enumerate() {
-        if !model.typed.contains(name) {
+        if !model.typed.contains(name) || model.answers_with_events(operation)? {
             continue;
         }
         let method = snake(name);

@@ -2071,6 +2071,68 @@ shape!(InvocationResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct InvokeResponseStreamUpdate {
+    pub payload: Option<Bytes>,
+}
+shape!(InvokeResponseStreamUpdate { payload });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InvokeWithResponseStreamCompleteEvent {
+    pub error_code: Option<String>,
+    pub error_details: Option<String>,
+    pub log_result: Option<String>,
+}
+shape!(InvokeWithResponseStreamCompleteEvent {
+    error_code,
+    error_details,
+    log_result
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InvokeWithResponseStreamRequest {
+    pub function_name: String,
+    pub log_type: Option<String>,
+    pub client_context: Option<String>,
+    pub qualifier: Option<String>,
+    pub payload: Option<Bytes>,
+    pub tenant_id: Option<String>,
+    pub invocation_type: Option<String>,
+}
+shape!(InvokeWithResponseStreamRequest {
+    function_name,
+    log_type,
+    client_context,
+    qualifier,
+    payload,
+    tenant_id,
+    invocation_type
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InvokeWithResponseStreamResponse {
+    pub status_code: Option<i32>,
+    pub executed_version: Option<String>,
+    pub event_stream: Option<InvokeWithResponseStreamResponseEvent>,
+    pub response_stream_content_type: Option<String>,
+}
+shape!(InvokeWithResponseStreamResponse {
+    status_code,
+    executed_version,
+    event_stream,
+    response_stream_content_type
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InvokeWithResponseStreamResponseEvent {
+    pub payload_chunk: Option<InvokeResponseStreamUpdate>,
+    pub invoke_complete: Option<InvokeWithResponseStreamCompleteEvent>,
+}
+shape!(InvokeWithResponseStreamResponseEvent {
+    payload_chunk,
+    invoke_complete
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct KafkaSchemaRegistryAccessConfig {
     pub type_: Option<String>,
     pub uri: Option<String>,

@@ -8,11 +8,13 @@ mod aws_json;
 mod aws_query;
 mod codes;
 mod envelope;
+mod event_stream;
 mod json;
 mod rest;
 mod text;
 
 pub use envelope::spoken;
+pub use event_stream::{EVENT_STREAM, encode_event};
 pub(crate) use text::{base64_encode, print_float};
 
 use bytes::Bytes;

@@ -1,8 +1,11 @@
 //! Function URLs in both directions, as AWS was seen to do it.
 
-use http::Request;
+use http::{HeaderValue, Request};
 use serde_json::{Value, json};
-use wire::events::url::{Iam, UrlContext, event, forbidden, response, stream_response};
+use wire::events::url::{
+    Iam, UrlContext, event, forbidden, response, stream_head_end, stream_headed, stream_plain,
+    stream_response,
+};
 
 fn cx() -> UrlContext<'static> {
     UrlContext {
@@ -238,6 +241,25 @@ fn a_streamed_answer_says_first_what_it_is() {
     assert_eq!(answer("{}\0\0\0\0\0\0\0\0").0, 200);
     assert_eq!(answer("{\"statusCode\": 1}\0\0\0\0\0\0\0\0x").0, 502);
     assert_eq!(answer("{]\0\0\0\0\0\0\0\0x").0, 502);
+}
+
+#[test]
+fn a_streams_head_is_a_response_before_its_body_is_there() {
+    let read = b"{\"statusCode\": 418, \"cookies\": [\"c=d\"]}\0\0\0\0\0\0\0\0te";
+    let (end, begin) = stream_head_end(read).expect("it is whole");
+    assert_eq!(&read[begin..], b"te");
+    let made = stream_headed(&read[..end], 7).expect("it is one");
+    assert_eq!((made.status().as_u16(), *made.body()), (418, 7));
+    assert_eq!(made.headers()["set-cookie"], "c=d");
+    assert!(stream_head_end(&read[..end + 7]).is_none());
+    for none in [&b""[..], b"[]", b"{\"statusCode\": 1}", b"{\"headers\": 7}"] {
+        assert!(stream_headed(none, ()).is_none());
+    }
+    let made = stream_plain(None, 7);
+    assert_eq!(made.headers()["content-type"], "application/octet-stream");
+    let given = HeaderValue::from_static("text/event-stream");
+    let made = stream_plain(Some(&given), 7);
+    assert_eq!(made.headers()["content-type"], "text/event-stream");
 }
 
 #[test]

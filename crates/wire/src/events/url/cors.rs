@@ -43,7 +43,7 @@ pub fn preflight(cors: &Cors, request: &Parts) -> Option<Response<Bytes>> {
 }
 
 /// Puts on a response what the configuration allows the request's origin.
-pub fn apply(cors: &Cors, request: &HeaderMap, response: &mut Response<Bytes>) {
+pub fn apply<B>(cors: &Cors, request: &HeaderMap, response: &mut Response<B>) {
     let headers = response.headers_mut();
     for name in OURS {
         headers.remove(name);

@@ -10,7 +10,10 @@ mod response;
 
 pub use cors::{apply as apply_cors, preflight};
 pub use request::{Iam, UrlContext, event};
-pub use response::{forbidden, internal_server_error, response, stream_response};
+pub use response::{
+    HTTP_INTEGRATION, forbidden, internal_server_error, response, stream_head_end, stream_headed,
+    stream_plain, stream_response,
+};
 
 /// The URL's id and region in a host name: `<id>.lambda-url.<region>.<any domain>[:port]`.
 pub fn parse_host(host: &str) -> Option<(&str, &str)> {

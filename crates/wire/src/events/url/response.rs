@@ -29,13 +29,45 @@ pub fn stream_response(payload: &[u8], request_id: &str) -> Response<Bytes> {
     if is_json || has_metadata {
         return response(payload, request_id);
     }
-    let mut response = plain(StatusCode::OK, "application/octet-stream", "");
+    let mut response = plain(StatusCode::OK, OCTETS, "");
     *response.body_mut() = Bytes::copy_from_slice(payload);
     if let Ok(id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert("x-amzn-requestid", id);
     }
     response
 }
+
+/// The media type of a stream that begins by saying what the response is.
+pub const HTTP_INTEGRATION: &str = "application/vnd.awslambda.http-integration-response";
+
+/// Where the head of such a stream ends, and where its body begins.
+pub fn stream_head_end(stream: &[u8]) -> Option<(usize, usize)> {
+    const END: &[u8] = &[0; 8];
+    let end = stream.windows(END.len()).position(|eight| eight == END)?;
+    Some((end, end + END.len()))
+}
+
+/// The response that a stream's head describes, with a body that is yet to come.
+pub fn stream_headed<B>(head: &[u8], body: B) -> Option<Response<B>> {
+    let answer: Answer<'_> = serde_json::from_slice(head).ok()?;
+    let status = match answer.status_code {
+        Some(_) => answer.status().ok()?,
+        None => StatusCode::OK,
+    };
+    answer.with(status, body, OCTETS).ok()
+}
+
+/// The response of a stream that is nothing but its body.
+pub fn stream_plain<B>(content_type: Option<&HeaderValue>, body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    let content_type = content_type.cloned();
+    let content_type = content_type.unwrap_or_else(|| HeaderValue::from_static(OCTETS));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+const OCTETS: &str = "application/octet-stream";
 
 /// The answer where the function failed or answered what is no response.
 pub fn internal_server_error() -> Response<Bytes> {
@@ -116,16 +148,9 @@ fn structured(payload: &[u8]) -> Result<Option<Answer<'_>>, Malformed> {
 /// What a function wrote to a response stream with metadata: what the response is, eight zero bytes,
 /// and its body as it is.
 fn streamed(payload: &[u8]) -> Result<Response<Bytes>, Malformed> {
-    const END: &[u8] = &[0; 8];
-    let end = payload.windows(END.len()).position(|eight| eight == END);
-    let (head, body) = payload.split_at(end.ok_or(Malformed)?);
-    let answer: Answer<'_> = serde_json::from_slice(head).map_err(|_| Malformed)?;
-    let status = match answer.status_code {
-        Some(_) => answer.status()?,
-        None => StatusCode::OK,
-    };
-    let body = Bytes::copy_from_slice(&body[END.len()..]);
-    answer.with(status, body, "application/octet-stream")
+    let (end, begin) = stream_head_end(payload).ok_or(Malformed)?;
+    let body = Bytes::copy_from_slice(&payload[begin..]);
+    stream_headed(&payload[..end], body).ok_or(Malformed)
 }
 
 impl Answer<'_> {
@@ -134,12 +159,12 @@ impl Answer<'_> {
         self.with(status, body, "application/json")
     }
 
-    fn with(
+    fn with<B>(
         self,
         status: StatusCode,
-        body: Bytes,
+        body: B,
         content_type: &'static str,
-    ) -> Result<Response<Bytes>, Malformed> {
+    ) -> Result<Response<B>, Malformed> {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
