@@ -9,7 +9,9 @@ use async_trait::async_trait;
 
 use crate::functions::{
     DeployError, Executor,
-    execution::{Definition, Execution, FunctionKey, Invocation, InvokeError, Outcome, VersionKey},
+    execution::{
+        Definition, Execution, FunctionKey, Invocation, InvokeError, Invoked, Outcome, VersionKey,
+    },
 };
 
 /// How invocations ended since the start.
@@ -24,7 +26,7 @@ pub struct InvocationCounts {
 }
 
 impl InvocationCounts {
-    fn add(&self, ended: &Result<Outcome, InvokeError>) {
+    fn add(&self, ended: Result<&Outcome, &InvokeError>) {
         let counter = match ended {
             Ok(outcome) if outcome.error.is_none() => &self.succeeded,
             Ok(_) => &self.failed,
@@ -68,7 +70,17 @@ impl Executor for Runs {
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError> {
         let ended = self.execution.invoke(key, invocation).await;
-        self.counts.add(&ended);
+        self.counts.add(ended.as_ref());
         ended
+    }
+
+    async fn stream(
+        &self,
+        key: &VersionKey,
+        invocation: Invocation,
+    ) -> Result<Invoked, InvokeError> {
+        let counts = self.counts.clone();
+        let ended = move |ended: Result<&Outcome, &InvokeError>| counts.add(ended);
+        self.execution.stream(key, invocation, ended).await
     }
 }

@@ -1,6 +1,7 @@
 //! The domain: what AWS's services do, on our store and in our sandboxes. One folder per service.
 
 pub mod background;
+mod body;
 pub mod clock;
 pub mod functions;
 pub mod gateway;
@@ -17,6 +18,7 @@ mod services;
 mod target;
 pub mod triggers;
 
+pub use body::{Body, Broken, Stream};
 pub use identity::Sender;
 pub use invocations::InvocationCounts;
 pub use platform::{Platform, PlatformConfig, Request, StartError};

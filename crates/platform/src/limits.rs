@@ -1,5 +1,7 @@
 //! Every bound of the platform's own, in one place. AWS's quotas stand where they are checked.
 
+use std::time::Duration;
+
 /// Lines that wait in memory for the disk, in bytes per log group; beyond it the writer waits.
 pub const LOG_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// One file of a log group.
@@ -21,6 +23,14 @@ pub const USAGE_ROWS_ANSWERED_MAX: u32 = 50_000;
 
 /// Connections that an environment may have to its Runtime API at once.
 pub const RUNTIME_API_CONNECTIONS_MAX: usize = 16;
+
+/// How long what an environment sent last is still read after its end.
+pub const LAST_WORDS_WITHIN: Duration = Duration::from_millis(250);
+/// Pieces of a streamed response that wait for a slow reader; one is what was read at once, some
+/// hundred kilobytes at most.
+pub const RESPONSE_PIECES_MAX: usize = 4;
+/// What is held of a streamed response's head, which says status and headers, until it is whole.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Connections that an environment may have to the platform at once, far above what an SDK opens;
 /// those that it always may have, and over all environments those beyond. So nobody can take

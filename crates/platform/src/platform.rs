@@ -20,6 +20,7 @@ use wire::{Call, Context, Error, Origin, Route, Router, sigv4::AuthError};
 
 use crate::{
     background::Background,
+    body::Body,
     clock::Clock,
     functions::{
         self, Functions, FunctionsConfig, MIGRATION_COUNT,
@@ -298,7 +299,7 @@ impl Platform {
 
     /// Answers a request. To be run to its end, even if the client has gone: what has begun is
     /// finished, as in AWS.
-    pub async fn answer(&self, target: Target, request: Request) -> Response<Bytes> {
+    pub async fn answer(&self, target: Target, request: Request) -> Response<Body> {
         let now = Timestamp::now();
         match target {
             Target::Url(address) => {
@@ -321,13 +322,16 @@ impl Platform {
             }
             Target::Api(head) => match head.route(&request.parts, &request.body) {
                 Ok(route) => self.api(&route, request, now).await,
-                Err(unrouted) => Nowhere::from(unrouted).answer(&request.request_id),
+                Err(unrouted) => {
+                    let nowhere = Nowhere::from(unrouted);
+                    nowhere.answer(&request.request_id).map(Body::from)
+                }
             },
-            Target::Unknown(nowhere) => nowhere.answer(&request.request_id),
+            Target::Unknown(nowhere) => nowhere.answer(&request.request_id).map(Body::from),
         }
     }
 
-    async fn api(&self, route: &Route, request: Request, now: Timestamp) -> Response<Bytes> {
+    async fn api(&self, route: &Route, request: Request, now: Timestamp) -> Response<Body> {
         let Request {
             parts,
             body,
@@ -339,7 +343,7 @@ impl Platform {
             Ok(caller) => caller,
             Err(error) => {
                 tracing::debug!(request_id, "refused: {error}");
-                return refuse(route, &error.to_error(route.protocol), &request_id);
+                return refuse(route, &error.to_error(route.protocol), &request_id).map(Body::from);
             }
         };
         let host = address::host(&parts).unwrap_or_default().into_owned();

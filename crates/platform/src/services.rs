@@ -1,7 +1,6 @@
 //! The services behind AWS's API, and where they differ for what is in front of them: how much of a
 //! body is read, and whose implementation answers.
 
-use bytes::Bytes;
 use http::Response;
 use wire::{
     Call, Error, Head,
@@ -10,7 +9,11 @@ use wire::{
     sqs,
 };
 
-use crate::triggers;
+use crate::{
+    body::Body,
+    functions::{self, Functions},
+    triggers,
+};
 
 /// All that are served.
 pub static SERVED: [&Service; 2] = [&lambda::SERVICE, &sqs::SERVICE];
@@ -33,19 +36,23 @@ impl Which {
 }
 
 /// Runs the operation that a request was routed to.
-pub async fn dispatch<L: Lambda, M: Lambda, Q: sqs::SQS>(
-    functions: &L,
+pub async fn dispatch<M: Lambda, Q: sqs::SQS>(
+    functions: &Functions,
     mappings: &M,
     queues: &Q,
     call: Call<'_>,
-) -> Response<Bytes> {
-    match Which::of(call.route.service) {
+) -> Response<Body> {
+    let answer = match Which::of(call.route.service) {
+        Which::Lambda if functions::answers_with_events(call.route.operation) => {
+            return functions.answer_with_events(call).await;
+        }
         Which::Lambda if triggers::owns(call.route.operation) => {
             lambda::dispatch(mappings, call).await
         }
         Which::Lambda => lambda::dispatch(functions, call).await,
         Which::Sqs => sqs::dispatch(queues, call).await,
-    }
+    };
+    answer.map(Body::from)
 }
 
 /// The longest body that a request may have.

@@ -2,14 +2,18 @@
 
 use std::borrow::Cow;
 
-use http::StatusCode;
+use http::{Response, StatusCode};
 use wire::{
-    Context, Error as Refusal,
+    Call, Context, Error as Refusal,
     arn::Arn,
     lambda::{self as api, FunctionName, Lambda, errors},
 };
 
-use super::{Functions, error::Error, key_of, url_access::account_allowed};
+use super::{
+    Functions, error::Error, execution::Invoked, key_of, response_stream,
+    url_access::account_allowed,
+};
+use crate::body::Body;
 
 type Answer<T> = Result<T, Refusal>;
 
@@ -504,6 +508,30 @@ impl Lambda for Functions {
     ) -> Answer<api::GetLayerVersionPolicyResponse> {
         let found = self.layer_policy(cx, &input.layer_name, input.version_number);
         found.await.map_err(refusal)
+    }
+}
+
+impl Functions {
+    /// Answers InvokeWithResponseStream, which is no method of the trait: its answer is not one
+    /// value.
+    pub async fn answer_with_events(&self, call: Call<'_>) -> Response<Body> {
+        match self.stream_of(call).await {
+            Ok(invoked) => response_stream::answer(call, invoked),
+            Err(refusal) => call.refuse(&refusal).map(Body::from),
+        }
+    }
+
+    async fn stream_of(&self, call: Call<'_>) -> Answer<Option<Invoked>> {
+        let input: api::InvokeWithResponseStreamRequest = call.input()?;
+        let (cx, name) = self.shared(
+            call.cx,
+            "lambda:InvokeFunction",
+            &input.function_name,
+            input.qualifier.as_deref(),
+        )?;
+        self.invoke_with_response_stream(&cx, &name, input)
+            .await
+            .map_err(refusal)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::execution::{Definition, FunctionKey, Invocation, InvokeError, Outcome, VersionKey};
+use super::execution::{
+    Definition, FunctionKey, Invocation, InvokeError, Invoked, Outcome, VersionKey,
+};
 
 /// Runs what is deployed.
 #[async_trait]
@@ -24,6 +26,15 @@ pub trait Executor: Send + Sync + 'static {
         key: &VersionKey,
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError>;
+
+    /// The same for a caller who takes the response piece by piece.
+    async fn stream(
+        &self,
+        key: &VersionKey,
+        invocation: Invocation,
+    ) -> Result<Invoked, InvokeError> {
+        self.invoke(key, invocation).await.map(Invoked::Whole)
+    }
 }
 
 /// Why a definition could not be deployed, in words for its owner: they become the `StateReason`.

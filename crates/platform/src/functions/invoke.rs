@@ -10,7 +10,7 @@ use wire::{
 use super::{
     Functions,
     error::{Error, Result},
-    execution::{FunctionKey, Invocation, InvokeError, Outcome, VersionKey},
+    execution::{FunctionKey, Invocation, InvokeError, Invoked, Outcome, VersionKey},
     json_text, key_of, limits, not_found,
     qualifier::{LATEST, configured, resolve},
     tables::State,
@@ -24,28 +24,16 @@ impl Functions {
         name: &FunctionName,
         input: InvocationRequest,
     ) -> Result<InvocationResponse> {
-        let key = key_of(cx, &name.name);
-        let qualifier = name.qualifier.as_deref();
-        self.check_invocable(&key, qualifier)?;
-        refuse_unsupported(&input)?;
-        let payload = checked_payload(input.payload)?;
-        let client_context = input.client_context.map(|given| client_context(&given));
-        let client_context = client_context.transpose()?;
-        match input.invocation_type.as_deref() {
+        let invocation_type = input.invocation_type.clone();
+        let (key, invocation) = self.checked(cx, name, input)?;
+        match invocation_type.as_deref() {
             Some("DryRun") => return Ok(answered(204)),
             Some("Event") => return Err(Error::EventNotImplemented),
             _ => {}
         }
-        let invocation = Invocation {
-            request_id: cx.request_id.clone(),
-            payload,
-            client_context,
-            cognito_identity: None,
-            invoked_function_arn: name.arn(cx),
-            trace_id: cx.trace_header.clone(),
-            log_tail: input.log_type.as_deref() == Some("Tail"),
-        };
-        let outcome = self.run(&key, qualifier, invocation).await?;
+        let outcome = self
+            .run(&key, name.qualifier.as_deref(), invocation)
+            .await?;
         Ok(InvocationResponse {
             function_error: outcome.error.map(|error| error.as_str().to_owned()),
             log_result: outcome.log_tail.map(|tail| BASE64_STANDARD.encode(tail)),
@@ -53,6 +41,30 @@ impl Functions {
             executed_version: Some(outcome.executed_version.to_string()),
             ..answered(200)
         })
+    }
+
+    /// What is to be run, if it may be.
+    pub(super) fn checked(
+        &self,
+        cx: &Context,
+        name: &FunctionName,
+        input: InvocationRequest,
+    ) -> Result<(FunctionKey, Invocation)> {
+        let key = key_of(cx, &name.name);
+        self.check_invocable(&key, name.qualifier.as_deref())?;
+        refuse_unsupported(&input)?;
+        let payload = checked_payload(input.payload)?;
+        let client_context = input.client_context.map(|given| client_context(&given));
+        let invocation = Invocation {
+            request_id: cx.request_id.clone(),
+            payload,
+            client_context: client_context.transpose()?,
+            cognito_identity: None,
+            invoked_function_arn: name.arn(cx),
+            trace_id: cx.trace_header.clone(),
+            log_tail: input.log_type.as_deref() == Some("Tail"),
+        };
+        Ok((key, invocation))
     }
 
     /// Runs an invocation that has been checked, from the API, a function URL or a trigger, in the
@@ -75,13 +87,7 @@ impl Functions {
         random: impl FnOnce() -> f64,
         invocation: Invocation,
     ) -> Result<Outcome> {
-        let entry = self.0.definitions.get(key);
-        let version = entry.and_then(|entry| resolve(&entry, qualifier, random));
-        let version = version.ok_or_else(|| not_found(key, qualifier.or(Some(LATEST))))?;
-        let version = VersionKey {
-            function: key.clone(),
-            version,
-        };
+        let version = self.version_for(key, qualifier, random)?;
         let executor = &self.0.executor;
         let again = match executor.invoke(&version, invocation.clone()).await {
             Err(InvokeError::NotDeployed) => invocation,
@@ -90,6 +96,40 @@ impl Functions {
         self.ensure_deployed(&version).await?;
         let done = executor.invoke(&version, again).await;
         done.map_err(|error| refused(&version, error))
+    }
+
+    /// As `run`, for a caller who takes the response piece by piece.
+    pub async fn run_streaming(
+        &self,
+        key: &FunctionKey,
+        qualifier: Option<&str>,
+        invocation: Invocation,
+    ) -> Result<Invoked> {
+        let version = self.version_for(key, qualifier, random)?;
+        let executor = &self.0.executor;
+        let again = match executor.stream(&version, invocation.clone()).await {
+            Err(InvokeError::NotDeployed) => invocation,
+            done => return done.map_err(|error| refused(&version, error)),
+        };
+        self.ensure_deployed(&version).await?;
+        let done = executor.stream(&version, again).await;
+        done.map_err(|error| refused(&version, error))
+    }
+
+    /// The version that answers one request to a qualifier.
+    fn version_for(
+        &self,
+        key: &FunctionKey,
+        qualifier: Option<&str>,
+        random: impl FnOnce() -> f64,
+    ) -> Result<VersionKey> {
+        let entry = self.0.definitions.get(key);
+        let version = entry.and_then(|entry| resolve(&entry, qualifier, random));
+        let version = version.ok_or_else(|| not_found(key, qualifier.or(Some(LATEST))))?;
+        Ok(VersionKey {
+            function: key.clone(),
+            version,
+        })
     }
 
     /// What a trigger has to know of a function that it is to invoke; none where there is no such.

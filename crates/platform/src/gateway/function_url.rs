@@ -9,10 +9,15 @@ use wire::{lambda, sigv4::AuthError};
 
 use super::{
     address::Address,
+    streamed,
     url::{self, Ask, Client},
 };
 use crate::{
-    functions::{AuthType, Functions, UrlTarget, execution::Invocation},
+    body::Body,
+    functions::{
+        AuthType, Functions, InvokeMode, UrlTarget,
+        execution::{Invocation, Invoked},
+    },
     identity::{Caller, Identity, Sender},
 };
 
@@ -54,16 +59,16 @@ impl FunctionUrls {
         })
     }
 
-    pub async fn answer(&self, address: &Address, request: UrlRequest) -> Response<Bytes> {
+    pub async fn answer(&self, address: &Address, request: UrlRequest) -> Response<Body> {
         let Some(target) = self.functions.url_target(&address.url_id) else {
-            return url::forbidden(false, &request.request_id);
+            return url::forbidden(false, &request.request_id).map(Body::from);
         };
         let Some(cors) = cors(&target) else {
             return self.run(address, &target, request).await;
         };
         if let Some(mut answer) = wire::events::url::preflight(&cors, &request.parts) {
             url::identify(&mut answer, &request.request_id);
-            return answer;
+            return answer.map(Body::from);
         }
         let asked = request.parts.headers.clone();
         let mut answer = self.run(address, &target, request).await;
@@ -76,7 +81,7 @@ impl FunctionUrls {
         address: &Address,
         target: &UrlTarget,
         request: UrlRequest,
-    ) -> Response<Bytes> {
+    ) -> Response<Body> {
         let UrlRequest {
             mut parts,
             body,
@@ -89,11 +94,11 @@ impl FunctionUrls {
             Ok(caller) => caller,
             Err(error) => {
                 tracing::debug!(request_id, "a function URL refused: {error}");
-                return url::forbidden(true, &request_id);
+                return url::forbidden(true, &request_id).map(Body::from);
             }
         };
         if !target.allows(caller.as_ref().map(|caller| caller.account_id.as_str())) {
-            return url::forbidden(true, &request_id);
+            return url::forbidden(true, &request_id).map(Body::from);
         }
         // The signature was of the path as it came.
         address.rewrite(&mut parts);
@@ -108,7 +113,7 @@ impl FunctionUrls {
             now,
         };
         let Some(payload) = url::event(&mut parts, &body, &ask) else {
-            return url::too_large(&request_id);
+            return url::too_large(&request_id).map(Body::from);
         };
         let invocation = Invocation {
             request_id: request_id.clone(),
@@ -119,11 +124,24 @@ impl FunctionUrls {
             trace_id: Some(trace_id),
             log_tail: false,
         };
-        let run = self
-            .functions
-            .run(&target.key, target.qualifier.as_deref(), invocation)
-            .await;
-        url::answer(run, target.invoke_mode, &request_id)
+        let (key, qualifier) = (&target.key, target.qualifier.as_deref());
+        let run = match target.invoke_mode {
+            InvokeMode::Buffered => self.functions.run(key, qualifier, invocation).await,
+            InvokeMode::ResponseStream => {
+                let run = self
+                    .functions
+                    .run_streaming(key, qualifier, invocation)
+                    .await;
+                match run {
+                    Ok(Invoked::Streamed(response)) => {
+                        return streamed::answer(response, &request_id).await;
+                    }
+                    Ok(Invoked::Whole(outcome)) => Ok(outcome),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        url::answer(run, target.invoke_mode, &request_id).map(Body::from)
     }
 
     /// Who calls a URL that wants to know; a URL for everybody does not look.

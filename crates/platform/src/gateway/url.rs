@@ -102,11 +102,12 @@ pub fn answer(
     let mut response = match run {
         Ok(outcome) if outcome.error.is_some() => events::internal_server_error(),
         Ok(outcome) => {
-            let response = match mode {
+            let mut response = match mode {
                 InvokeMode::Buffered => events::response(&outcome.payload, request_id),
                 InvokeMode::ResponseStream => events::stream_response(&outcome.payload, request_id),
             };
-            traced(response, &outcome)
+            trace(&mut response, &outcome.trace_id);
+            response
         }
         Err(Error::Throttled { reason }) => throttled(reason),
         // Deleted in the meantime.
@@ -128,11 +129,10 @@ pub fn answer(
     response
 }
 
-fn traced(mut response: Response<Bytes>, outcome: &Outcome) -> Response<Bytes> {
-    if let Ok(trace) = HeaderValue::from_str(&outcome.trace_id) {
+pub fn trace<B>(response: &mut Response<B>, trace_id: &str) {
+    if let Ok(trace) = HeaderValue::from_str(trace_id) {
         response.headers_mut().insert("x-amzn-trace-id", trace);
     }
-    response
 }
 
 pub fn too_large(request_id: &str) -> Response<Bytes> {
@@ -165,7 +165,7 @@ fn message(status: StatusCode, body: String) -> Response<Bytes> {
 }
 
 /// Every answer carries the request's id.
-pub fn identify(response: &mut Response<Bytes>, request_id: &str) {
+pub fn identify<B>(response: &mut Response<B>, request_id: &str) {
     if let Ok(id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert("x-amzn-requestid", id);
     }

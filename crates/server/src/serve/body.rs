@@ -1,7 +1,6 @@
 //! Bodies: a request's, read whole within bounds, and an answer's, whole or as it comes.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -11,17 +10,50 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use platform::Broken;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
 
+use super::listen::Running;
 use crate::limits;
 
 /// An answer's body.
 pub enum Body {
     Whole(Bytes),
     Stream(mpsc::Receiver<Bytes>),
+    /// What a function writes, as it writes it. The request runs for as long.
+    Function {
+        stream: Box<platform::Stream>,
+        _running: Option<Running>,
+    },
+}
+
+impl Body {
+    /// Keeps the request among those that run for as long as its body comes from a function.
+    pub fn during(self, running: Running) -> Self {
+        match self {
+            Body::Function { stream, .. } => Body::Function {
+                stream,
+                _running: Some(running),
+            },
+            // It is there: what is left is to write it.
+            other => other,
+        }
+    }
+}
+
+impl From<platform::Body> for Body {
+    fn from(body: platform::Body) -> Self {
+        match body {
+            platform::Body::Whole(bytes) => Body::Whole(bytes),
+            platform::Body::Stream(stream) => Body::Function {
+                stream,
+                _running: None,
+            },
+        }
+    }
 }
 
 impl Default for Body {
@@ -38,16 +70,20 @@ impl From<Bytes> for Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let next = match &mut *self {
             Body::Whole(bytes) if bytes.is_empty() => None,
             Body::Whole(bytes) => Some(std::mem::take(bytes)),
             Body::Stream(pieces) => std::task::ready!(pieces.poll_recv(cx)),
+            Body::Function { stream, .. } => {
+                let next = std::task::ready!(stream.poll_next(cx));
+                return Poll::Ready(next.map(|bytes| bytes.map(Frame::data)));
+            }
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -59,7 +95,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Body::Stream(_) => SizeHint::default(),
+            Body::Stream(_) | Body::Function { .. } => SizeHint::default(),
         }
     }
 }

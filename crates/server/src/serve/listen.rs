@@ -144,13 +144,13 @@ async fn speak(
     // Answers are written whole; waiting for more of them only costs the client time.
     let _ = stream.set_nodelay(true);
     let peer = origin.client.ip;
-    let running = AtomicUsize::new(0);
+    let running = Arc::new(AtomicUsize::new(0));
     let service = service_fn(|request| {
         let (app, origin) = (app.clone(), origin.clone());
         let running = Running::begin(&running);
         async move {
-            let _running = running;
-            Ok::<_, Infallible>(app.respond(request, origin).await)
+            let response = app.respond(request, origin).await;
+            Ok::<_, Infallible>(response.map(|body| body.during(running)))
         }
     });
     let served = http1::Builder::new()
@@ -196,16 +196,16 @@ async fn read_off(mut stream: TcpStream) {
 }
 
 /// Counts a request for as long as it lives.
-struct Running<'a>(&'a AtomicUsize);
+pub struct Running(Arc<AtomicUsize>);
 
-impl<'a> Running<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
+impl Running {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
-        Running(count)
+        Running(count.clone())
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

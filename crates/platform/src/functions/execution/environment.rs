@@ -166,10 +166,16 @@ struct Task {
 
 impl Task {
     async fn run(self, exit: oneshot::Receiver<Exit>) {
+        let mut connections = JoinSet::new();
         let exit = tokio::select! {
             exit = exit => exit.ok(),
-            () = self.attend() => None,
+            () = self.attend(&mut connections) => None,
         };
+        // What it has sent may not have been read yet; its connections are closed, so this is soon
+        // done, but where a reader is slow.
+        let read = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(limits::LAST_WORDS_WITHIN, read).await;
+        drop(connections);
         // Whoever ended it without a word did so by force.
         let exit = exit.unwrap_or(Exit {
             status: ExitStatus::Signal(9),
@@ -196,10 +202,10 @@ impl Task {
         });
     }
 
-    /// Never returns; its connections end with it.
-    async fn attend(&self) {
+    /// Never returns. `connections` are those to the Runtime API; calls to the platform end with it.
+    async fn attend(&self, connections: &mut JoinSet<()>) {
         let mut talks = true;
-        let (mut connections, mut calls) = (JoinSet::new(), JoinSet::new());
+        let mut calls = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = self.runtime_api.accept(),

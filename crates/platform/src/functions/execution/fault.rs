@@ -9,6 +9,9 @@ use super::report::Ending;
 /// The most a function may answer, in bytes: 6 MiB and a hundred bytes, as Lambda has it.
 pub const RESPONSE_BYTES_MAX: usize = 6_291_556;
 
+/// The most it may answer where the caller takes it piece by piece, in bytes; Lambda's 200 MB.
+pub const STREAM_BYTES_MAX: usize = 200 * 1024 * 1024;
+
 const TIMEOUT: &str = "Sandbox.Timedout";
 
 /// A failure that Lambda words itself.
@@ -77,13 +80,20 @@ pub fn object(kind: &str, message: &str) -> Bytes {
 }
 
 /// The answer to a response that is too large; Lambda gives no request id with it.
-pub fn response_too_large() -> Bytes {
-    let message = format!(
-        "Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes)."
-    );
+pub fn response_too_large(bytes_max: usize) -> Bytes {
+    let message =
+        format!("Response payload size exceeded maximum allowed payload size ({bytes_max} bytes).");
     json!({"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"})
         .to_string()
         .into()
+}
+
+/// The error of a response that the runtime left half way without a word.
+pub fn response_truncated() -> Bytes {
+    object(
+        "Runtime.TruncatedResponse",
+        "The runtime's connection ended before the response did.",
+    )
 }
 
 /// As Go's runtime words signals, which is what Lambda prints.

@@ -10,10 +10,11 @@ use wire::Timestamp;
 use super::{
     Definition, FunctionError, Invocation, Outcome,
     environment::Environment,
-    fault::{self, Fault},
+    fault::{self, Fault, RESPONSE_BYTES_MAX, STREAM_BYTES_MAX},
     link::{Event, Reply},
     output::Output,
     report::{self, Ending, Report},
+    stream::{Begin, Begun, End, Finished, StreamError},
     trace,
     version::{InitFailure, InitPayload},
 };
@@ -50,13 +51,15 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs a request in an environment. `init` is there for the environment's first.
+    /// Runs a request in an environment. `init` is there for the environment's first, `begun` where
+    /// the caller takes the response piece by piece.
     pub async fn request(
         &self,
         environment: &Environment,
         invocation: Invocation,
         init: Option<Duration>,
-    ) -> (Outcome, After) {
+        begun: Option<oneshot::Sender<Begun>>,
+    ) -> (Finished, After) {
         let definition = self.definition;
         let (now, started) = (Timestamp::now(), Instant::now());
         let request_id = invocation.request_id.clone();
@@ -69,7 +72,11 @@ impl Run<'_> {
         self.say_start(&environment.output, &request_id, now);
 
         let event = event(invocation, &trace_id, now, definition.timeout_s);
-        let delivery = environment.link.deliver(event);
+        let begin = begun.map(|begun| Begin {
+            begun,
+            trace_id: trace_id.clone(),
+        });
+        let delivery = environment.link.deliver(event, begin);
         let timeout = Duration::from_secs(definition.timeout_s.into());
         let reply = tokio::time::timeout(timeout, delivery.reply).await;
         // A timeout is billed as what it was set to, not as when we got round to it.
@@ -110,7 +117,8 @@ impl Run<'_> {
             Some(_) => After::Over,
             None => After::Settling(delivery.idle).now(),
         };
-        (outcome, after)
+        let reported = answer.reported;
+        (Finished { outcome, reported }, after)
     }
 
     /// The outcome of a request whose environment failed in its init.
@@ -242,28 +250,59 @@ struct Answer {
     error: Option<FunctionError>,
     /// The environment did not come through it.
     fault: Option<Fault>,
+    /// How much has gone to the caller already.
+    streamed_bytes: Option<usize>,
+    reported: Option<StreamError>,
 }
 
 impl Answer {
     fn of(reply: Reply, request_id: &str) -> Self {
-        let (payload, error) = match reply {
-            Reply::Response(payload) => (payload, None),
-            Reply::Error(payload) => (payload, Some(FunctionError::Unhandled)),
-            Reply::TooLarge => (fault::response_too_large(), Some(FunctionError::Unhandled)),
-            Reply::Exited(exit) => return Self::fault(Fault::exited(exit), request_id),
-        };
+        match reply {
+            Reply::Response(payload) => Self::good(payload),
+            Reply::Error(payload) => Self::error(payload),
+            Reply::TooLarge => Self::error(fault::response_too_large(RESPONSE_BYTES_MAX)),
+            Reply::Streamed { bytes, end } => Self::streamed(bytes, end),
+            Reply::Exited(exit) => Self::fault(Fault::exited(exit), request_id),
+        }
+    }
+
+    fn good(payload: Bytes) -> Self {
         Self {
             payload,
-            error,
+            error: None,
             fault: None,
+            streamed_bytes: None,
+            reported: None,
+        }
+    }
+
+    fn error(payload: Bytes) -> Self {
+        Self {
+            error: Some(FunctionError::Unhandled),
+            ..Self::good(payload)
+        }
+    }
+
+    fn streamed(bytes: usize, end: End) -> Self {
+        let answer = match end {
+            End::Whole => Self::good(Bytes::new()),
+            End::Reported(error) => Self {
+                reported: Some(error),
+                ..Self::good(Bytes::new())
+            },
+            End::TooLarge => Self::error(fault::response_too_large(STREAM_BYTES_MAX)),
+            End::Truncated => Self::error(fault::response_truncated()),
+        };
+        Self {
+            streamed_bytes: Some(bytes),
+            ..answer
         }
     }
 
     fn fault(fault: Fault, request_id: &str) -> Self {
         Self {
-            payload: fault.payload(request_id),
-            error: Some(FunctionError::Unhandled),
-            fault: Some(fault),
+            fault: Some(fault.clone()),
+            ..Self::error(fault.payload(request_id))
         }
     }
 
@@ -279,7 +318,7 @@ impl Answer {
     fn produced_bytes(&self) -> usize {
         match self.fault {
             Some(_) => 0,
-            None => self.payload.len(),
+            None => self.streamed_bytes.unwrap_or(self.payload.len()),
         }
     }
 }

@@ -8,8 +8,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use sandbox::Exit;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+
+use super::stream::{Begin, Begun, End, Flow};
+use crate::limits;
 
 /// What `next` hands to the runtime.
 #[derive(Debug)]
@@ -41,6 +45,11 @@ pub enum Reply {
     Response(Bytes),
     Error(Bytes),
     TooLarge,
+    /// The response went to the caller as it came; so many bytes of it.
+    Streamed {
+        bytes: usize,
+        end: End,
+    },
     Exited(Exit),
 }
 
@@ -94,6 +103,18 @@ struct Busy {
     /// The platform answered in the runtime's place (a response that was too large); what the
     /// runtime still says of it is taken and dropped.
     overruled: bool,
+    streaming: Streaming,
+}
+
+/// How far a response is that goes to the caller as it comes.
+#[derive(Debug)]
+enum Streaming {
+    /// It goes as a whole, or all of it has gone.
+    No,
+    Wanted(Begin),
+    Flowing,
+    /// The runtime's connection broke after so many bytes. Why, its exit may tell.
+    Cut(usize),
 }
 
 impl Link {
@@ -110,8 +131,9 @@ impl Link {
         (link, ready)
     }
 
-    /// Gives an environment that is idle its next event.
-    pub fn deliver(&self, event: Event) -> Delivery {
+    /// Gives an environment that is idle its next event. With `begin` its response may come piece by
+    /// piece.
+    pub fn deliver(&self, event: Event, begin: Option<Begin>) -> Delivery {
         let (reply, replied) = oneshot::channel();
         let (idle, idled) = oneshot::channel();
         let mut state = self.lock();
@@ -124,6 +146,7 @@ impl Link {
                 reply: Some(reply),
                 idle,
                 overruled: false,
+                streaming: begin.map_or(Streaming::No, Streaming::Wanted),
             });
             state.offer(event);
         }
@@ -141,7 +164,8 @@ impl Link {
                 // Whoever started the environment may have given up; then it is about to be ended.
                 let _ = ready.send(Init::Done);
             }
-            Phase::Busy(busy) if busy.reply.is_none() => {
+            Phase::Busy(mut busy) if busy.is_over() => {
+                busy.reply_if_cut();
                 let _ = busy.idle.send(());
             }
             // It has not fetched its event yet, or its connection broke before it got it.
@@ -176,6 +200,7 @@ impl Link {
     pub fn expects(&self, request_id: &str) -> Result<(), Refusal> {
         match &self.lock().phase {
             Phase::Busy(busy) if busy.request_id != request_id => Err(Refusal::RequestId),
+            Phase::Busy(busy) if busy.has_begun() => Err(Refusal::State),
             Phase::Busy(busy) if busy.reply.is_none() && !busy.overruled => Err(Refusal::State),
             Phase::Busy(_) => Ok(()),
             Phase::Gone(_) => Err(Refusal::Gone),
@@ -187,12 +212,66 @@ impl Link {
         self.expects(request_id)?;
         if let Phase::Busy(busy) = &mut self.lock().phase {
             busy.overruled |= matches!(reply, Reply::TooLarge);
-            if let Some(waiting) = busy.reply.take() {
-                // The caller's deadline may just have passed.
-                let _ = waiting.send(reply);
-            }
+            busy.answer(reply);
         }
         Ok(())
+    }
+
+    /// Whether the caller takes the response piece by piece.
+    pub fn streams(&self, request_id: &str) -> bool {
+        matches!(
+            &self.lock().phase,
+            Phase::Busy(busy)
+                if busy.request_id == request_id && matches!(busy.streaming, Streaming::Wanted(_))
+        )
+    }
+
+    /// The response begins; the caller is told.
+    pub fn begin(
+        &self,
+        request_id: &str,
+        content_type: Option<HeaderValue>,
+    ) -> Result<Flow<'_>, Refusal> {
+        self.expects(request_id)?;
+        let mut state = self.lock();
+        let Phase::Busy(busy) = &mut state.phase else {
+            return Err(Refusal::Gone);
+        };
+        let Streaming::Wanted(begin) = std::mem::replace(&mut busy.streaming, Streaming::Flowing)
+        else {
+            return Err(Refusal::State);
+        };
+        let (pieces, chunks) = mpsc::channel(limits::RESPONSE_PIECES_MAX);
+        // The caller may be gone; the function runs on.
+        let _ = begin.begun.send(Begun {
+            content_type,
+            trace_id: begin.trace_id,
+            chunks,
+        });
+        Ok(Flow::new(self, request_id, pieces))
+    }
+
+    /// The response that flowed is at its end.
+    pub fn ended(&self, request_id: &str, bytes: usize, end: End) -> Result<(), Refusal> {
+        match &mut self.lock().phase {
+            Phase::Busy(busy) if busy.request_id == request_id => {
+                busy.streaming = Streaming::No;
+                busy.overruled |= matches!(end, End::TooLarge);
+                busy.answer(Reply::Streamed { bytes, end });
+                Ok(())
+            }
+            Phase::Gone(_) => Err(Refusal::Gone),
+            _ => Err(Refusal::RequestId),
+        }
+    }
+
+    /// The response that flowed will have no end.
+    pub fn cut(&self, request_id: &str, bytes: usize) {
+        if let Phase::Busy(busy) = &mut self.lock().phase
+            && busy.request_id == request_id
+        {
+            busy.streaming = Streaming::Cut(bytes);
+        }
     }
 
     pub fn init_error(&self, payload: Bytes, kind: String) -> Result<(), Refusal> {
@@ -227,6 +306,33 @@ impl Link {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change is one assignment, so a panic elsewhere leaves a whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Busy {
+    fn answer(&mut self, reply: Reply) {
+        if let Some(waiting) = self.reply.take() {
+            // The caller's deadline may just have passed.
+            let _ = waiting.send(reply);
+        }
+    }
+
+    /// A response that has begun is the only one.
+    fn has_begun(&self) -> bool {
+        matches!(self.streaming, Streaming::Flowing | Streaming::Cut(_))
+    }
+
+    /// The runtime is done with it, well or not.
+    fn is_over(&self) -> bool {
+        self.reply.is_none() || matches!(self.streaming, Streaming::Cut(_))
+    }
+
+    /// A runtime that goes on after its connection broke is alive: that was all of the response.
+    fn reply_if_cut(&mut self) {
+        if let Streaming::Cut(bytes) = self.streaming {
+            let end = End::Truncated;
+            self.answer(Reply::Streamed { bytes, end });
+        }
     }
 }
 
@@ -266,7 +372,7 @@ mod tests {
         let (link, mut ready) = Link::new();
         let mut next = link.next().unwrap();
         assert!(matches!(ready.try_recv(), Ok(Init::Done)));
-        let mut delivery = link.deliver(event("a"));
+        let mut delivery = link.deliver(event("a"), None);
         assert_eq!(next.try_recv().unwrap().request_id, "a");
         assert_eq!(link.answer("b", Reply::TooLarge), Err(Refusal::RequestId));
         link.answer("a", Reply::Response(Bytes::new())).unwrap();
@@ -283,7 +389,7 @@ mod tests {
         let (link, _ready) = Link::new();
         drop(link.next().unwrap());
         // That connection broke; the event stays for the next one.
-        let _delivery = link.deliver(event("a"));
+        let _delivery = link.deliver(event("a"), None);
         let mut next = link.next().unwrap();
         assert_eq!(next.try_recv().unwrap().request_id, "a");
         assert_eq!(link.next().unwrap_err(), Refusal::State);
@@ -299,10 +405,10 @@ mod tests {
 
         let (link, _ready) = Link::new();
         let _next = link.next().unwrap();
-        let mut delivery = link.deliver(event("a"));
+        let mut delivery = link.deliver(event("a"), None);
         link.gone(EXIT);
         assert!(matches!(delivery.reply.try_recv(), Ok(Reply::Exited(EXIT))));
-        let mut late = link.deliver(event("b"));
+        let mut late = link.deliver(event("b"), None);
         assert!(matches!(late.reply.try_recv(), Ok(Reply::Exited(EXIT))));
         assert_eq!(link.next().unwrap_err(), Refusal::Gone);
     }
@@ -311,7 +417,7 @@ mod tests {
     fn after_a_response_that_was_too_large_the_runtimes_error_is_dropped() {
         let (link, _ready) = Link::new();
         let _next = link.next().unwrap();
-        let mut delivery = link.deliver(event("a"));
+        let mut delivery = link.deliver(event("a"), None);
         link.answer("a", Reply::TooLarge).unwrap();
         assert!(matches!(delivery.reply.try_recv(), Ok(Reply::TooLarge)));
         link.answer("a", Reply::Error(Bytes::new())).unwrap();

@@ -19,6 +19,7 @@ mod pool;
 mod report;
 mod runtime_api;
 mod scheduler;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -36,11 +37,15 @@ use std::{
 };
 
 use sandbox::Backend;
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
 
 use concurrency::{AccountConcurrency, FunctionConcurrency, Permit};
 use environment::Environment;
 use invoke::{After, Run};
+use stream::{Begun, joined};
 use version::{NotReady, Ready, Version};
 
 pub use definition::{
@@ -50,6 +55,7 @@ pub use invocation::{FunctionError, Invocation, InvokeError, Outcome, Throttle};
 pub use pool::EnvironmentState;
 pub use report::millis as log_time;
 pub use scheduler::IdlePolicy;
+pub use stream::{Finished, Invoked, Part, ResponseStream, StreamError};
 pub use way_in::{Reception, WayIn};
 
 use crate::{logs::Logs, metering::Metering};
@@ -195,6 +201,41 @@ impl Execution {
         key: &VersionKey,
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError> {
+        let request = self.admit(key)?.begin(invocation, None, |_| ());
+        joined(request.await).map(|finished| finished.outcome)
+    }
+
+    /// The same for a caller who takes the response piece by piece: there is an answer as soon as it
+    /// has begun. `ended` is called once, with what came of it, whoever still reads.
+    pub async fn stream(
+        &self,
+        key: &VersionKey,
+        invocation: Invocation,
+        ended: impl FnOnce(Result<&Outcome, &InvokeError>) + Send + 'static,
+    ) -> Result<Invoked, InvokeError> {
+        let admitted = match self.admit(key) {
+            Ok(admitted) => admitted,
+            Err(refused) => {
+                ended(Err(&refused));
+                return Err(refused);
+            }
+        };
+        let executed_version = admitted.version.definition.version.to_string();
+        let (begin, begun) = oneshot::channel();
+        let mut request = admitted.begin(invocation, Some(begin), ended);
+        tokio::select! {
+            biased;
+            Ok(begun) = begun => {
+                let stream = ResponseStream::new(begun, executed_version, request);
+                Ok(Invoked::Streamed(stream))
+            }
+            ended = &mut request => {
+                joined(ended).map(|finished| Invoked::Whole(finished.outcome))
+            }
+        }
+    }
+
+    fn admit(&self, key: &VersionKey) -> Result<Admitted, InvokeError> {
         let running = Running::enter(&self.inner)?;
         let live = read(&self.inner.functions).get(&key.function).cloned();
         let live = live.ok_or(InvokeError::NotDeployed)?;
@@ -204,13 +245,11 @@ impl Execution {
             self.inner.run(&version).throttled();
             InvokeError::Throttled(throttle)
         })?;
-        let inner = self.inner.clone();
-        let request = tokio::spawn(async move {
-            let _running = running;
-            inner.request(&version, permit, invocation).await
-        });
-        let broken = |error: tokio::task::JoinError| InvokeError::NoEnvironment(error.to_string());
-        request.await.map_err(broken)?
+        Ok(Admitted {
+            running,
+            version,
+            permit,
+        })
     }
 
     /// Requests that run now, of one account.
@@ -280,13 +319,19 @@ impl Inner {
         version: &Arc<Version>,
         permit: Permit,
         invocation: Invocation,
-    ) -> Result<Outcome, InvokeError> {
+        begun: Option<oneshot::Sender<Begun>>,
+    ) -> Result<Finished, InvokeError> {
         let run = self.run(version);
         let (environment, init) = match version.pool.check_out().await {
             Some(environment) => (environment, None),
             None => match self.start(version).await {
                 Ok(Ready { environment, init }) => (environment, Some(init)),
-                Err(NotReady::Failed(failure)) => return Ok(run.init_failed(failure, &invocation)),
+                Err(NotReady::Failed(failure)) => {
+                    return Ok(Finished {
+                        outcome: run.init_failed(failure, &invocation),
+                        reported: None,
+                    });
+                }
                 Err(NotReady::Platform(error)) => {
                     let function = &version.definition.key.name;
                     tracing::error!(%error, function, "start an environment");
@@ -294,12 +339,12 @@ impl Inner {
                 }
             },
         };
-        let (outcome, after) = run.request(&environment, invocation, init).await;
+        let (finished, after) = run.request(&environment, invocation, init, begun).await;
         let after = self.settle(after).await;
         // In this order: whoever gets the permit next finds the environment.
         release(version, environment, after);
         drop(permit);
-        Ok(outcome)
+        Ok(finished)
     }
 
     /// In a crowd, lets others go first until the environment asks for more.
@@ -390,6 +435,34 @@ async fn rest(inner: Weak<Inner>) {
         for version in inner.versions() {
             version.rest(now, keep_alive);
         }
+    }
+}
+
+/// A request that may run.
+struct Admitted {
+    running: Running,
+    version: Arc<Version>,
+    permit: Permit,
+}
+
+impl Admitted {
+    fn begin(
+        self,
+        invocation: Invocation,
+        begun: Option<oneshot::Sender<Begun>>,
+        ended: impl FnOnce(Result<&Outcome, &InvokeError>) + Send + 'static,
+    ) -> JoinHandle<Result<Finished, InvokeError>> {
+        let Self {
+            running,
+            version,
+            permit,
+        } = self;
+        tokio::spawn(async move {
+            let inner = &running.0;
+            let finished = inner.request(&version, permit, invocation, begun).await;
+            ended(finished.as_ref().map(|finished| &finished.outcome));
+            finished
+        })
     }
 }
 

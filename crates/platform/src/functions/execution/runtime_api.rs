@@ -14,8 +14,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::oneshot};
 
 use super::{
-    fault::{self, RESPONSE_BYTES_MAX},
+    fault::{self, RESPONSE_BYTES_MAX, STREAM_BYTES_MAX},
     link::{Event, Link, Refusal, Reply},
+    stream::{End, StreamError},
 };
 
 const PREFIX: &str = "/2018-06-01/runtime/";
@@ -24,6 +25,7 @@ const ERROR_BYTES_MAX: usize = 1024 * 1024;
 /// How much of a request that is refused is still taken from its sender.
 const DISCARDED_BYTES_MAX: usize = 256 * 1024 * 1024;
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
 /// In the trailers of a streamed response: the error object, in base64.
 const ERROR_BODY: &str = "lambda-runtime-function-error-body";
 /// For a request's head once it has begun.
@@ -129,23 +131,69 @@ async fn response(link: &Link, id: &str, request: Request<Incoming>) -> Response
         discard(request.into_body()).await;
         return refuse(refusal);
     }
+    if is_streamed(&request) && link.streams(id) {
+        return streamed(link, id, request).await;
+    }
     match body(request, RESPONSE_BYTES_MAX).await {
         Ok(body) => taken(link.answer(id, reply(body))),
         Err(Broken::TooLarge(rest)) => {
             // Whoever waits for the function need not wait for the rest.
             let answered = link.answer(id, Reply::TooLarge);
             discard(rest).await;
-            match answered {
-                Ok(()) => problem(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "RequestEntityTooLarge",
-                    &format!("Exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes)."),
-                ),
-                Err(refusal) => refuse(refusal),
-            }
+            too_large(answered, RESPONSE_BYTES_MAX)
         }
         Err(Broken::CutOff) => cut_off(),
     }
+}
+
+fn is_streamed(request: &Request<Incoming>) -> bool {
+    let mode = request.headers().get(RESPONSE_MODE);
+    mode.is_some_and(|mode| mode.as_bytes().eq_ignore_ascii_case(b"streaming"))
+}
+
+/// A response that goes on to the caller as it comes. It begins with its first byte: until then it
+/// may turn out to be an error and nothing else.
+async fn streamed(link: &Link, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let mut content_type = request.headers().get(header::CONTENT_TYPE).cloned();
+    let mut body = request.into_body();
+    let (mut flow, mut trailers) = (None, None);
+    while let Some(frame) = body.frame().await {
+        // What has begun is known to be cut off when `flow` goes.
+        let Ok(frame) = frame else { return cut_off() };
+        let piece = match frame.into_data() {
+            Ok(piece) if piece.is_empty() => continue,
+            Ok(piece) => piece,
+            Err(frame) => {
+                trailers = frame.into_trailers().ok();
+                continue;
+            }
+        };
+        if flow.is_none() {
+            match link.begin(id, content_type.take()) {
+                Ok(begun) => flow = Some(begun),
+                Err(refusal) => return refuse(refusal),
+            }
+        }
+        if let Some(flowing) = &mut flow
+            && flowing.hand_on(piece).await.is_err()
+        {
+            let ended = flow.take().map(|flow| flow.end(End::TooLarge));
+            discard(body).await;
+            return too_large(ended.unwrap_or(Ok(())), STREAM_BYTES_MAX);
+        }
+    }
+    let error = trailers.as_ref().and_then(trailing_error);
+    taken(match (flow, error) {
+        (None, Some(_)) => {
+            let error = trailers.as_ref().and_then(streamed_error);
+            link.answer(id, Reply::Error(error.unwrap_or_default()))
+        }
+        (None, None) => link
+            .begin(id, content_type)
+            .and_then(|flow| flow.end(End::Whole)),
+        (Some(flow), None) => flow.end(End::Whole),
+        (Some(flow), Some(error)) => flow.end(End::Reported(error)),
+    })
 }
 
 /// A response that was streamed says in its trailers that it came to grief half way.
@@ -156,14 +204,20 @@ fn reply(body: Collected<Bytes>) -> Reply {
     }
 }
 
+/// The same as an error of Lambda's own form.
 fn streamed_error(trailers: &HeaderMap) -> Option<Bytes> {
-    trailers.get(ERROR_TYPE)?;
-    let object = trailers.get(ERROR_BODY).map(HeaderValue::as_bytes);
-    let object = object.and_then(|object| BASE64_STANDARD.decode(object).ok());
-    Some(error_object(
-        object.unwrap_or_default().into(),
-        &error_type(trailers),
-    ))
+    let error = trailing_error(trailers)?;
+    Some(error_object(error.details, &error_type(trailers)))
+}
+
+fn trailing_error(trailers: &HeaderMap) -> Option<StreamError> {
+    let kind = trailers.get(ERROR_TYPE)?;
+    let details = trailers.get(ERROR_BODY).map(HeaderValue::as_bytes);
+    let details = details.and_then(|details| BASE64_STANDARD.decode(details).ok());
+    Some(StreamError {
+        kind: String::from_utf8_lossy(kind.as_bytes()).into_owned(),
+        details: details.unwrap_or_default().into(),
+    })
 }
 
 async fn error(link: &Link, id: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -255,6 +309,17 @@ async fn discard(mut body: Incoming) {
         if discarded > DISCARDED_BYTES_MAX {
             return;
         }
+    }
+}
+
+fn too_large(answered: Result<(), Refusal>, bytes_max: usize) -> Response<Full<Bytes>> {
+    match answered {
+        Ok(()) => problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            &format!("Exceeded maximum allowed payload size ({bytes_max} bytes)."),
+        ),
+        Err(refusal) => refuse(refusal),
     }
 }
 

@@ -28,6 +28,8 @@ use tokio::{
     task::JoinSet,
 };
 
+mod streaming;
+
 use super::*;
 use crate::{
     identity::{Session, Sessions},

@@ -8,9 +8,14 @@ use tokio::{
 };
 
 use super::{
-    super::link::{Delivery, Init},
+    super::{
+        link::{Delivery, Init},
+        stream::Begin,
+    },
     *,
 };
+
+mod streaming;
 
 struct Runtime {
     link: Arc<Link>,
@@ -40,8 +45,12 @@ impl Runtime {
 
     /// One that has asked for an event and has been given it.
     async fn busy() -> (Self, Delivery) {
+        Self::asked(None).await
+    }
+
+    async fn asked(begin: Option<Begin>) -> (Self, Delivery) {
         let mut runtime = Self::new().await;
-        let delivery = runtime.link.deliver(Event {
+        let event = Event {
             request_id: "now".into(),
             payload: Bytes::from_static(b"{}"),
             deadline_ms: 1,
@@ -49,7 +58,8 @@ impl Runtime {
             trace_id: "Root=1".into(),
             client_context: None,
             cognito_identity: None,
-        });
+        };
+        let delivery = runtime.link.deliver(event, begin);
         let (status, head, body) = runtime
             .ask("GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: r\r\n\r\n")
             .await;
