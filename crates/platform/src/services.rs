@@ -9,11 +9,7 @@ use wire::{
     sqs,
 };
 
-use crate::{
-    body::Body,
-    functions::{self, Functions},
-    triggers,
-};
+use crate::{body::Body, triggers};
 
 /// All that are served.
 pub static SERVED: [&Service; 2] = [&lambda::SERVICE, &sqs::SERVICE];
@@ -35,16 +31,24 @@ impl Which {
     }
 }
 
+/// Lambda's operations that answer with a stream of events.
+pub trait LambdaStreams {
+    fn invoke_with_response_stream(
+        &self,
+        call: Call<'_>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
 /// Runs the operation that a request was routed to.
-pub async fn dispatch<M: Lambda, Q: sqs::SQS>(
-    functions: &Functions,
+pub async fn dispatch<L: Lambda + LambdaStreams, M: Lambda, Q: sqs::SQS>(
+    functions: &L,
     mappings: &M,
     queues: &Q,
     call: Call<'_>,
 ) -> Response<Body> {
     let answer = match Which::of(call.route.service) {
-        Which::Lambda if functions::answers_with_events(call.route.operation) => {
-            return functions.answer_with_events(call).await;
+        Which::Lambda if call.route.operation.name == "InvokeWithResponseStream" => {
+            return functions.invoke_with_response_stream(call).await;
         }
         Which::Lambda if triggers::owns(call.route.operation) => {
             lambda::dispatch(mappings, call).await

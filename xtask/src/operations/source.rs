@@ -50,9 +50,10 @@ impl Implementations {
     }
 }
 
-/// `api::SQS` and `SQS` are the same trait.
+/// `api::SQS` and `SQS` are the same trait, and `LambdaStreams` is a part of Lambda.
 fn plain(name: &str) -> String {
-    name.rsplit("::").next().unwrap_or(name).to_owned()
+    let name = name.rsplit("::").next().unwrap_or(name);
+    name.strip_suffix("Streams").unwrap_or(name).to_owned()
 }
 
 /// The name of a method that begins on this line of an `impl`.
@@ -127,6 +128,8 @@ mod tests {
         );
         assert!(found.has("SQS", "SendMessage"));
         assert!(!found.has("SQS", "No"));
+        found.add("impl LambdaStreams for Functions {\n    async fn invoke_so(\n    }\n}\n");
+        assert!(found.has("Lambda", "InvokeSo"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     Functions, error::Error, execution::Invoked, key_of, response_stream,
     url_access::account_allowed,
 };
-use crate::body::Body;
+use crate::{body::Body, services::LambdaStreams};
 
 type Answer<T> = Result<T, Refusal>;
 
@@ -511,16 +511,16 @@ impl Lambda for Functions {
     }
 }
 
-impl Functions {
-    /// Answers InvokeWithResponseStream, which is no method of the trait: its answer is not one
-    /// value.
-    pub async fn answer_with_events(&self, call: Call<'_>) -> Response<Body> {
+impl LambdaStreams for Functions {
+    async fn invoke_with_response_stream(&self, call: Call<'_>) -> Response<Body> {
         match self.stream_of(call).await {
             Ok(invoked) => response_stream::answer(call, invoked),
             Err(refusal) => call.refuse(&refusal).map(Body::from),
         }
     }
+}
 
+impl Functions {
     async fn stream_of(&self, call: Call<'_>) -> Answer<Option<Invoked>> {
         let input: api::InvokeWithResponseStreamRequest = call.input()?;
         let (cx, name) = self.shared(
@@ -529,9 +529,7 @@ impl Functions {
             &input.function_name,
             input.qualifier.as_deref(),
         )?;
-        self.invoke_with_response_stream(&cx, &name, input)
-            .await
-            .map_err(refusal)
+        self.begin_stream(&cx, &name, input).await.map_err(refusal)
     }
 }
 

@@ -61,7 +61,6 @@ pub use code::LINK_PATH;
 pub use error::Error;
 pub use executor::{DeployError, Executor};
 pub use layers::{MIGRATION_COUNT as LAYER_MIGRATION_COUNT, migrations as layer_migrations};
-pub use response_stream::answers_with_events;
 pub use tables::{MIGRATION_COUNT, VERSION_MIGRATION_COUNT, migrations, version_migrations};
 pub use url::{InvokeMode, URL_PATH, UrlTarget};
 pub use url_access::{AuthType, url_allowed};

@@ -25,7 +25,7 @@ const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
 impl Functions {
     /// None of a dry run, which is all of it.
-    pub(super) async fn invoke_with_response_stream(
+    pub(super) async fn begin_stream(
         &self,
         cx: &Context,
         name: &FunctionName,
@@ -161,9 +161,4 @@ fn complete(outcome: Outcome, reported: Option<StreamError>) -> Complete {
         error_details,
         log_result: tail.map(|tail| BASE64_STANDARD.encode(tail)),
     }
-}
-
-/// Whether it is an operation that answers so.
-pub fn answers_with_events(operation: &Operation) -> bool {
-    operation.name == "InvokeWithResponseStream"
 }
