@@ -22,6 +22,7 @@ use crate::{
     background::Background,
     body::Body,
     clock::Clock,
+    events::Events,
     functions::{
         self, Functions, FunctionsConfig, MIGRATION_COUNT,
         execution::{Execution, ExecutionConfig, IdlePolicy, Reception, WayIn},
@@ -86,6 +87,7 @@ struct Inner {
     functions: Functions,
     queues: Queues,
     mappings: EventSourceMappings,
+    events: Events,
     execution: Execution,
     way_in: Arc<WayIn>,
     logs: Logs,
@@ -163,6 +165,7 @@ impl Platform {
             &reconciling,
         );
         let mappings = mappings.await?;
+        let events = Events::open(functions.clone(), queues.clone(), &reconciling).await;
         let identity = Arc::new(Identity::new(&config.credentials, sessions));
         let inner = Inner {
             router: Router::new(&services::SERVED),
@@ -180,6 +183,7 @@ impl Platform {
             functions,
             queues,
             mappings,
+            events,
             execution,
             way_in,
             logs,
@@ -196,6 +200,7 @@ impl Platform {
     /// mappings take none.
     pub fn begin_stop(&self) {
         self.inner.mappings.begin_stop();
+        self.inner.events.begin_stop();
         self.inner.queues.let_waiters_go();
     }
 
@@ -203,6 +208,8 @@ impl Platform {
     pub async fn stop(&self, within: Duration) {
         let until = Instant::now() + within;
         self.inner.mappings.stop(within).await;
+        let left = until.saturating_duration_since(Instant::now());
+        self.inner.events.stop(left).await;
         let left = until.saturating_duration_since(Instant::now());
         self.inner.execution.drain(left).await;
         self.inner.reconciling.stop();
@@ -228,6 +235,10 @@ impl Platform {
 
     pub fn mappings(&self) -> &EventSourceMappings {
         &self.inner.mappings
+    }
+
+    pub fn events(&self) -> &Events {
+        &self.inner.events
     }
 
     /// What brings things to how they should be, by name.
@@ -366,7 +377,8 @@ impl Platform {
             body: &body,
         };
         let inner = &self.inner;
-        services::dispatch(&inner.functions, &inner.mappings, &inner.queues, call).await
+        let (functions, events) = (&inner.functions, &inner.events);
+        services::dispatch(functions, events, &inner.mappings, &inner.queues, call).await
     }
 
     fn caller(

@@ -9,7 +9,7 @@ use wire::{
     sqs,
 };
 
-use crate::{body::Body, triggers};
+use crate::{body::Body, events, triggers};
 
 /// All that are served.
 pub static SERVED: [&Service; 2] = [&lambda::SERVICE, &sqs::SERVICE];
@@ -40,8 +40,9 @@ pub trait LambdaStreams {
 }
 
 /// Runs the operation that a request was routed to.
-pub async fn dispatch<L: Lambda + LambdaStreams, M: Lambda, Q: sqs::SQS>(
+pub async fn dispatch<L: Lambda + LambdaStreams, E: Lambda, M: Lambda, Q: sqs::SQS>(
     functions: &L,
+    events: &E,
     mappings: &M,
     queues: &Q,
     call: Call<'_>,
@@ -53,6 +54,7 @@ pub async fn dispatch<L: Lambda + LambdaStreams, M: Lambda, Q: sqs::SQS>(
         Which::Lambda if triggers::owns(call.route.operation) => {
             lambda::dispatch(mappings, call).await
         }
+        Which::Lambda if events::owns(call.route.operation) => lambda::dispatch(events, call).await,
         Which::Lambda => lambda::dispatch(functions, call).await,
         Which::Sqs => sqs::dispatch(queues, call).await,
     };

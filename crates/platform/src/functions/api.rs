@@ -10,7 +10,7 @@ use wire::{
 };
 
 use super::{
-    Functions, error::Error, execution::Invoked, key_of, response_stream,
+    AsyncEvent, Functions, error::Error, execution::Invoked, key_of, response_stream,
     url_access::account_allowed,
 };
 use crate::{body::Body, services::LambdaStreams};
@@ -70,12 +70,25 @@ impl Functions {
 
 /// Runs a change to its end also when the caller is gone by then: half of one would leave memory
 /// and store apart.
-async fn to_its_end<T: Send + 'static>(
+pub(crate) async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Answer<T> {
     match tokio::spawn(change).await {
         Ok(done) => done.map_err(refusal),
         Err(error) => Err(refusal(Error::platform(error))),
+    }
+}
+
+impl Functions {
+    /// What an asynchronous invocation is to run, checked as one that is waited for.
+    pub(crate) fn event(&self, cx: &Context, input: api::InvocationRequest) -> Answer<AsyncEvent> {
+        let (cx, name) = self.shared(
+            cx,
+            "lambda:InvokeFunction",
+            &input.function_name,
+            input.qualifier.as_deref(),
+        )?;
+        self.accepted_event(&cx, &name, input).map_err(refusal)
     }
 }
 
@@ -330,6 +343,26 @@ impl Lambda for Functions {
         to_its_end(async move { this.unreserve(&cx, &name).await }).await
     }
 
+    async fn put_function_recursion_config(
+        &self,
+        cx: &Context,
+        input: api::PutFunctionRecursionConfigRequest,
+    ) -> Answer<api::PutFunctionRecursionConfigResponse> {
+        let name = name(cx, &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.clone());
+        let asked = input.recursive_loop;
+        to_its_end(async move { this.put_recursion(&cx, &name, &asked).await }).await
+    }
+
+    async fn get_function_recursion_config(
+        &self,
+        cx: &Context,
+        input: api::GetFunctionRecursionConfigRequest,
+    ) -> Answer<api::GetFunctionRecursionConfigResponse> {
+        let name = name(cx, &input.function_name, None)?;
+        self.recursion(cx, &name).map_err(refusal)
+    }
+
     async fn create_function_url_config(
         &self,
         cx: &Context,
@@ -534,7 +567,7 @@ impl Functions {
 }
 
 /// AWS's error for one of ours.
-fn refusal(error: Error) -> Refusal {
+pub(crate) fn refusal(error: Error) -> Refusal {
     let message = error.to_string();
     match error {
         Error::FunctionNotFound { .. } | Error::AliasNotFound { .. } | Error::NotFound(_) => {
@@ -565,9 +598,8 @@ fn refusal(error: Error) -> Refusal {
         Error::PayloadTooLarge { .. } => errors::request_too_large(message),
         Error::PayloadNotJson(_) => errors::invalid_request_content(message),
         Error::Throttled { reason } => api::too_many_requests(reason, message),
-        Error::EventNotImplemented => {
-            Refusal::new("NotImplemented", StatusCode::NOT_IMPLEMENTED, message)
-        }
+        Error::EventTooLarge { .. } => errors::request_too_large(message),
+        Error::Recursive => errors::recursive_invocation(message),
         Error::Platform { source, .. } => {
             tracing::error!(
                 error = &*source as &dyn std::error::Error,

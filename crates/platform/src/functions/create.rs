@@ -122,6 +122,7 @@ impl Functions {
             logging: requested::logging(&name, None, input.logging_config.as_ref())?,
             tracing_active: view::is_active(input.tracing_config.as_ref()),
             network: tags.get(network::TAG).cloned(),
+            dead_letter: requested::dead_letter(input.dead_letter_config.as_ref())?,
             runtime,
             handler,
         };
@@ -145,6 +146,9 @@ impl Functions {
             policies: BTreeMap::new(),
             last_version: 0,
             provisioned: BTreeMap::new(),
+            born: cx.now.as_millisecond(),
+            event_invoke: BTreeMap::new(),
+            recursive_loop_allowed: false,
         })
     }
 }

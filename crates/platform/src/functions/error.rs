@@ -65,8 +65,13 @@ pub enum Error {
     PayloadNotJson(String),
     #[error("Rate Exceeded.")]
     Throttled { reason: &'static str },
-    #[error("Asynchronous invocation is not implemented yet")]
-    EventNotImplemented,
+    #[error("{bytes} byte payload is too large for the Event invocation type (limit {max} bytes)")]
+    EventTooLarge { bytes: usize, max: usize },
+    #[error(
+        "Lambda has detected your function being invoked in a recursive loop with other AWS \
+         resources and stopped your function's invocation."
+    )]
+    Recursive,
     /// The platform could not; the source is for the operator, who finds it in the log.
     #[error("{caller}")]
     Platform {

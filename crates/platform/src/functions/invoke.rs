@@ -17,6 +17,16 @@ use super::{
 };
 use crate::identity::{Principal, session::assumed};
 
+/// An asynchronous invocation that was checked.
+#[derive(Debug, Clone)]
+pub struct AsyncEvent {
+    pub key: FunctionKey,
+    /// Which function of that name it was.
+    pub born: i64,
+    pub qualifier: Option<String>,
+    pub invocation: Invocation,
+}
+
 impl Functions {
     pub(super) async fn invoke_function(
         &self,
@@ -28,7 +38,12 @@ impl Functions {
         let (key, invocation) = self.checked(cx, name, input)?;
         match invocation_type.as_deref() {
             Some("DryRun") => return Ok(answered(204)),
-            Some("Event") => return Err(Error::EventNotImplemented),
+            // Whoever keeps them asks for `accepted_event`.
+            Some("Event") => {
+                return Err(Error::Unsupported {
+                    what: "An event without a queue",
+                });
+            }
             _ => {}
         }
         let outcome = self
@@ -67,6 +82,41 @@ impl Functions {
         Ok((key, invocation))
     }
 
+    /// The same for one that nobody waits for.
+    pub(super) fn accepted_event(
+        &self,
+        cx: &Context,
+        name: &FunctionName,
+        input: InvocationRequest,
+    ) -> Result<AsyncEvent> {
+        let key = key_of(cx, &name.name);
+        let qualifier = name.qualifier.as_deref();
+        self.check_invocable(&key, qualifier)?;
+        refuse_unsupported(&input)?;
+        let (bytes, max) = (
+            input.payload.as_ref().map_or(0, Bytes::len),
+            limits::EVENT_BYTES_MAX,
+        );
+        if bytes > max {
+            return Err(Error::EventTooLarge { bytes, max });
+        }
+        let client_context = input.client_context.map(|given| client_context(&given));
+        Ok(AsyncEvent {
+            born: self.find(&key)?.record.born,
+            qualifier: name.qualifier.clone(),
+            invocation: Invocation {
+                request_id: cx.request_id.clone(),
+                payload: checked_payload(input.payload)?,
+                client_context: client_context.transpose()?,
+                cognito_identity: None,
+                invoked_function_arn: name.arn(cx),
+                trace_id: cx.trace_header.clone(),
+                log_tail: false,
+            },
+            key,
+        })
+    }
+
     /// Runs an invocation that has been checked, from the API, a function URL or a trigger, in the
     /// version that the qualifier leads to. One that is active but not deployed, as after a
     /// restart, is deployed first.
@@ -85,9 +135,10 @@ impl Functions {
         key: &FunctionKey,
         qualifier: Option<&str>,
         random: impl FnOnce() -> f64,
-        invocation: Invocation,
+        mut invocation: Invocation,
     ) -> Result<Outcome> {
         let version = self.version_for(key, qualifier, random)?;
+        invocation.trace_id = Some(self.traced(key, invocation.trace_id.as_deref())?);
         let executor = &self.0.executor;
         let again = match executor.invoke(&version, invocation.clone()).await {
             Err(InvokeError::NotDeployed) => invocation,
@@ -103,9 +154,10 @@ impl Functions {
         &self,
         key: &FunctionKey,
         qualifier: Option<&str>,
-        invocation: Invocation,
+        mut invocation: Invocation,
     ) -> Result<Invoked> {
         let version = self.version_for(key, qualifier, random)?;
+        invocation.trace_id = Some(self.traced(key, invocation.trace_id.as_deref())?);
         let executor = &self.0.executor;
         let again = match executor.stream(&version, invocation.clone()).await {
             Err(InvokeError::NotDeployed) => invocation,

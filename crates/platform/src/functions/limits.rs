@@ -15,6 +15,8 @@ pub const ENTRY_DEPTH_MAX: usize = 256;
 
 /// Synchronous invocations.
 pub const PAYLOAD_BYTES_MAX: usize = 6_291_456;
+/// Asynchronous ones; 256 KiB until October 2025.
+pub const EVENT_BYTES_MAX: usize = 1_048_576;
 /// As deep as Lambda's own parser goes.
 pub const PAYLOAD_DEPTH_MAX: usize = 1_000;
 /// `X-Amz-Client-Context`, in base64.

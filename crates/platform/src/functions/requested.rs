@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use wire::{
     Map,
+    arn::Arn,
     lambda::{
         CreateFunctionRequest, DeadLetterConfig, EphemeralStorage, FileSystemConfig, LoggingConfig,
         SnapStart, UpdateFunctionConfigurationRequest, VpcConfig,
@@ -68,7 +69,6 @@ pub fn refuse_unsupported_create(input: &CreateFunctionRequest) -> Result<()> {
     ])?;
     refuse_unsupported(&Asked {
         vpc: input.vpc_config.as_ref(),
-        dead_letter: input.dead_letter_config.as_ref(),
         kms_key: input.kms_key_arn.as_deref(),
         file_systems: input.file_system_configs.as_deref(),
         snap_start: input.snap_start.as_ref(),
@@ -100,7 +100,6 @@ pub fn refuse_unsupported_update(input: &UpdateFunctionConfigurationRequest) -> 
     ])?;
     refuse_unsupported(&Asked {
         vpc: input.vpc_config.as_ref(),
-        dead_letter: input.dead_letter_config.as_ref(),
         kms_key: input.kms_key_arn.as_deref(),
         file_systems: input.file_system_configs.as_deref(),
         snap_start: input.snap_start.as_ref(),
@@ -110,7 +109,6 @@ pub fn refuse_unsupported_update(input: &UpdateFunctionConfigurationRequest) -> 
 /// What both requests may ask for and no function can have yet. Empty values ask for nothing.
 struct Asked<'a> {
     vpc: Option<&'a VpcConfig>,
-    dead_letter: Option<&'a DeadLetterConfig>,
     kms_key: Option<&'a str>,
     file_systems: Option<&'a [FileSystemConfig]>,
     snap_start: Option<&'a SnapStart>,
@@ -121,16 +119,9 @@ fn refuse_unsupported(asked: &Asked<'_>) -> Result<()> {
     let vpc = asked
         .vpc
         .is_some_and(|vpc| given(&vpc.subnet_ids) || given(&vpc.security_group_ids));
-    let dead_letter = asked
-        .dead_letter
-        .and_then(|config| config.target_arn.as_deref());
     let snap_start = asked.snap_start.and_then(|snap| snap.apply_on.as_deref());
     refuse(&[
         (vpc, "A VPC (VpcConfig)"),
-        (
-            dead_letter.is_some_and(|arn| !arn.is_empty()),
-            "A dead-letter queue (DeadLetterConfig)",
-        ),
         (
             asked.kms_key.is_some_and(|arn| !arn.is_empty()),
             "A KMS key of one's own (KMSKeyArn)",
@@ -144,6 +135,26 @@ fn refuse_unsupported(asked: &Asked<'_>) -> Result<()> {
             "SnapStart (SnapStart PublishedVersions)",
         ),
     ])
+}
+
+/// The queue for events that failed. One without an ARN is none.
+pub fn dead_letter(asked: Option<&DeadLetterConfig>) -> Result<Option<String>> {
+    let target = asked.and_then(|config| config.target_arn.as_deref());
+    let Some(target) = target.filter(|target| !target.is_empty()) else {
+        return Ok(None);
+    };
+    let invalid = || Error::Invalid(format!("The target ARN {target} is invalid."));
+    let arn: Arn = target.parse().map_err(|_| invalid())?;
+    match arn.service.as_str() {
+        "sns" => Err(Error::Unsupported {
+            what: "An SNS topic for dead letters (DeadLetterConfig)",
+        }),
+        "sqs" if arn.resource.ends_with(".fifo") => Err(Error::invalid(
+            "A dead-letter queue of a function has to be a standard queue.",
+        )),
+        "sqs" if !arn.resource.is_empty() => Ok(Some(target.to_owned())),
+        _ => Err(invalid()),
+    }
 }
 
 fn refuse(asked: &[(bool, &'static str)]) -> Result<()> {

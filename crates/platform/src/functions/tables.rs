@@ -83,6 +83,15 @@ pub struct FunctionRecord {
     pub last_version: u64,
     /// Provisioned concurrency, by version or alias.
     pub provisioned: BTreeMap<String, Provisioned>,
+    /// Its first generation: tells it from one that had its name before.
+    #[serde(default)]
+    pub born: i64,
+    /// How it takes events that nobody waits for, by qualifier; `$LATEST` is one.
+    #[serde(default)]
+    pub event_invoke: BTreeMap<String, EventInvoke>,
+    /// `RecursiveLoop` is `Allow`.
+    #[serde(default)]
+    pub recursive_loop_allowed: bool,
 }
 
 /// What was asked for by PutProvisionedConcurrencyConfig.
@@ -102,6 +111,17 @@ pub struct Policy {
     pub revision_id: String,
     /// As they are shown; never empty.
     pub statements: Vec<Value>,
+}
+
+/// A FunctionEventInvokeConfig, with what was not given left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventInvoke {
+    pub retries_max: Option<u32>,
+    pub age_max_s: Option<u32>,
+    /// ARNs.
+    pub on_success: Option<String>,
+    pub on_failure: Option<String>,
+    pub last_modified: Timestamp,
 }
 
 impl Record for FunctionRecord {
@@ -153,6 +173,7 @@ impl FunctionRecord {
     pub fn forget_qualifier(&mut self, qualifier: &str) {
         self.policies.remove(qualifier);
         self.provisioned.remove(qualifier);
+        self.event_invoke.remove(qualifier);
         self.urls
             .retain(|url| url.qualifier.as_deref() != Some(qualifier));
     }
@@ -227,6 +248,9 @@ impl VersionRecord {
             policies: BTreeMap::new(),
             last_version: self.number,
             provisioned: BTreeMap::new(),
+            born: function.born,
+            event_invoke: BTreeMap::new(),
+            recursive_loop_allowed: function.recursive_loop_allowed,
         }
     }
 }
@@ -290,6 +314,9 @@ pub struct Spec {
     pub tracing_active: bool,
     /// The value of the tag that says where connections may go.
     pub network: Option<String>,
+    /// DeadLetterConfig's TargetArn.
+    #[serde(default)]
+    pub dead_letter: Option<String>,
 }
 
 impl Spec {

@@ -146,6 +146,9 @@ impl Functions {
         if input.tracing_config.is_some() {
             spec.tracing_active = view::is_active(input.tracing_config.as_ref());
         }
+        if input.dead_letter_config.is_some() {
+            spec.dead_letter = requested::dead_letter(input.dead_letter_config.as_ref())?;
+        }
         if let Some(role) = &input.role {
             record.role.clone_from(role);
         }

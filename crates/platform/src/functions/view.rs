@@ -3,9 +3,9 @@
 use wire::{
     Map,
     lambda::{
-        EnvironmentResponse, EphemeralStorage, FunctionConfiguration, LoggingConfig,
-        RuntimeVersionConfig, SnapStartResponse, TracingConfig, TracingConfigResponse,
-        VpcConfigResponse, function_arn,
+        DeadLetterConfig, EnvironmentResponse, EphemeralStorage, FunctionConfiguration,
+        LoggingConfig, RuntimeVersionConfig, SnapStartResponse, TracingConfig,
+        TracingConfigResponse, VpcConfigResponse, function_arn,
     },
     time::lambda_last_modified,
 };
@@ -95,6 +95,9 @@ impl Functions {
                 .filter(|layers| !layers.is_empty()),
             package_type: Some("Zip".to_owned()),
             architectures: Some(vec![spec.architecture.clone()]),
+            dead_letter_config: spec.dead_letter.clone().map(|target_arn| DeadLetterConfig {
+                target_arn: Some(target_arn),
+            }),
             ephemeral_storage: Some(EphemeralStorage {
                 size: signed(spec.tmp_mb).unwrap_or_default(),
             }),

@@ -89,6 +89,20 @@ impl Queue {
     /// What this principal may not do of what it takes to read the queue for a function; none if it
     /// may all of it.
     pub fn refuses_reader(&self, reader: &Principal, now: Timestamp) -> Option<&'static str> {
+        self.refused(&READING, reader, now)
+    }
+
+    /// Whether this principal may send to the queue, by what the platform does for it.
+    pub fn admits_sender(&self, sender: &Principal, now: Timestamp) -> bool {
+        self.refused(&["SendMessage"], sender, now).is_none()
+    }
+
+    fn refused(
+        &self,
+        actions: &[&'static str],
+        reader: &Principal,
+        now: Timestamp,
+    ) -> Option<&'static str> {
         let definition = self.definition();
         let policy = definition.attributes.policy.as_ref();
         let is_own = reader.account_id() == Some(&self.key.account_id);
@@ -97,7 +111,7 @@ impl Queue {
         }
         let arn = self.key.arn().to_string();
         let (owner, region) = (&self.key.account_id, &self.key.region);
-        READING.into_iter().find(|action| {
+        actions.iter().copied().find(|action| {
             let action = format!("sqs:{action}");
             let request = Request {
                 // It never leaves the platform.

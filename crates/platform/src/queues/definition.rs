@@ -12,6 +12,9 @@ use super::permissions::AccessPolicy;
 
 pub const QUEUES: Table<Definition> = Table::new();
 
+/// Parts the names of internal queues; no account id has one.
+const INTERNAL: char = ':';
+
 /// Which queue: names are unique within an account and region.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct QueueKey {
@@ -27,6 +30,21 @@ impl QueueKey {
 
     pub fn is_fifo(&self) -> bool {
         self.name.ends_with(".fifo")
+    }
+
+    /// The key of a queue that a service keeps for itself. No ARN and no client's account is like
+    /// that, so that nobody else can name it.
+    pub fn internal(service: &str, account_id: &str, region: &str, name: &str) -> Self {
+        Self {
+            account_id: format!("{service}{INTERNAL}{account_id}"),
+            region: region.to_owned(),
+            // A name may end as those of FIFO queues do.
+            name: format!("{name}{INTERNAL}"),
+        }
+    }
+
+    pub fn is_internal(&self) -> bool {
+        self.account_id.contains(INTERNAL)
     }
 }
 

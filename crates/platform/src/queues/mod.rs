@@ -37,7 +37,7 @@ use std::{
 use store::Store;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-pub use engine::{Created, Engine, EngineError, Queue, Staged, Totals};
+pub use engine::{Created, Engine, EngineError, Queue, ReplaceError, Staged, Totals};
 pub use tables::{MIGRATION_COUNT, migrations};
 
 use crate::{clock::Clock, secrets::Secrets};

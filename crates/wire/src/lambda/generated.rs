@@ -160,6 +160,21 @@ pub trait Lambda: Send + Sync {
         }
     }
 
+    /// `DELETE /2019-09-25/functions/{FunctionName}/event-invoke-config`
+    fn delete_function_event_invoke_config(
+        &self,
+        cx: &Context,
+        input: DeleteFunctionEventInvokeConfigRequest,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "DeleteFunctionEventInvokeConfig",
+            ))
+        }
+    }
+
     /// `DELETE /2021-10-31/functions/{FunctionName}/url`
     fn delete_function_url_config(
         &self,
@@ -280,6 +295,36 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "GetFunctionConfiguration")) }
     }
 
+    /// `GET /2019-09-25/functions/{FunctionName}/event-invoke-config`
+    fn get_function_event_invoke_config(
+        &self,
+        cx: &Context,
+        input: GetFunctionEventInvokeConfigRequest,
+    ) -> impl Future<Output = Result<FunctionEventInvokeConfig, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "GetFunctionEventInvokeConfig",
+            ))
+        }
+    }
+
+    /// `GET /2024-08-31/functions/{FunctionName}/recursion-config`
+    fn get_function_recursion_config(
+        &self,
+        cx: &Context,
+        input: GetFunctionRecursionConfigRequest,
+    ) -> impl Future<Output = Result<GetFunctionRecursionConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "GetFunctionRecursionConfig",
+            ))
+        }
+    }
+
     /// `GET /2021-10-31/functions/{FunctionName}/url`
     fn get_function_url_config(
         &self,
@@ -370,6 +415,16 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "Invoke")) }
     }
 
+    /// `POST /2014-11-13/functions/{FunctionName}/invoke-async`
+    fn invoke_async(
+        &self,
+        cx: &Context,
+        input: InvokeAsyncRequest,
+    ) -> impl Future<Output = Result<InvokeAsyncResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "InvokeAsync")) }
+    }
+
     /// `GET /2015-03-31/functions/{FunctionName}/aliases`
     fn list_aliases(
         &self,
@@ -398,6 +453,21 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<ListEventSourceMappingsResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "ListEventSourceMappings")) }
+    }
+
+    /// `GET /2019-09-25/functions/{FunctionName}/event-invoke-config/list`
+    fn list_function_event_invoke_configs(
+        &self,
+        cx: &Context,
+        input: ListFunctionEventInvokeConfigsRequest,
+    ) -> impl Future<Output = Result<ListFunctionEventInvokeConfigsResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "ListFunctionEventInvokeConfigs",
+            ))
+        }
     }
 
     /// `GET /2021-10-31/functions/{FunctionName}/urls`
@@ -535,6 +605,36 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "PutFunctionConcurrency")) }
     }
 
+    /// `PUT /2019-09-25/functions/{FunctionName}/event-invoke-config`
+    fn put_function_event_invoke_config(
+        &self,
+        cx: &Context,
+        input: PutFunctionEventInvokeConfigRequest,
+    ) -> impl Future<Output = Result<FunctionEventInvokeConfig, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "PutFunctionEventInvokeConfig",
+            ))
+        }
+    }
+
+    /// `PUT /2024-08-31/functions/{FunctionName}/recursion-config`
+    fn put_function_recursion_config(
+        &self,
+        cx: &Context,
+        input: PutFunctionRecursionConfigRequest,
+    ) -> impl Future<Output = Result<PutFunctionRecursionConfigResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "PutFunctionRecursionConfig",
+            ))
+        }
+    }
+
     /// `PUT /2019-09-30/functions/{FunctionName}/provisioned-concurrency`
     fn put_provisioned_concurrency_config(
         &self,
@@ -665,6 +765,21 @@ pub trait Lambda: Send + Sync {
         }
     }
 
+    /// `POST /2019-09-25/functions/{FunctionName}/event-invoke-config`
+    fn update_function_event_invoke_config(
+        &self,
+        cx: &Context,
+        input: UpdateFunctionEventInvokeConfigRequest,
+    ) -> impl Future<Output = Result<FunctionEventInvokeConfig, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "UpdateFunctionEventInvokeConfig",
+            ))
+        }
+    }
+
     /// `PUT /2021-10-31/functions/{FunctionName}/url`
     fn update_function_url_config(
         &self,
@@ -723,6 +838,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.delete_function_concurrency(cx, input))
                 .await
         }
+        17 => {
+            call.answer(|input| service.delete_function_event_invoke_config(cx, input))
+                .await
+        }
         18 => {
             call.answer(|input| service.delete_function_url_config(cx, input))
                 .await
@@ -761,6 +880,14 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.get_function_configuration(cx, input))
                 .await
         }
+        34 => {
+            call.answer(|input| service.get_function_event_invoke_config(cx, input))
+                .await
+        }
+        35 => {
+            call.answer(|input| service.get_function_recursion_config(cx, input))
+                .await
+        }
         37 => {
             call.answer(|input| service.get_function_url_config(cx, input))
                 .await
@@ -787,6 +914,7 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
                 .await
         }
         45 => call.answer(|input| service.invoke(cx, input)).await,
+        46 => call.answer(|input| service.invoke_async(cx, input)).await,
         48 => call.answer(|input| service.list_aliases(cx, input)).await,
         50 => {
             call.answer(|input| service.list_code_signing_configs(cx, input))
@@ -794,6 +922,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
         }
         52 => {
             call.answer(|input| service.list_event_source_mappings(cx, input))
+                .await
+        }
+        53 => {
+            call.answer(|input| service.list_function_event_invoke_configs(cx, input))
                 .await
         }
         54 => {
@@ -835,6 +967,14 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.put_function_concurrency(cx, input))
                 .await
         }
+        68 => {
+            call.answer(|input| service.put_function_event_invoke_config(cx, input))
+                .await
+        }
+        69 => {
+            call.answer(|input| service.put_function_recursion_config(cx, input))
+                .await
+        }
         71 => {
             call.answer(|input| service.put_provisioned_concurrency_config(cx, input))
                 .await
@@ -868,6 +1008,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
         }
         88 => {
             call.answer(|input| service.update_function_configuration(cx, input))
+                .await
+        }
+        89 => {
+            call.answer(|input| service.update_function_event_invoke_config(cx, input))
                 .await
         }
         90 => {
@@ -1330,6 +1474,16 @@ pub struct DeleteFunctionConcurrencyRequest {
 shape!(DeleteFunctionConcurrencyRequest { function_name });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteFunctionEventInvokeConfigRequest {
+    pub function_name: String,
+    pub qualifier: Option<String>,
+}
+shape!(DeleteFunctionEventInvokeConfigRequest {
+    function_name,
+    qualifier
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteFunctionRequest {
     pub function_name: String,
     pub qualifier: Option<String>,
@@ -1697,6 +1851,22 @@ shape!(FunctionConfiguration {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct FunctionEventInvokeConfig {
+    pub last_modified: Option<crate::Timestamp>,
+    pub function_arn: Option<String>,
+    pub maximum_retry_attempts: Option<i32>,
+    pub maximum_event_age_in_seconds: Option<i32>,
+    pub destination_config: Option<DestinationConfig>,
+}
+shape!(FunctionEventInvokeConfig {
+    last_modified,
+    function_arn,
+    maximum_retry_attempts,
+    maximum_event_age_in_seconds,
+    destination_config
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct FunctionRuntimeConfig {
     pub runtime_arn: String,
     pub runtime_alias: String,
@@ -1811,6 +1981,28 @@ shape!(GetFunctionConfigurationRequest {
     function_name,
     qualifier
 });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetFunctionEventInvokeConfigRequest {
+    pub function_name: String,
+    pub qualifier: Option<String>,
+}
+shape!(GetFunctionEventInvokeConfigRequest {
+    function_name,
+    qualifier
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetFunctionRecursionConfigRequest {
+    pub function_name: String,
+}
+shape!(GetFunctionRecursionConfigRequest { function_name });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetFunctionRecursionConfigResponse {
+    pub recursive_loop: Option<String>,
+}
+shape!(GetFunctionRecursionConfigResponse { recursive_loop });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetFunctionRequest {
@@ -2071,6 +2263,22 @@ shape!(InvocationResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct InvokeAsyncRequest {
+    pub function_name: String,
+    pub invoke_args: Bytes,
+}
+shape!(InvokeAsyncRequest {
+    function_name,
+    invoke_args
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InvokeAsyncResponse {
+    pub status: Option<i32>,
+}
+shape!(InvokeAsyncResponse { status });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct InvokeResponseStreamUpdate {
     pub payload: Option<Bytes>,
 }
@@ -2314,6 +2522,28 @@ pub struct ListEventSourceMappingsResponse {
 shape!(ListEventSourceMappingsResponse {
     next_marker,
     event_source_mappings
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListFunctionEventInvokeConfigsRequest {
+    pub function_name: String,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+shape!(ListFunctionEventInvokeConfigsRequest {
+    function_name,
+    marker,
+    max_items
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListFunctionEventInvokeConfigsResponse {
+    pub function_event_invoke_configs: Option<Vec<FunctionEventInvokeConfig>>,
+    pub next_marker: Option<String>,
+}
+shape!(ListFunctionEventInvokeConfigsResponse {
+    function_event_invoke_configs,
+    next_marker
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2635,6 +2865,38 @@ shape!(PutFunctionConcurrencyRequest {
     function_name,
     reserved_concurrent_executions
 });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutFunctionEventInvokeConfigRequest {
+    pub function_name: String,
+    pub qualifier: Option<String>,
+    pub maximum_retry_attempts: Option<i32>,
+    pub maximum_event_age_in_seconds: Option<i32>,
+    pub destination_config: Option<DestinationConfig>,
+}
+shape!(PutFunctionEventInvokeConfigRequest {
+    function_name,
+    qualifier,
+    maximum_retry_attempts,
+    maximum_event_age_in_seconds,
+    destination_config
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutFunctionRecursionConfigRequest {
+    pub function_name: String,
+    pub recursive_loop: String,
+}
+shape!(PutFunctionRecursionConfigRequest {
+    function_name,
+    recursive_loop
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutFunctionRecursionConfigResponse {
+    pub recursive_loop: Option<String>,
+}
+shape!(PutFunctionRecursionConfigResponse { recursive_loop });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PutProvisionedConcurrencyConfigRequest {
@@ -3023,6 +3285,22 @@ shape!(UpdateFunctionConfigurationRequest {
     durable_config,
     runtime_config,
     accelerator_config
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateFunctionEventInvokeConfigRequest {
+    pub function_name: String,
+    pub qualifier: Option<String>,
+    pub maximum_retry_attempts: Option<i32>,
+    pub maximum_event_age_in_seconds: Option<i32>,
+    pub destination_config: Option<DestinationConfig>,
+}
+shape!(UpdateFunctionEventInvokeConfigRequest {
+    function_name,
+    qualifier,
+    maximum_retry_attempts,
+    maximum_event_age_in_seconds,
+    destination_config
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]

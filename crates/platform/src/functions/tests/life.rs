@@ -284,5 +284,10 @@ async fn an_invocation_goes_on_with_the_callers_trace() {
     };
     world.functions.invoke(&traced, input).await.unwrap();
     let last = world.executor.last.lock().unwrap().take().unwrap();
-    assert_eq!(last.trace_id.as_deref(), Some(trace));
+    let seen = last.trace_id.unwrap();
+    let lineage = seen.strip_prefix(trace).unwrap();
+    assert!(
+        lineage.starts_with(";Lineage=") && lineage.ends_with(":1"),
+        "{seen}"
+    );
 }

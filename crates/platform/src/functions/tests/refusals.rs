@@ -166,7 +166,10 @@ async fn invocations_are_checked_before_they_run() {
         ..ask()
     };
     let event = functions.invoke(cx(), event).await.unwrap_err();
-    assert_eq!((event.code, event.status.as_u16()), ("NotImplemented", 501));
+    assert_eq!(
+        event.message,
+        "An event without a queue is not supported by this platform yet"
+    );
     let dry = api::InvocationRequest {
         invocation_type: Some("DryRun".into()),
         ..ask()

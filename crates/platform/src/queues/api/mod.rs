@@ -198,7 +198,8 @@ impl Queues {
     }
 
     fn at(&self, cx: &Context, key: &QueueKey, action: &str) -> Result<Arc<Queue>> {
-        let queue = self.find(key).ok_or(Error::NoQueue)?;
+        let queue = self.find(key).filter(|queue| !queue.key.is_internal());
+        let queue = queue.ok_or(Error::NoQueue)?;
         let definition = queue.definition();
         access::check(cx, action, key, definition.attributes.policy.as_ref())?;
         Ok(queue)

@@ -17,6 +17,7 @@ mod limits;
 mod load;
 mod queue;
 mod receive;
+mod replace;
 mod rows;
 mod send;
 mod sequence;
@@ -45,6 +46,7 @@ use super::{
 use crate::{clock::Clock, secrets::Secrets};
 
 pub use queue::Queue;
+pub use replace::ReplaceError;
 pub use staged::Staged;
 pub use totals::Totals;
 
@@ -161,7 +163,7 @@ impl Engine {
     /// Those who wait for messages get none, now and from now on: the platform ends.
     pub fn let_waiters_go(&self) {
         self.is_ending.store(true, Ordering::SeqCst);
-        for queue in self.all() {
+        for queue in self.every() {
             queue.wake.notify_waiters();
         }
     }
@@ -205,7 +207,21 @@ impl Engine {
         queues.len()
     }
 
+    /// All of SQS's clients, of every account.
     pub fn all(&self) -> Vec<Arc<Queue>> {
+        let mut queues = self.every();
+        queues.retain(|queue| !queue.key.is_internal());
+        queues
+    }
+
+    /// Those that other services keep for themselves.
+    pub fn internal(&self) -> Vec<Arc<Queue>> {
+        let mut queues = self.every();
+        queues.retain(|queue| queue.key.is_internal());
+        queues
+    }
+
+    fn every(&self) -> Vec<Arc<Queue>> {
         let queues = self.by_key.read().unwrap_or_else(PoisonError::into_inner);
         queues.values().cloned().collect()
     }

@@ -50,7 +50,9 @@ impl Engine {
         receive: Receive,
     ) -> Result<Vec<Received>, EngineError> {
         let received = self.receive_or_wait(queue, receive).await?;
-        self.totals.received(received.len());
+        if !queue.key.is_internal() {
+            self.totals.received(received.len());
+        }
         Ok(received)
     }
 

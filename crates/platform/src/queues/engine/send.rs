@@ -64,7 +64,9 @@ impl Engine {
             self.reload(queue).await?;
         };
         written.await.unwrap_or(Err(EngineError::Gone))?;
-        totals::add(&self.totals.sent, new);
+        if !queue.key.is_internal() {
+            totals::add(&self.totals.sent, new);
+        }
         Ok(sent)
     }
 

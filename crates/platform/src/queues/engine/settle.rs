@@ -33,8 +33,10 @@ impl Engine {
             Ok(deleted.map(|_| Change::Delete(receipt.sequence)))
         };
         let results = self.settle(queue, receipts, decide).await;
-        let deleted = results.iter().filter(|result| result.is_ok()).count();
-        totals::add(&self.totals.deleted, deleted);
+        if !queue.key.is_internal() {
+            let deleted = results.iter().filter(|result| result.is_ok()).count();
+            totals::add(&self.totals.deleted, deleted);
+        }
         results
     }
 

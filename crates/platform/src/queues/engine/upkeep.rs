@@ -56,7 +56,7 @@ impl Engine {
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for turn in 0_u64.. {
             every.tick().await;
-            for queue in self.all() {
+            for queue in self.every() {
                 self.sweep(&queue).await;
                 if queue.is_fifo() && turn % SWEEPS_PER_DEDUP == 0 {
                     self.forget_dedups(&queue).await;

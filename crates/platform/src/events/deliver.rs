@@ -1,0 +1,192 @@
+//! Where an event goes when it is over: the messages for its destinations. They are sent together
+//! with its removal, by `run.rs`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use wire::arn::Arn;
+
+use super::{
+    Shared,
+    counts::one,
+    event::Event,
+    record::{Over, is_sendable},
+};
+use crate::{
+    functions::{EventTerms, execution::FunctionKey, function_at},
+    identity::Principal,
+    queues::{
+        Queue,
+        definition::QueueKey,
+        message::{Content, NewMessage},
+    },
+};
+
+/// Why a record or dead letter cannot be sent; for the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Undeliverable {
+    #[error("there is no such queue or function")]
+    NoTarget,
+    #[error("the target is not supported")]
+    NotSupported,
+    #[error("the queue's policy does not allow it")]
+    NotAllowed,
+    #[error("it is larger than the target takes")]
+    TooLarge,
+    #[error("it has characters that SQS does not take")]
+    Characters,
+    #[error("the store could not")]
+    Store,
+}
+
+pub type Message = (Arc<Queue>, NewMessage);
+
+/// What goes out with an event, and whom it is from.
+pub struct Delivery<'a> {
+    pub shared: &'a Shared,
+    pub function: &'a FunctionKey,
+    pub terms: &'a EventTerms,
+    pub over: Over<'a>,
+}
+
+impl Delivery<'_> {
+    /// The messages to send. What cannot be sent is counted and left out: as with Lambda, the event
+    /// is gone then.
+    pub async fn messages(&self, succeeded: bool) -> Vec<Message> {
+        let mut messages = Vec::new();
+        let counts = &self.shared.counts;
+        let destination = match succeeded {
+            true => self.terms.on_success.as_deref(),
+            false => self.terms.on_failure.as_deref(),
+        };
+        if let Some(arn) = destination {
+            match self.record(arn).await {
+                Ok(message) => messages.push(message),
+                Err(error) => {
+                    one(&counts.destination_errors);
+                    self.warn(arn, error);
+                }
+            }
+        }
+        let dead_letter = self.terms.dead_letter.as_deref().filter(|_| !succeeded);
+        if let Some(arn) = dead_letter {
+            match self.dead_letter(arn) {
+                Ok(message) => messages.push(message),
+                Err(error) => {
+                    one(&counts.dead_letter_errors);
+                    self.warn(arn, error);
+                }
+            }
+        }
+        messages
+    }
+
+    fn warn(&self, arn: &str, error: Undeliverable) {
+        let request_id = &self.over.event.request_id;
+        tracing::warn!(request_id, arn, %error, "an event's end cannot be told");
+    }
+
+    async fn record(&self, arn: &str) -> Result<Message, Undeliverable> {
+        let target: Arn = arn.parse().map_err(|_| Undeliverable::NoTarget)?;
+        let record = self.over.record(Timestamp::now());
+        match target.service.as_str() {
+            "sqs" => {
+                let content = Content {
+                    body: record,
+                    attributes: Vec::new(),
+                    trace_header: self.trace_header(),
+                    sender_id: self.sender_id(),
+                };
+                self.to_queue(&target, content)
+            }
+            "lambda" => self.to_function(arn, &target, record).await,
+            _ => Err(Undeliverable::NotSupported),
+        }
+    }
+
+    fn dead_letter(&self, arn: &str) -> Result<Message, Undeliverable> {
+        let target: Arn = arn.parse().map_err(|_| Undeliverable::NoTarget)?;
+        match target.service.as_str() {
+            "sqs" => self.to_queue(&target, self.over.dead_letter(self.sender_id())),
+            _ => Err(Undeliverable::NotSupported),
+        }
+    }
+
+    fn to_queue(&self, target: &Arn, content: Content) -> Result<Message, Undeliverable> {
+        let key = QueueKey::try_from(target).map_err(|_| Undeliverable::NoTarget)?;
+        let queue = self
+            .shared
+            .queues
+            .find(&key)
+            .ok_or(Undeliverable::NoTarget)?;
+        if queue.is_fifo() {
+            return Err(Undeliverable::NotSupported);
+        }
+        let sender = self.principal();
+        let allowed = sender.is_some_and(|sender| queue.admits_sender(&sender, Timestamp::now()));
+        if !allowed {
+            return Err(Undeliverable::NotAllowed);
+        }
+        let most = queue.definition().attributes.message_bytes_max as usize;
+        if content.body.len() > most {
+            return Err(Undeliverable::TooLarge);
+        }
+        if !content.body.chars().all(is_sendable) {
+            return Err(Undeliverable::Characters);
+        }
+        let message = NewMessage {
+            content,
+            delay_s: None,
+            group: None,
+            deduplication_id: None,
+        };
+        Ok((queue, message))
+    }
+
+    /// The record is an event of its own for another function.
+    async fn to_function(
+        &self,
+        arn: &str,
+        target: &Arn,
+        record: String,
+    ) -> Result<Message, Undeliverable> {
+        let (key, qualifier) = function_at(target).ok_or(Undeliverable::NoTarget)?;
+        let functions = &self.shared.functions;
+        let terms = functions.event_terms(&key, qualifier.as_deref());
+        let terms = terms.ok_or(Undeliverable::NoTarget)?;
+        if record.len() > crate::functions::EVENT_BYTES_MAX {
+            return Err(Undeliverable::TooLarge);
+        }
+        let queue = self.shared.queue_of(&key, terms.born).await;
+        let queue = queue.map_err(|_| Undeliverable::Store)?;
+        let event = Event {
+            request_id: uuid::Uuid::new_v4().to_string(),
+            payload: record,
+            client_context: None,
+            invoked_function_arn: arn.to_owned(),
+            qualifier,
+            trace_header: self.trace_header(),
+            accepted_at_ms: self.shared.queues.clock().now_ms(),
+            runs: 0,
+        };
+        Ok((queue, event.message(None)))
+    }
+
+    /// What the function saw, so that a chain is known as one.
+    fn trace_header(&self) -> Option<String> {
+        let seen = self.over.outcome.map(|outcome| outcome.trace_id.clone());
+        let seen = seen.filter(|seen| !seen.is_empty());
+        seen.or_else(|| self.over.event.trace_header.clone())
+    }
+
+    fn principal(&self) -> Option<Principal> {
+        let qualifier = self.over.event.qualifier.as_deref();
+        self.shared.functions.principal(self.function, qualifier)
+    }
+
+    fn sender_id(&self) -> String {
+        let partition = wire::arn::partition(&self.function.region);
+        let id = self.principal().and_then(|it| it.user_id(partition));
+        id.unwrap_or_default()
+    }
+}
