@@ -418,7 +418,7 @@ fn refuse(route: &Route, error: &Error, request_id: &str) -> Response<Bytes> {
     wire::encode_error(route.protocol, Some(route.service), error, request_id)
 }
 
-fn migrations() -> Vec<Migration> {
+pub(crate) fn migrations() -> Vec<Migration> {
     let next = |all: &Vec<Migration>| u32::try_from(all.len()).unwrap_or(u32::MAX) + 1;
     let mut all = Vec::from(functions::migrations(1));
     let usage = Migration::new(MIGRATION_COUNT + 1, "usage", metering::MIGRATION_SQL);

@@ -29,7 +29,7 @@ use crate::{
     background::Background,
     clock::Clock,
     functions::{
-        self, DeployError, Executor, Functions, FunctionsConfig,
+        DeployError, Executor, Functions, FunctionsConfig,
         execution::{
             Definition, FunctionError, FunctionKey, Invocation, InvokeError, Outcome, Throttle,
             VersionKey,
@@ -37,6 +37,7 @@ use crate::{
         runtimes::Runtimes,
         testing::zip_of,
     },
+    platform,
     queues::{
         self, Created, Queue, Queues,
         definition::{Attributes, Definition as QueueDefinition, QueueKey},
@@ -324,11 +325,8 @@ impl Parts {
     async fn open(dir: &Path, executor: Arc<Closure>, clock: Arc<Clock>) -> Self {
         let location = dir.join("store");
         std::fs::create_dir_all(&location).unwrap();
-        let mut migrations = Vec::from(functions::migrations(1));
-        let next = migrations.len() as u32 + 1;
-        migrations.extend(queues::migrations(next));
         let store = StoreConfig::new(location.to_str().unwrap());
-        let store = Store::open(store, &migrations).await.unwrap();
+        let store = Store::open(store, &platform::migrations()).await.unwrap();
         let secrets = Arc::new(Secrets::open(&dir.join("functions.key")).unwrap());
         let queues = Queues::open(store.clone(), secrets.clone(), clock.clone(), BASE_URL);
         let (queues, keeping) = queues.await.unwrap();

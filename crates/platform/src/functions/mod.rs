@@ -67,10 +67,10 @@ pub use event_invoke::{AskedEventInvoke, EventTerms, function_at};
 pub use executor::{DeployError, Executor};
 pub use invoke::AsyncEvent;
 pub use json_text::check as check_json;
-pub use layers::{MIGRATION_COUNT as LAYER_MIGRATION_COUNT, migrations as layer_migrations};
+pub use layers::migrations as layer_migrations;
 pub use limits::EVENT_BYTES_MAX;
 pub use qualifier::LATEST;
-pub use tables::{MIGRATION_COUNT, VERSION_MIGRATION_COUNT, migrations, version_migrations};
+pub use tables::{MIGRATION_COUNT, migrations, version_migrations};
 pub use url::{InvokeMode, URL_PATH, UrlTarget};
 pub use url_access::{AuthType, url_allowed};
 

@@ -22,11 +22,9 @@ use wire::{
 };
 
 use super::{
-    Functions, FunctionsConfig, LAYER_MIGRATION_COUNT, MIGRATION_COUNT, layer_migrations,
-    migrations,
+    Functions, FunctionsConfig,
     runtimes::Runtimes,
     testing::{FakeExecutor, zip_of},
-    version_migrations,
 };
 
 const ACCOUNT: &str = "111111111111";
@@ -113,12 +111,8 @@ impl World {
 async fn open(dir: &Path) -> (Functions, Arc<FakeExecutor>, Store) {
     let store = StoreConfig::new(dir.join("store").to_str().unwrap());
     std::fs::create_dir_all(dir.join("store")).unwrap();
-    let mut all = Vec::from(migrations(1));
-    all.extend(layer_migrations(MIGRATION_COUNT + 1));
-    all.extend(version_migrations(
-        MIGRATION_COUNT + LAYER_MIGRATION_COUNT + 1,
-    ));
-    let store = Store::open(store, &all).await.unwrap();
+    let migrations = crate::platform::migrations();
+    let store = Store::open(store, &migrations).await.unwrap();
     let executor = Arc::new(FakeExecutor::default());
     let functions = Functions::open(FunctionsConfig {
         data_dir: dir.to_owned(),
