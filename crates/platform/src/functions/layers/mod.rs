@@ -25,7 +25,7 @@ use super::{
     error::{Error, Result},
 };
 
-pub use tables::{MIGRATION_COUNT, migrations};
+pub use tables::migrations;
 pub use uses::{Asked, LayerUse};
 
 use tables::{LAYER_VERSIONS, LayerVersionRecord, newest_first};
