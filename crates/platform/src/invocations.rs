@@ -1,8 +1,11 @@
 //! From definitions to their execution, and how invocations ended.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -10,7 +13,8 @@ use async_trait::async_trait;
 use crate::functions::{
     DeployError, Executor,
     execution::{
-        Definition, Execution, FunctionKey, Invocation, InvokeError, Invoked, Outcome, VersionKey,
+        Definition, Execution, FunctionKey, Invocation, InvokeError, Invoked, Outcome, Provisioned,
+        VersionId, VersionKey,
     },
 };
 
@@ -62,6 +66,14 @@ impl Executor for Runs {
 
     fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>) {
         self.execution.set_reserved_concurrency(key, reserved);
+    }
+
+    fn provision(&self, key: &FunctionKey, targets: &HashMap<VersionId, u32>) {
+        self.execution.provision(key, targets);
+    }
+
+    fn provisioned(&self, key: &VersionKey) -> Provisioned {
+        self.execution.provisioned(key)
     }
 
     async fn invoke(

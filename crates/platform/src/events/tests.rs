@@ -7,6 +7,7 @@ mod life;
 mod retries;
 
 use std::{
+    collections::HashMap,
     path::Path,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -31,8 +32,8 @@ use crate::{
     functions::{
         DeployError, Executor, Functions, FunctionsConfig,
         execution::{
-            Definition, FunctionError, FunctionKey, Invocation, InvokeError, Outcome, Throttle,
-            VersionKey,
+            Definition, FunctionError, FunctionKey, Invocation, InvokeError, Outcome, Provisioned,
+            Throttle, VersionId, VersionKey,
         },
         runtimes::Runtimes,
         testing::zip_of,
@@ -105,6 +106,12 @@ impl Executor for Closure {
     fn remove(&self, _: &FunctionKey) {}
 
     fn remove_version(&self, _: &VersionKey) {}
+
+    fn provision(&self, _: &FunctionKey, _: &HashMap<VersionId, u32>) {}
+
+    fn provisioned(&self, _: &VersionKey) -> Provisioned {
+        Provisioned::default()
+    }
 
     fn set_reserved_concurrency(&self, _: &FunctionKey, _: Option<u32>) {}
 

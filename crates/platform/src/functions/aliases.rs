@@ -13,6 +13,7 @@ use super::{
     key_of, limits,
     list::{marker, page_size, read_marker},
     new_revision_id, not_found,
+    provisioned::check_alias,
     qualifier::LATEST,
     tables::{Additional, AliasRecord},
 };
@@ -105,6 +106,7 @@ impl Functions {
                 }
                 alias.revision_id = new_revision_id();
                 check(&key, draft, &alias)?;
+                check_alias(draft, &alias)?;
                 draft.published.put_alias(alias.clone());
                 Ok(alias)
             })

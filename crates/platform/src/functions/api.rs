@@ -363,6 +363,67 @@ impl Lambda for Functions {
         self.recursion(cx, &name).map_err(refusal)
     }
 
+    async fn put_provisioned_concurrency_config(
+        &self,
+        cx: &Context,
+        input: api::PutProvisionedConcurrencyConfigRequest,
+    ) -> Answer<api::PutProvisionedConcurrencyConfigResponse> {
+        let name = name(cx, &input.function_name, Some(&input.qualifier))?;
+        let asked = input.provisioned_concurrent_executions;
+        let (this, cx) = (self.clone(), cx.clone());
+        let put = to_its_end(async move { this.put_provisioned(&cx, &name, asked).await }).await?;
+        Ok(api::PutProvisionedConcurrencyConfigResponse {
+            requested_provisioned_concurrent_executions: put
+                .requested_provisioned_concurrent_executions,
+            allocated_provisioned_concurrent_executions: put
+                .allocated_provisioned_concurrent_executions,
+            available_provisioned_concurrent_executions: put
+                .available_provisioned_concurrent_executions,
+            status: put.status,
+            status_reason: put.status_reason,
+            last_modified: put.last_modified,
+        })
+    }
+
+    async fn get_provisioned_concurrency_config(
+        &self,
+        cx: &Context,
+        input: api::GetProvisionedConcurrencyConfigRequest,
+    ) -> Answer<api::GetProvisionedConcurrencyConfigResponse> {
+        let name = name(cx, &input.function_name, Some(&input.qualifier))?;
+        let got = self.get_provisioned(cx, &name).map_err(refusal)?;
+        Ok(api::GetProvisionedConcurrencyConfigResponse {
+            requested_provisioned_concurrent_executions: got
+                .requested_provisioned_concurrent_executions,
+            allocated_provisioned_concurrent_executions: got
+                .allocated_provisioned_concurrent_executions,
+            available_provisioned_concurrent_executions: got
+                .available_provisioned_concurrent_executions,
+            status: got.status,
+            status_reason: got.status_reason,
+            last_modified: got.last_modified,
+        })
+    }
+
+    async fn delete_provisioned_concurrency_config(
+        &self,
+        cx: &Context,
+        input: api::DeleteProvisionedConcurrencyConfigRequest,
+    ) -> Answer<()> {
+        let name = name(cx, &input.function_name, Some(&input.qualifier))?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.delete_provisioned(&cx, &name).await }).await
+    }
+
+    async fn list_provisioned_concurrency_configs(
+        &self,
+        cx: &Context,
+        input: api::ListProvisionedConcurrencyConfigsRequest,
+    ) -> Answer<api::ListProvisionedConcurrencyConfigsResponse> {
+        let name = name(cx, &input.function_name, None)?;
+        self.list_provisioned(cx, &name, &input).map_err(refusal)
+    }
+
     async fn create_function_url_config(
         &self,
         cx: &Context,
@@ -585,9 +646,10 @@ pub(crate) fn refusal(error: Error) -> Refusal {
         | Error::TooManyAliases { .. } => errors::invalid_parameter_value(message),
         Error::Constraint(_) => Refusal::validation(message),
         // Lambda's front says these, without a type.
-        Error::TooMuchReserved { .. } | Error::OneVersionOnly => {
-            errors::invalid_parameter_value(message).untyped()
-        }
+        Error::TooMuchReserved { .. }
+        | Error::OneVersionOnly
+        | Error::LessThanProvisioned { .. } => errors::invalid_parameter_value(message).untyped(),
+        Error::NotProvisioned => errors::provisioned_concurrency_config_not_found(message),
         Error::ZipTooLarge { .. } => Refusal::new(
             "RequestEntityTooLargeException",
             StatusCode::PAYLOAD_TOO_LARGE,

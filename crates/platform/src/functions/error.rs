@@ -48,6 +48,13 @@ pub enum Error {
     TooManyVersions { max: usize },
     #[error("A function can have {max} aliases at most on this platform")]
     TooManyAliases { max: usize },
+    #[error("No Provisioned Concurrency Config found for this function")]
+    NotProvisioned,
+    #[error(
+        " ReservedConcurrentExecutions  {asked} should not be lower than function's total \
+         provisioned concurrency [{provisioned}]."
+    )]
+    LessThanProvisioned { asked: u32, provisioned: u32 },
     #[error("Code storage limit exceeded.")]
     CodeStorageExceeded,
     #[error("Zipped size must be smaller than {max} bytes")]

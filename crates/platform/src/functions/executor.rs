@@ -1,9 +1,12 @@
 //! What definitions ask of execution. A trait, so that they are tested without sandboxes.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
 use super::execution::{
-    Definition, FunctionKey, Invocation, InvokeError, Invoked, Outcome, VersionKey,
+    Definition, FunctionKey, Invocation, InvokeError, Invoked, Outcome, Provisioned, VersionId,
+    VersionKey,
 };
 
 /// Runs what is deployed.
@@ -20,6 +23,13 @@ pub trait Executor: Send + Sync + 'static {
 
     /// May come before the function is deployed, and stays over deployments.
     fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>);
+
+    /// Keeps so many environments of these versions ready, and none of the others. May come before
+    /// they are deployed, and stays over deployments.
+    fn provision(&self, key: &FunctionKey, targets: &HashMap<VersionId, u32>);
+
+    /// What there is of them.
+    fn provisioned(&self, key: &VersionKey) -> Provisioned;
 
     async fn invoke(
         &self,

@@ -28,6 +28,7 @@ mod list;
 pub mod network;
 mod package;
 mod permissions;
+mod provisioned;
 mod publish;
 mod qualifier;
 mod recursion;
@@ -184,6 +185,9 @@ impl Functions {
                     .executor
                     .set_reserved_concurrency(&entry.key, Some(reserved));
             }
+            if !entry.record.provisioned.is_empty() {
+                self.provision(&entry);
+            }
             if entry.record.is_unsettled() {
                 self.settle_later(entry.key.clone());
             }
@@ -294,7 +298,11 @@ impl Functions {
             .await;
         match written {
             Ok(revision) => {
+                let provisioned = !entry.record.provisioned.is_empty();
                 let entry = self.0.definitions.put(record, published, revision);
+                if provisioned || !entry.record.provisioned.is_empty() {
+                    self.provision(&entry);
+                }
                 Ok((entry, answer))
             }
             Err(error) => {

@@ -5,7 +5,7 @@ use wire::{Context, lambda::FunctionName};
 use super::{
     Functions,
     error::{Error, Result},
-    key_of, limits, not_found,
+    key_of, limits, not_found, provisioned,
 };
 
 impl Functions {
@@ -29,12 +29,17 @@ impl Functions {
             .filter(|entry| entry.key != key)
             .filter_map(|entry| entry.record.reserved_concurrency)
             .sum();
+        let others = others.saturating_add(self.provisioned_of_others(cx, &key));
         if !leaves_enough(self.0.account_concurrency, others, asked) {
             return Err(Error::TooMuchReserved {
                 min: limits::UNRESERVED_CONCURRENCY_MIN,
             });
         }
         let set = self.change(&key, |record| {
+            let provisioned = provisioned::total(record);
+            if asked < provisioned {
+                return Err(Error::LessThanProvisioned { asked, provisioned });
+            }
             record.reserved_concurrency = Some(asked);
             Ok(())
         });

@@ -13,7 +13,10 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::{
     DeployError, Executor,
-    execution::{Definition, FunctionKey, Invocation, InvokeError, Outcome, VersionKey},
+    execution::{
+        Definition, FunctionKey, Invocation, InvokeError, Outcome, Provisioned, VersionId,
+        VersionKey,
+    },
 };
 
 pub fn zip_of(files: &[(&str, &[u8])]) -> Bytes {
@@ -31,6 +34,7 @@ pub fn zip_of(files: &[(&str, &[u8])]) -> Bytes {
 pub struct FakeExecutor {
     pub deployed: Mutex<HashMap<VersionKey, Definition>>,
     pub reserved: Mutex<HashMap<FunctionKey, u32>>,
+    pub provisioned: Mutex<HashMap<FunctionKey, HashMap<VersionId, u32>>>,
     /// Deployments go on while this is true.
     pub open: watch::Sender<bool>,
     pub fail: Mutex<Option<String>>,
@@ -42,6 +46,7 @@ impl Default for FakeExecutor {
         Self {
             deployed: Mutex::default(),
             reserved: Mutex::default(),
+            provisioned: Mutex::default(),
             open: watch::channel(true).0,
             fail: Mutex::default(),
             last: Mutex::default(),
@@ -99,6 +104,23 @@ impl Executor for FakeExecutor {
             Some(reserved) => all.insert(key.clone(), reserved),
             None => all.remove(key),
         };
+    }
+
+    fn provision(&self, key: &FunctionKey, targets: &HashMap<VersionId, u32>) {
+        let mut all = self.provisioned.lock().unwrap();
+        all.insert(key.clone(), targets.clone());
+    }
+
+    fn provisioned(&self, key: &VersionKey) -> Provisioned {
+        let all = self.provisioned.lock().unwrap();
+        let deployed = self.deployed.lock().unwrap().contains_key(key);
+        let target = all.get(&key.function).and_then(|all| all.get(&key.version));
+        let allocated = target.filter(|_| deployed).copied().unwrap_or(0);
+        Provisioned {
+            allocated,
+            available: allocated,
+            failure: None,
+        }
     }
 
     async fn invoke(

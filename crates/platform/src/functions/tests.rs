@@ -4,6 +4,7 @@ mod access;
 mod aliases;
 mod layers;
 mod life;
+mod provisioned;
 mod refusals;
 mod versions;
 

@@ -8,6 +8,7 @@ mod permission;
 mod trouble;
 
 use std::{
+    collections::HashMap,
     path::Path,
     pin::Pin,
     sync::{
@@ -35,7 +36,8 @@ use crate::{
     functions::{
         self, DeployError, Executor, Functions, FunctionsConfig,
         execution::{
-            Definition, FunctionError, FunctionKey, Invocation, InvokeError, Outcome, VersionKey,
+            Definition, FunctionError, FunctionKey, Invocation, InvokeError, Outcome, Provisioned,
+            VersionId, VersionKey,
         },
         runtimes::Runtimes,
         testing::zip_of,
@@ -103,6 +105,12 @@ impl Executor for Closure {
     fn remove(&self, _: &FunctionKey) {}
 
     fn remove_version(&self, _: &VersionKey) {}
+
+    fn provision(&self, _: &FunctionKey, _: &HashMap<VersionId, u32>) {}
+
+    fn provisioned(&self, _: &VersionKey) -> Provisioned {
+        Provisioned::default()
+    }
 
     fn set_reserved_concurrency(&self, _: &FunctionKey, _: Option<u32>) {}
 

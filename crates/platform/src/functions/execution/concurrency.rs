@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Throttle;
+use super::{Throttle, provision::Provision};
 
 /// The concurrency that an account's functions without a reservation share.
 #[derive(Debug)]
@@ -18,8 +18,11 @@ struct AccountCounts {
     /// Lambda's `ConcurrentExecutions`; 1,000 unless raised.
     limit: u32,
     reserved: u32,
+    /// Provisioned for functions that have nothing reserved; the others' is part of that.
+    provisioned: u32,
     unreserved_busy: u32,
     reserved_busy: u32,
+    provisioned_busy: u32,
 }
 
 /// One function's share.
@@ -33,6 +36,8 @@ pub struct FunctionConcurrency {
 struct FunctionCounts {
     reserved: Option<u32>,
     reserved_busy: u32,
+    /// What is kept ready, over all versions.
+    provisioned: u32,
 }
 
 /// The right to run one request; given back on drop.
@@ -42,10 +47,21 @@ pub struct Permit {
     from: Share,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Share {
     Reserved,
     Unreserved,
+    Provisioned(Arc<Provision>),
+}
+
+impl Permit {
+    /// Where there is an environment for it that is ready.
+    pub fn provision(&self) -> Option<&Arc<Provision>> {
+        match &self.from {
+            Share::Provisioned(provision) => Some(provision),
+            Share::Reserved | Share::Unreserved => None,
+        }
+    }
 }
 
 impl AccountConcurrency {
@@ -53,8 +69,10 @@ impl AccountConcurrency {
         let counts = AccountCounts {
             limit,
             reserved: 0,
+            provisioned: 0,
             unreserved_busy: 0,
             reserved_busy: 0,
+            provisioned_busy: 0,
         };
         Arc::new(Self {
             counts: Mutex::new(counts),
@@ -64,7 +82,7 @@ impl AccountConcurrency {
     /// Requests that run now.
     pub fn busy(&self) -> u32 {
         let counts = lock(&self.counts);
-        counts.unreserved_busy + counts.reserved_busy
+        counts.unreserved_busy + counts.reserved_busy + counts.provisioned_busy
     }
 }
 
@@ -80,16 +98,43 @@ impl FunctionConcurrency {
     pub fn reserve(&self, reserved: Option<u32>) {
         let mut counts = lock(&self.counts);
         let mut account = lock(&self.account.counts);
-        account.reserved -= counts.reserved.unwrap_or(0);
-        account.reserved += reserved.unwrap_or(0);
+        account.take_off(&counts);
         counts.reserved = reserved;
+        account.take_on(&counts);
     }
 
-    pub fn acquire(self: &Arc<Self>) -> Result<Permit, Throttle> {
+    /// Sets what is kept ready for versions of the function, which nobody else can use.
+    pub fn provision(&self, provisioned: u32) {
         let mut counts = lock(&self.counts);
         let mut account = lock(&self.account.counts);
+        account.take_off(&counts);
+        counts.provisioned = provisioned;
+        account.take_on(&counts);
+    }
+
+    /// A permit for what is kept ready, if any of it is free, or for an environment on demand.
+    pub fn acquire(
+        self: &Arc<Self>,
+        provision: Option<&Arc<Provision>>,
+    ) -> Result<Permit, Throttle> {
+        let mut counts = lock(&self.counts);
+        let mut account = lock(&self.account.counts);
+        let provisioned = counts.provisioned;
+        let unreserved = account
+            .limit
+            .saturating_sub(account.reserved.saturating_add(account.provisioned));
+        // Nothing reserved stops the function altogether.
+        let stopped = counts.reserved == Some(0);
+        let ready = provision.filter(|provision| !stopped && provision.take());
+        if let Some(ready) = ready {
+            account.provisioned_busy += 1;
+            return Ok(Permit {
+                function: self.clone(),
+                from: Share::Provisioned(ready.clone()),
+            });
+        }
         let from = match counts.reserved {
-            Some(reserved) if counts.reserved_busy >= reserved => {
+            Some(reserved) if counts.reserved_busy >= reserved.saturating_sub(provisioned) => {
                 return Err(Throttle::ReservedFunctionConcurrentInvocationLimitExceeded);
             }
             Some(_) => {
@@ -97,7 +142,7 @@ impl FunctionConcurrency {
                 account.reserved_busy += 1;
                 Share::Reserved
             }
-            None if account.unreserved_busy >= account.limit.saturating_sub(account.reserved) => {
+            None if account.unreserved_busy >= unreserved => {
                 return Err(Throttle::ConcurrentInvocationLimitExceeded);
             }
             None => {
@@ -112,11 +157,32 @@ impl FunctionConcurrency {
     }
 }
 
+impl AccountCounts {
+    /// A function's part of what is not free for all.
+    fn take_on(&mut self, function: &FunctionCounts) {
+        match function.reserved {
+            Some(reserved) => self.reserved += reserved,
+            None => self.provisioned += function.provisioned,
+        }
+    }
+
+    fn take_off(&mut self, function: &FunctionCounts) {
+        match function.reserved {
+            Some(reserved) => self.reserved -= reserved,
+            None => self.provisioned -= function.provisioned,
+        }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut counts = lock(&self.function.counts);
         let mut account = lock(&self.function.account.counts);
-        match self.from {
+        match &self.from {
+            Share::Provisioned(provision) => {
+                provision.give_back();
+                account.provisioned_busy -= 1;
+            }
             Share::Reserved => {
                 counts.reserved_busy -= 1;
                 account.reserved_busy -= 1;
@@ -128,8 +194,7 @@ impl Drop for Permit {
 
 impl Drop for FunctionConcurrency {
     fn drop(&mut self) {
-        let reserved = lock(&self.counts).reserved.unwrap_or(0);
-        lock(&self.account.counts).reserved -= reserved;
+        lock(&self.account.counts).take_off(&lock(&self.counts));
     }
 }
 
@@ -150,20 +215,20 @@ mod tests {
         let second = FunctionConcurrency::new(account.clone());
         reserved.reserve(Some(1));
 
-        let one = first.acquire().unwrap();
-        let _two = second.acquire().unwrap();
+        let one = first.acquire(None).unwrap();
+        let _two = second.acquire(None).unwrap();
         assert_eq!(
-            second.acquire().unwrap_err(),
+            second.acquire(None).unwrap_err(),
             Throttle::ConcurrentInvocationLimitExceeded
         );
-        let _three = reserved.acquire().unwrap();
+        let _three = reserved.acquire(None).unwrap();
         assert_eq!(
-            reserved.acquire().unwrap_err(),
+            reserved.acquire(None).unwrap_err(),
             Throttle::ReservedFunctionConcurrentInvocationLimitExceeded
         );
         assert_eq!(account.busy(), 3);
         drop(one);
-        assert!(second.acquire().is_ok());
+        assert!(second.acquire(None).is_ok());
     }
 
     #[test]
@@ -171,23 +236,23 @@ mod tests {
         let account = AccountConcurrency::new(10);
         let function = FunctionConcurrency::new(account);
         function.reserve(Some(0));
-        assert!(function.acquire().is_err());
+        assert!(function.acquire(None).is_err());
         function.reserve(None);
-        assert!(function.acquire().is_ok());
+        assert!(function.acquire(None).is_ok());
     }
 
     #[test]
     fn a_permit_goes_back_where_it_came_from() {
         let account = AccountConcurrency::new(1);
         let function = FunctionConcurrency::new(account.clone());
-        let permit = function.acquire().unwrap();
+        let permit = function.acquire(None).unwrap();
         function.reserve(Some(1));
-        let reserved = function.acquire().unwrap();
+        let reserved = function.acquire(None).unwrap();
         drop(permit);
         drop(reserved);
         function.reserve(None);
         assert_eq!(account.busy(), 0);
-        assert!(function.acquire().is_ok());
+        assert!(function.acquire(None).is_ok());
     }
 
     #[test]
@@ -199,7 +264,7 @@ mod tests {
             for _ in 0..16 {
                 scope.spawn(|| {
                     for _ in 0..1000 {
-                        if let Ok(_permit) = function.acquire() {
+                        if let Ok(_permit) = function.acquire(None) {
                             most.fetch_max(account.busy(), std::sync::atomic::Ordering::Relaxed);
                         }
                     }

@@ -37,10 +37,28 @@ pub struct Environment {
     pub id: u64,
     pub link: Arc<Link>,
     pub output: Arc<Output>,
+    pub initialization: Initialization,
     log_stream: String,
     control: Box<dyn Control>,
     frozen: AtomicBool,
     gone: Arc<AtomicBool>,
+}
+
+/// When an environment is initialised: for a request, or before there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initialization {
+    OnDemand,
+    Provisioned,
+}
+
+impl Initialization {
+    /// As `AWS_LAMBDA_INITIALIZATION_TYPE` and the log have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::Provisioned => "provisioned-concurrency",
+        }
+    }
 }
 
 /// An environment whose init has begun.
@@ -54,6 +72,7 @@ impl Environment {
     /// Starts one. `ended` is called when it is over, however that came.
     pub async fn start(
         id: u64,
+        initialization: Initialization,
         definition: &Definition,
         template: &dyn Template,
         logs: &Logs,
@@ -65,7 +84,11 @@ impl Environment {
         let since = Instant::now();
         let granted = granted(definition, way_in)?;
         let sandbox = template
-            .start(variables::of_environment(granted.session(), &log_stream))
+            .start(variables::of_environment(
+                granted.session(),
+                initialization,
+                &log_stream,
+            ))
             .await?;
         let Sandbox {
             runtime_api,
@@ -75,7 +98,14 @@ impl Environment {
             control,
         } = sandbox;
 
-        let output = output(Some(log), definition, logs, &log_stream, now)?;
+        let output = output(
+            Some(log),
+            definition,
+            initialization,
+            logs,
+            &log_stream,
+            now,
+        )?;
         let (link, init) = Link::new();
         let link = Arc::new(link);
         let gone = Arc::new(AtomicBool::new(false));
@@ -96,6 +126,7 @@ impl Environment {
             id,
             link,
             output,
+            initialization,
             log_stream,
             control,
             frozen: AtomicBool::new(false),
@@ -109,10 +140,14 @@ impl Environment {
     }
 
     /// The log of one that could not be started for a reason of the function's own.
-    pub fn stillborn(definition: &Definition, logs: &Logs) -> Result<Arc<Output>, sandbox::Error> {
+    pub fn stillborn(
+        definition: &Definition,
+        initialization: Initialization,
+        logs: &Logs,
+    ) -> Result<Arc<Output>, sandbox::Error> {
         let now = Timestamp::now();
         let log_stream = log_stream(&definition.version, now);
-        output(None, definition, logs, &log_stream, now)
+        output(None, definition, initialization, logs, &log_stream, now)
     }
 
     pub fn log_stream(&self) -> &str {
@@ -255,6 +290,7 @@ async fn call(platform: Option<&TcpListener>) -> std::io::Result<TcpStream> {
 fn output(
     log: Option<OwnedFd>,
     definition: &Definition,
+    initialization: Initialization,
     logs: &Logs,
     log_stream: &str,
     now: Timestamp,
@@ -270,7 +306,7 @@ fn output(
         sandbox::Error::System { what, source }
     })?;
     output.begin(true);
-    output.say(&report::init_start(definition, now));
+    output.say(&report::init_start(definition, initialization, now));
     Ok(Arc::new(output))
 }
 

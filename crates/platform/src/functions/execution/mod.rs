@@ -16,6 +16,7 @@ mod link;
 mod log_frames;
 mod output;
 mod pool;
+mod provision;
 mod report;
 mod runtime_api;
 mod scheduler;
@@ -43,7 +44,7 @@ use tokio::{
 };
 
 use concurrency::{AccountConcurrency, FunctionConcurrency, Permit};
-use environment::Environment;
+use environment::{Environment, Initialization};
 use invoke::{After, Run};
 use stream::{Begun, joined};
 use version::{NotReady, Ready, Version};
@@ -53,6 +54,7 @@ pub use definition::{
 };
 pub use invocation::{FunctionError, Invocation, InvokeError, Outcome, Throttle};
 pub use pool::EnvironmentState;
+pub use provision::Provisioned;
 pub use report::millis as log_time;
 pub use scheduler::IdlePolicy;
 pub use stream::{Finished, Invoked, Part, ResponseStream, StreamError};
@@ -111,6 +113,8 @@ struct Inner {
 struct Live {
     concurrency: Arc<FunctionConcurrency>,
     versions: RwLock<HashMap<VersionId, Arc<Version>>>,
+    /// How many environments are to be kept ready, also of versions that are not deployed yet.
+    provisioned: Mutex<HashMap<VersionId, u32>>,
 }
 
 /// An environment, as an operator sees it.
@@ -176,7 +180,7 @@ impl Execution {
         };
         let versions = std::mem::take(&mut *write(&removed.versions));
         for version in versions.into_values() {
-            version.pool.retire();
+            version.retire();
         }
     }
 
@@ -185,13 +189,36 @@ impl Execution {
         let live = read(&self.inner.functions).get(&key.function).cloned();
         let removed = live.and_then(|live| write(&live.versions).remove(&key.version));
         if let Some(version) = removed {
-            version.pool.retire();
+            version.retire();
         }
     }
 
     /// May be called before the function is deployed.
     pub fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>) {
         self.inner.live(key).concurrency.reserve(reserved);
+    }
+
+    /// Keeps so many environments of versions ready; none of those that are not named. May be
+    /// called before they are deployed, and holds over deployments.
+    pub fn provision(&self, key: &FunctionKey, targets: &HashMap<VersionId, u32>) {
+        let live = self.inner.live(key);
+        // Held to the end, so that of two calls the later one stays.
+        let mut held = lock(&live.provisioned);
+        held.clone_from(targets);
+        live.concurrency.provision(targets.values().sum());
+        let versions: Vec<_> = read(&live.versions).values().cloned().collect();
+        for version in versions {
+            let target = held.get(&version.definition.version).copied();
+            version.set_provisioned(&Arc::downgrade(&self.inner), target.unwrap_or(0));
+        }
+    }
+
+    /// What there is of it.
+    pub fn provisioned(&self, key: &VersionKey) -> Provisioned {
+        let live = read(&self.inner.functions).get(&key.function).cloned();
+        let version = live.and_then(|live| read(&live.versions).get(&key.version).cloned());
+        let view = version.and_then(|version| version.provision().map(|it| it.view()));
+        view.unwrap_or_default()
     }
 
     /// Runs a version for a request. The request runs to its end even if the caller goes away:
@@ -241,7 +268,8 @@ impl Execution {
         let live = live.ok_or(InvokeError::NotDeployed)?;
         let version = read(&live.versions).get(&key.version).cloned();
         let version = version.ok_or(InvokeError::NotDeployed)?;
-        let permit = live.concurrency.acquire().map_err(|throttle| {
+        let permit = live.concurrency.acquire(version.provision());
+        let permit = permit.map_err(|throttle| {
             self.inner.run(&version).throttled();
             InvokeError::Throttled(throttle)
         })?;
@@ -260,7 +288,7 @@ impl Execution {
     pub fn environments(&self) -> Vec<EnvironmentView> {
         let mut views = Vec::new();
         for version in self.inner.versions() {
-            for (environment, state) in version.pool.environments() {
+            for (environment, state) in version.environments() {
                 views.push(EnvironmentView {
                     key: version.definition.key.clone(),
                     version: version.definition.version.clone(),
@@ -292,7 +320,7 @@ impl Execution {
             );
         }
         for version in self.inner.versions() {
-            version.pool.kill_all();
+            version.kill_all();
         }
         self.inner.logs.flush();
     }
@@ -305,9 +333,14 @@ impl Execution {
     fn replace(&self, version: Arc<Version>) {
         let live = self.inner.live(&version.definition.key);
         let id = version.definition.version.clone();
+        let provisioned = lock(&live.provisioned);
+        if let Some(target) = provisioned.get(&id) {
+            version.set_provisioned(&Arc::downgrade(&self.inner), *target);
+        }
         let old = write(&live.versions).insert(id, version);
+        drop(provisioned);
         if let Some(old) = old {
-            old.pool.retire();
+            old.retire();
         }
     }
 }
@@ -322,9 +355,11 @@ impl Inner {
         begun: Option<oneshot::Sender<Begun>>,
     ) -> Result<Finished, InvokeError> {
         let run = self.run(version);
-        let (environment, init) = match version.pool.check_out().await {
+        let pool = permit.provision().map_or(&version.pool, |it| &it.pool);
+        let (environment, init) = match pool.check_out().await {
             Some(environment) => (environment, None),
-            None => match self.start(version).await {
+            // A provisioned one that has just ended is made up for on demand.
+            None => match self.start(version, Initialization::OnDemand).await {
                 Ok(Ready { environment, init }) => (environment, Some(init)),
                 Err(NotReady::Failed(failure)) => {
                     return Ok(Finished {
@@ -369,11 +404,18 @@ impl Inner {
 
     /// Starts an environment; where there is no room for one, the one that has been idle longest
     /// makes it.
-    async fn start(&self, version: &Arc<Version>) -> Result<Ready, NotReady> {
+    async fn start(
+        &self,
+        version: &Arc<Version>,
+        initialization: Initialization,
+    ) -> Result<Ready, NotReady> {
         const EVICTIONS_MAX: usize = 8;
         let mut evictions = 0;
         loop {
-            match version.start(&*self.backend, &self.logs).await {
+            match version
+                .start(&*self.backend, &self.logs, initialization)
+                .await
+            {
                 Err(NotReady::Platform(sandbox::Error::Exhausted(_)))
                     if evictions < EVICTIONS_MAX && self.stop_oldest_idle() =>
                 {
@@ -409,6 +451,7 @@ impl Inner {
             Arc::new(Live {
                 concurrency: FunctionConcurrency::new(account),
                 versions: RwLock::default(),
+                provisioned: Mutex::default(),
             })
         });
         live.clone()
@@ -490,20 +533,24 @@ impl Drop for Running {
 
 fn release(version: &Arc<Version>, environment: Arc<Environment>, after: After) {
     match after {
-        After::Idle => version.pool.check_in(environment, Instant::now()),
+        After::Idle => version.check_in(environment),
         After::Settling(idle) => {
-            version.pool.settles();
+            version.pool_of(&environment).settles();
             let version = version.clone();
             tokio::spawn(async move {
                 let asked = idle.await.is_ok();
-                version.pool.settled();
+                version.pool_of(&environment).settled();
                 if asked {
-                    version.pool.check_in(environment, Instant::now());
+                    version.check_in(environment);
                 }
             });
         }
         After::Over => environment.kill(),
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {

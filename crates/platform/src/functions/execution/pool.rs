@@ -156,13 +156,18 @@ impl Pool {
 
     /// Ends the environment that has been idle longest; says whether there was one.
     pub fn stop_oldest_idle(&self) -> bool {
+        let oldest = self.take_oldest_idle();
+        if let Some(environment) = &oldest {
+            environment.kill();
+        }
+        oldest.is_some()
+    }
+
+    /// The environment that has been idle longest, which is the caller's to end.
+    pub fn take_oldest_idle(&self) -> Option<Arc<Environment>> {
         let mut state = self.lock();
-        let oldest = (0..state.idle.len()).min_by_key(|&at| state.idle[at].1);
-        let Some(oldest) = oldest else { return false };
-        let (environment, _) = state.idle.remove(oldest);
-        drop(state);
-        environment.kill();
-        true
+        let oldest = (0..state.idle.len()).min_by_key(|&at| state.idle[at].1)?;
+        Some(state.idle.remove(oldest).0)
     }
 
     pub fn environments(&self) -> Vec<(Arc<Environment>, EnvironmentState)> {

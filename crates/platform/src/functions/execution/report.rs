@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use wire::{Timestamp, lambda::function_arn};
 
-use super::{Definition, LogFormat, LogLevel};
+use super::{Definition, LogFormat, LogLevel, environment::Initialization};
 
 /// One line. Those of the text format are never left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Ending<'_> {
 }
 
 /// `INIT_START`
-pub fn init_start(definition: &Definition, now: Timestamp) -> Line {
+pub fn init_start(definition: &Definition, initialization: Initialization, now: Timestamp) -> Line {
     let identity = runtime_identity(&definition.runtime);
     match definition.log_format {
         LogFormat::Text => text(format!("INIT_START Runtime Version: {identity}\t\n")),
@@ -102,7 +102,7 @@ pub fn init_start(definition: &Definition, now: Timestamp) -> Line {
             now,
             "platform.initStart",
             json!({
-                "initializationType": "on-demand",
+                "initializationType": initialization.as_str(),
                 "phase": Phase::Init.as_str(),
                 "runtimeVersion": identity,
                 "functionName": definition.key.name,
@@ -115,6 +115,7 @@ pub fn init_start(definition: &Definition, now: Timestamp) -> Line {
 /// `INIT_REPORT`: in the text format only of an init that did not end well.
 pub fn init_report(
     format: LogFormat,
+    initialization: Initialization,
     phase: Phase,
     init_ms: f64,
     ending: Ending<'_>,
@@ -129,7 +130,7 @@ pub fn init_report(
         ))],
         (LogFormat::Json, _) => {
             let level = ending.level(LogLevel::Debug);
-            let mut done = json!({"initializationType": "on-demand", "phase": phase});
+            let mut done = json!({"initializationType": initialization.as_str(), "phase": phase});
             ending.mark(&mut done);
             let mut report = done.clone();
             report["metrics"] = json!({"durationMs": rounded(init_ms)});
@@ -317,7 +318,14 @@ mod tests {
     #[test]
     fn an_init_is_reported_in_text_where_it_did_not_end_well() {
         let check = |phase, ending, expected: &[&str]| {
-            let lines = init_report(LogFormat::Text, phase, 0.27, ending, NOW);
+            let lines = init_report(
+                LogFormat::Text,
+                Initialization::OnDemand,
+                phase,
+                0.27,
+                ending,
+                NOW,
+            );
             let lines: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
             assert_eq!(lines, expected);
         };
@@ -341,7 +349,14 @@ mod tests {
         use LogLevel::{Debug, Info, Warn};
         let levels = |ending| {
             let sample = sample(ending, None);
-            let init = init_report(LogFormat::Json, Phase::Init, 1.0, ending, NOW);
+            let init = init_report(
+                LogFormat::Json,
+                Initialization::OnDemand,
+                Phase::Init,
+                1.0,
+                ending,
+                NOW,
+            );
             let done = end(LogFormat::Json, &sample, NOW);
             let report = report(LogFormat::Json, &sample, NOW);
             [init[0].level, init[1].level, done.level, report.level]

@@ -1,6 +1,7 @@
 //! Scheduling, over the fake backend: functions are closures in this process that speak the Runtime
 //! API over their listeners.
 
+mod provisioned;
 mod versions;
 
 use std::{

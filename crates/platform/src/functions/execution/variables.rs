@@ -4,7 +4,7 @@
 //! user may not set are refused where the configuration is taken; the others are set here first
 //! and the user's win.
 
-use super::{Definition, LogFormat};
+use super::{Definition, LogFormat, environment::Initialization};
 use crate::identity::Session;
 
 /// The variables that are the same for all environments of a definition.
@@ -94,7 +94,6 @@ fn set_reserved(variables: &mut Variables, definition: &Definition) {
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
         &definition.memory_mb.to_string(),
     );
-    variables.set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
     variables.set("AWS_LAMBDA_LOG_GROUP_NAME", &definition.log_group);
     // Lambda leaves it out for text.
     if definition.log_format == LogFormat::Json {
@@ -109,8 +108,13 @@ fn set_reserved(variables: &mut Variables, definition: &Definition) {
 }
 
 /// The variables of one environment.
-pub fn of_environment(session: &Session, log_stream: &str) -> Vec<(String, String)> {
+pub fn of_environment(
+    session: &Session,
+    initialization: Initialization,
+    log_stream: &str,
+) -> Vec<(String, String)> {
     let mut variables = Variables::default();
+    variables.set("AWS_LAMBDA_INITIALIZATION_TYPE", initialization.as_str());
     variables.set("AWS_LAMBDA_LOG_STREAM_NAME", log_stream);
     variables.set("AWS_ACCESS_KEY_ID", &session.access_key_id);
     variables.set("AWS_SECRET_ACCESS_KEY", &session.secret_access_key);

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -14,12 +14,13 @@ use tokio::sync::Mutex;
 use wire::Timestamp;
 
 use super::{
-    Definition,
-    environment::{Environment, Starting},
+    Definition, Inner,
+    environment::{Environment, Initialization, Starting},
     fault::Fault,
     link::Init,
     output::Output,
-    pool::Pool,
+    pool::{EnvironmentState, Pool},
+    provision::Provision,
     report::{self, Ending, Phase},
     scheduler::IdlePolicy,
     variables,
@@ -29,6 +30,8 @@ use crate::logs::Logs;
 
 /// Lambda's limit for the init phase; what takes longer has failed.
 const INIT_MAX: Duration = Duration::from_secs(10);
+/// The same for provisioned concurrency; a function whose timeout is longer has that.
+const PROVISIONED_INIT_MAX: Duration = Duration::from_secs(130);
 
 /// Environments are numbered across the platform.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -36,6 +39,9 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub struct Version {
     pub definition: Definition,
     pub pool: Arc<Pool>,
+    /// There from the first time that provisioned concurrency was asked for.
+    provision: OnceLock<Arc<Provision>>,
+    policy: IdlePolicy,
     way_in: Arc<WayIn>,
     /// Made when first needed after a restart, and given up when nothing has run for long.
     template: Mutex<Option<Arc<dyn Template>>>,
@@ -78,9 +84,68 @@ impl Version {
         Arc::new(Self {
             definition,
             pool: Pool::new(policy),
+            provision: OnceLock::new(),
+            policy,
             way_in,
             template: Mutex::default(),
         })
+    }
+
+    /// Keeps so many environments ready from now on.
+    pub fn set_provisioned(self: &Arc<Self>, inner: &Weak<Inner>, target: u32) {
+        if target == 0 && self.provision.get().is_none() {
+            return;
+        }
+        let provision = self.provision.get_or_init(|| {
+            // Its keeper waits for the target, so it finds it in place.
+            Provision::start(self, inner, self.policy)
+        });
+        provision.set_target(target);
+    }
+
+    pub fn provision(&self) -> Option<&Arc<Provision>> {
+        self.provision.get()
+    }
+
+    /// Gives an environment back to where it is from.
+    pub fn check_in(&self, environment: Arc<Environment>) {
+        let now = Instant::now();
+        match (environment.initialization, self.provision.get()) {
+            (Initialization::Provisioned, Some(provision)) => provision.check_in(environment, now),
+            _ => self.pool.check_in(environment, now),
+        }
+    }
+
+    /// The pool that an environment is from.
+    pub fn pool_of(&self, environment: &Environment) -> &Arc<Pool> {
+        match (environment.initialization, self.provision.get()) {
+            (Initialization::Provisioned, Some(provision)) => &provision.pool,
+            _ => &self.pool,
+        }
+    }
+
+    /// No request comes here any more.
+    pub fn retire(&self) {
+        self.pool.retire();
+        if let Some(provision) = self.provision.get() {
+            provision.retire();
+        }
+    }
+
+    pub fn kill_all(&self) {
+        self.pool.kill_all();
+        if let Some(provision) = self.provision.get() {
+            provision.set_target(0);
+            provision.pool.kill_all();
+        }
+    }
+
+    pub fn environments(&self) -> Vec<(Arc<Environment>, EnvironmentState)> {
+        let mut all = self.pool.environments();
+        if let Some(provision) = self.provision.get() {
+            all.extend(provision.pool.environments());
+        }
+        all
     }
 
     /// Makes the template, unless it is there.
@@ -101,11 +166,19 @@ impl Version {
         self: &Arc<Self>,
         backend: &dyn Backend,
         logs: &Logs,
+        initialization: Initialization,
     ) -> Result<Ready, NotReady> {
-        match self.attempt(backend, logs, Phase::Init).await {
+        let on_demand = initialization == Initialization::OnDemand;
+        match self
+            .attempt(backend, logs, Phase::Init, initialization)
+            .await
+        {
             // Lambda begins an init that failed or took too long anew, once, as part of the
             // invocation and within its timeout.
-            Err(NotReady::Failed(_)) => self.attempt(backend, logs, Phase::Invoke).await,
+            Err(NotReady::Failed(_)) if on_demand => {
+                self.attempt(backend, logs, Phase::Invoke, initialization)
+                    .await
+            }
             ended => ended,
         }
     }
@@ -115,31 +188,37 @@ impl Version {
         backend: &dyn Backend,
         logs: &Logs,
         phase: Phase,
+        initialization: Initialization,
     ) -> Result<Ready, NotReady> {
         let timeout = Duration::from_secs(self.definition.timeout_s.into());
-        let limit = match phase {
-            Phase::Init => INIT_MAX,
-            Phase::Invoke => timeout,
+        let limit = match (phase, initialization) {
+            (Phase::Init, Initialization::OnDemand) => INIT_MAX,
+            (Phase::Init, Initialization::Provisioned) => PROVISIONED_INIT_MAX.max(timeout),
+            (Phase::Invoke, _) => timeout,
         };
         let Starting {
             environment,
             init,
             since,
-        } = match self.begin(backend, logs).await {
+        } = match self.begin(backend, logs, initialization).await {
             Ok(starting) => starting,
             Err(sandbox::Error::InvalidEntrypoint(message)) => {
-                return Err(self.cannot_start(message, logs, phase));
+                return Err(self.cannot_start(message, logs, phase, initialization));
             }
             Err(error) => return Err(NotReady::Platform(error)),
         };
-        self.pool.admit(&environment);
+        match (initialization, self.provision.get()) {
+            (Initialization::Provisioned, Some(provision)) => provision.pool.admit(&environment),
+            _ => self.pool.admit(&environment),
+        }
 
         let ended = tokio::time::timeout(limit, init).await;
         let took = since.elapsed();
         let (payload, kind) = match ended {
             Ok(Ok(Init::Done)) => {
                 environment.init_done();
-                self.say_init_report(&environment.output, phase, took, Ending::Success);
+                let output = &environment.output;
+                self.say_init_report(output, initialization, phase, took, Ending::Success);
                 return Ok(Ready {
                     environment,
                     init: took,
@@ -173,13 +252,31 @@ impl Version {
         self: &Arc<Self>,
         backend: &dyn Backend,
         logs: &Logs,
+        initialization: Initialization,
     ) -> Result<Starting, sandbox::Error> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let pool = Arc::downgrade(&self.pool);
-        let ended = move || forget(&pool, id);
+        let provision = self.provision.get().map(Arc::downgrade);
+        let ended = move || match (initialization, provision) {
+            (Initialization::Provisioned, Some(provision)) => {
+                if let Some(provision) = provision.upgrade() {
+                    provision.ended(id);
+                }
+            }
+            _ => forget(&pool, id),
+        };
         let template = self.prepare(backend).await?;
         let (definition, way_in) = (&self.definition, &self.way_in);
-        Environment::start(id, definition, &*template, logs, way_in, ended).await
+        Environment::start(
+            id,
+            initialization,
+            definition,
+            &*template,
+            logs,
+            way_in,
+            ended,
+        )
+        .await
     }
 
     /// Ends an environment whose init has come to nothing.
@@ -197,7 +294,8 @@ impl Version {
             InitPayload::Reported(_) => Ending::RuntimeError(&kind),
             InitPayload::Fault(fault) => fault.ending(),
         };
-        self.say_init_report(&environment.output, phase, took, ending);
+        let initialization = environment.initialization;
+        self.say_init_report(&environment.output, initialization, phase, took, ending);
         let memory_peak_mb = environment.memory_peak_mb();
         environment.kill();
         InitFailure {
@@ -210,15 +308,22 @@ impl Version {
     }
 
     /// There is nothing to execute: this is said as if it had been an init.
-    fn cannot_start(&self, message: String, logs: &Logs, phase: Phase) -> NotReady {
+    fn cannot_start(
+        &self,
+        message: String,
+        logs: &Logs,
+        phase: Phase,
+        initialization: Initialization,
+    ) -> NotReady {
         let fault = Fault::invalid_entrypoint(message);
         let kind = fault.kind.to_owned();
-        let output = match Environment::stillborn(&self.definition, logs) {
+        let output = match Environment::stillborn(&self.definition, initialization, logs) {
             Ok(output) => output,
             Err(error) => return NotReady::Platform(error),
         };
         let took = Duration::ZERO;
-        self.say_init_report(&output, phase, took, Ending::RuntimeError(&kind));
+        let ending = Ending::RuntimeError(&kind);
+        self.say_init_report(&output, initialization, phase, took, ending);
         NotReady::Failed(InitFailure {
             payload: fault.into(),
             kind,
@@ -228,9 +333,17 @@ impl Version {
         })
     }
 
-    fn say_init_report(&self, output: &Output, phase: Phase, took: Duration, ending: Ending<'_>) {
+    fn say_init_report(
+        &self,
+        output: &Output,
+        initialization: Initialization,
+        phase: Phase,
+        took: Duration,
+        ending: Ending<'_>,
+    ) {
         let (format, ms) = (self.definition.log_format, took.as_secs_f64() * 1000.0);
-        for line in report::init_report(format, phase, ms, ending, Timestamp::now()) {
+        for line in report::init_report(format, initialization, phase, ms, ending, Timestamp::now())
+        {
             output.say(&line);
         }
     }
@@ -258,8 +371,10 @@ impl Version {
 
     /// Gives the template up when no environment has been there for a time.
     pub fn rest(&self, now: Instant, time: Duration) {
+        let provisioned = self.provision.get().is_some_and(|it| it.target() > 0);
         // Whoever holds the lock is about to need it.
-        if self.pool.rests(now, time)
+        if !provisioned
+            && self.pool.rests(now, time)
             && let Ok(mut template) = self.template.try_lock()
         {
             *template = None;

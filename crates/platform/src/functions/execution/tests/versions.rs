@@ -9,7 +9,7 @@ fn version(number: &str, generation: i64) -> Definition {
     }
 }
 
-async fn answer(execution: &Execution, number: &str) -> Result<Outcome, InvokeError> {
+pub(super) async fn answer(execution: &Execution, number: &str) -> Result<Outcome, InvokeError> {
     let invocation = Invocation {
         request_id: uuid::Uuid::new_v4().to_string(),
         payload: Bytes::from_static(b"{}"),
