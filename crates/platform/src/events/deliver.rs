@@ -41,6 +41,13 @@ pub enum Undeliverable {
 
 pub type Message = (Arc<Queue>, NewMessage);
 
+/// What is to be sent of an event's end.
+#[derive(Default)]
+pub struct Outgoing {
+    pub record: Option<Message>,
+    pub dead_letter: Option<Message>,
+}
+
 /// What goes out with an event, and whom it is from.
 pub struct Delivery<'a> {
     pub shared: &'a Shared,
@@ -52,8 +59,8 @@ pub struct Delivery<'a> {
 impl Delivery<'_> {
     /// The messages to send. What cannot be sent is counted and left out: as with Lambda, the event
     /// is gone then.
-    pub async fn messages(&self, succeeded: bool) -> Vec<Message> {
-        let mut messages = Vec::new();
+    pub async fn messages(&self, succeeded: bool) -> Outgoing {
+        let mut outgoing = Outgoing::default();
         let counts = &self.shared.counts;
         let destination = match succeeded {
             true => self.terms.on_success.as_deref(),
@@ -61,7 +68,7 @@ impl Delivery<'_> {
         };
         if let Some(arn) = destination {
             match self.record(arn).await {
-                Ok(message) => messages.push(message),
+                Ok(message) => outgoing.record = Some(message),
                 Err(error) => {
                     one(&counts.destination_errors);
                     self.warn(arn, error);
@@ -71,14 +78,14 @@ impl Delivery<'_> {
         let dead_letter = self.terms.dead_letter.as_deref().filter(|_| !succeeded);
         if let Some(arn) = dead_letter {
             match self.dead_letter(arn) {
-                Ok(message) => messages.push(message),
+                Ok(message) => outgoing.dead_letter = Some(message),
                 Err(error) => {
                     one(&counts.dead_letter_errors);
                     self.warn(arn, error);
                 }
             }
         }
-        messages
+        outgoing
     }
 
     fn warn(&self, arn: &str, error: Undeliverable) {

@@ -36,22 +36,18 @@ pub fn with_run(header: Option<&str>, mark: &str) -> String {
     write(header, &entries[from..])
 }
 
-/// The header of what was made of several requests: that of the first which has one, with the most
-/// runs of each function.
+/// The header of what was made of several requests: a trace of its own, with the most runs of each
+/// function. None if none of them has a lineage.
 pub fn merged<'a>(headers: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let mut first = None;
     let mut all: Vec<(&str, u32)> = Vec::new();
-    for header in headers {
-        first = first.or(Some(header));
-        for (mark, runs) in entries(Some(header)) {
-            match all.iter_mut().find(|(held, _)| *held == mark) {
-                Some((_, most)) => *most = runs.max(*most),
-                None => all.push((mark, runs)),
-            }
+    for (mark, runs) in headers.into_iter().flat_map(|header| entries(Some(header))) {
+        match all.iter_mut().find(|(held, _)| *held == mark) {
+            Some((_, most)) => *most = runs.max(*most),
+            None => all.push((mark, runs)),
         }
     }
     let from = all.len().saturating_sub(FUNCTIONS_MAX);
-    first.map(|first| write(Some(first), &all[from..]))
+    (!all.is_empty()).then(|| write(None, &all[from..]))
 }
 
 fn fields(header: &str) -> impl Iterator<Item = &str> {
@@ -134,10 +130,7 @@ mod tests {
             format!("Root=2;Lineage={a}:2|{b}:5"),
         );
         let headers = [one.as_str(), two.as_str()];
-        assert_eq!(
-            merged(headers).unwrap(),
-            format!("Root=1;Lineage={a}:3|{b}:5")
-        );
-        assert_eq!(merged([]), None);
+        assert_eq!(merged(headers).unwrap(), format!("Lineage={a}:3|{b}:5"));
+        assert_eq!(merged(["Root=1"]), None);
     }
 }

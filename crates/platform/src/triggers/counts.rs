@@ -15,6 +15,8 @@ pub struct Counts {
     /// Events that an invocation was made for and that will be tried again.
     pub failed_invoke: AtomicU64,
     pub deleted: AtomicU64,
+    /// Messages that were left in their queues as they would have gone on with a loop.
+    pub recursive: AtomicU64,
     pub batches: Batches,
     /// Batches that are with functions now.
     pub concurrent: AtomicU64,

@@ -50,6 +50,7 @@ impl Metrics {
         invocations(&mut page, platform);
         environments(&mut page, platform);
         queues(&mut page, platform);
+        events(&mut page, platform);
         mappings(&mut page, platform);
         background(&mut page, platform);
         store(&mut page, platform);
@@ -125,6 +126,84 @@ fn queues(page: &mut Page, platform: &Platform) {
     page.sample(name, "", count as f64);
 }
 
+/// Lambda's metrics of asynchronous invocation, of all functions together.
+fn events(page: &mut Page, platform: &Platform) {
+    let waiting = platform.events().waiting();
+    let name = "lambent_async_events";
+    page.family(name, "gauge", "Asynchronous events by state");
+    for (state, count) in [
+        ("waiting", waiting.ready),
+        ("running", waiting.running),
+        ("delayed", waiting.delayed),
+    ] {
+        page.sample(name, &format!("state=\"{state}\""), count as f64);
+    }
+    let counts = platform.events().counts();
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+    let name = "lambent_async_events_received_total";
+    page.family(name, "counter", "Asynchronous events accepted");
+    page.sample(name, "", load(&counts.received));
+    let name = "lambent_async_event_tries_total";
+    page.family(name, "counter", "Tries with asynchronous events");
+    for (outcome, counter) in [
+        ("run", &counts.runs),
+        ("function_error", &counts.failed_runs),
+        ("refused", &counts.refused),
+    ] {
+        page.sample(name, &format!("outcome=\"{outcome}\""), load(counter));
+    }
+    let name = "lambent_async_events_succeeded_total";
+    page.family(name, "counter", "Asynchronous events that succeeded");
+    page.sample(name, "", load(&counts.succeeded));
+    let name = "lambent_async_events_dropped_total";
+    page.family(name, "counter", "Asynchronous events given up, by why");
+    for (cause, counter) in [
+        ("retries_exhausted", &counts.dropped.retries_exhausted),
+        ("age_exceeded", &counts.dropped.age_exceeded),
+        ("recursive", &counts.dropped.recursive),
+        (
+            "zero_reserved_concurrency",
+            &counts.dropped.zero_reserved_concurrency,
+        ),
+        ("deleted", &counts.dropped.deleted),
+    ] {
+        page.sample(name, &format!("cause=\"{cause}\""), load(counter));
+    }
+    let name = "lambent_async_event_ends_told_total";
+    page.family(
+        name,
+        "counter",
+        "Records and dead letters of asynchronous events by what became of them",
+    );
+    for (labels, counter) in [
+        (
+            "to=\"destination\",outcome=\"sent\"",
+            &counts.destination_sent,
+        ),
+        (
+            "to=\"destination\",outcome=\"error\"",
+            &counts.destination_errors,
+        ),
+        (
+            "to=\"dead_letter\",outcome=\"sent\"",
+            &counts.dead_letter_sent,
+        ),
+        (
+            "to=\"dead_letter\",outcome=\"error\"",
+            &counts.dead_letter_errors,
+        ),
+    ] {
+        page.sample(name, labels, load(counter));
+    }
+    let name = "lambent_async_event_age_seconds_total";
+    page.family(
+        name,
+        "counter",
+        "How old asynchronous events were when they were tried, all together",
+    );
+    page.sample(name, "", load(&counts.age_ms) / 1000.0);
+}
+
 /// Lambda's event source mapping metrics, of all mappings together.
 fn mappings(page: &mut Page, platform: &Platform) {
     let view = platform.mappings().view();
@@ -146,6 +225,7 @@ fn mappings(page: &mut Page, platform: &Platform) {
         ("invoked", &counts.invoked),
         ("failed_invoke", &counts.failed_invoke),
         ("deleted", &counts.deleted),
+        ("recursive", &counts.recursive),
     ] {
         let labels = format!("event=\"{event}\"");
         page.sample(name, &labels, count.load(Ordering::Relaxed) as f64);

@@ -6,7 +6,7 @@ use crate::{
     events::{
         Shared,
         counts::{Counts, add, one},
-        deliver::{Delivery, Message},
+        deliver::{Delivery, Message, Outgoing},
         event::Event,
         record::Over,
         verdict::{self, Cause, Past, Try, Verdict},
@@ -150,11 +150,18 @@ impl One<'_> {
                 outcome,
             },
         };
-        let messages = delivery.messages(ended.is_ok()).await;
+        let Outgoing {
+            record,
+            dead_letter,
+        } = delivery.messages(ended.is_ok()).await;
+        let (records, letters) = (record.iter().count(), dead_letter.iter().count());
+        let messages = record.into_iter().chain(dead_letter).collect();
         if !self.replace(messages).await {
             return;
         }
         let counts = &self.shared.counts;
+        add(&counts.destination_sent, records as u64);
+        add(&counts.dead_letter_sent, letters as u64);
         one(match ended {
             Ok(()) => &counts.succeeded,
             Err(Cause::RetriesExhausted) => &counts.dropped.retries_exhausted,

@@ -5,7 +5,7 @@ use std::{collections::HashSet, ops::Range, sync::Arc};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::{queues::receipt::Receipt, triggers::limits};
+use crate::{functions::lineage, queues::receipt::Receipt, triggers::limits};
 
 const HEAD: &[u8] = b"{\"Records\":[";
 const TAIL: &[u8] = b"]}";
@@ -19,6 +19,8 @@ pub struct Item {
     pub message_id: Uuid,
     /// Of FIFO queues.
     pub group: Option<Arc<str>>,
+    /// Its trace header, if that has a lineage.
+    pub lineage: Option<Arc<str>>,
 }
 
 /// A message in a batch.
@@ -27,6 +29,7 @@ pub struct Entry {
     pub receipt: Receipt,
     pub message_id: Uuid,
     pub group: Option<Arc<str>>,
+    pub lineage: Option<Arc<str>>,
     /// Its record in the batch's text.
     at: Range<usize>,
 }
@@ -75,6 +78,7 @@ impl Batch {
             receipt: item.receipt,
             message_id: item.message_id,
             group: item.group,
+            lineage: item.lineage,
             at: from..json.len(),
         });
     }
@@ -121,8 +125,14 @@ impl Batch {
                 receipt: entry.receipt,
                 message_id: entry.message_id,
                 group: entry.group,
+                lineage: entry.lineage,
             });
         }
+    }
+
+    /// What its invocation goes on with of the chains that its messages come from.
+    pub fn trace_header(&self) -> Option<String> {
+        lineage::merged(self.entries.iter().filter_map(|it| it.lineage.as_deref()))
     }
 
     pub fn receipts(&self) -> Vec<Receipt> {
@@ -226,6 +236,7 @@ mod tests {
             },
             message_id: Uuid::nil(),
             group: None,
+            lineage: None,
         }
     }
 

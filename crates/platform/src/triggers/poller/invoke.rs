@@ -51,7 +51,7 @@ pub async fn invoke(deps: Deps, plan: Arc<Plan>, queue: Arc<Queue>, mut batch: B
         client_context: None,
         cognito_identity: None,
         invoked_function_arn: plan.function_arn.clone(),
-        trace_id: None,
+        trace_id: batch.trace_header(),
         log_tail: false,
     };
     let started = Instant::now();

@@ -1,7 +1,7 @@
 //! From the queue to records: receives messages, leaves out what the filters do, and writes the
 //! rest as the event will have it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -11,6 +11,7 @@ use wire::events::sqs::{
 
 use super::{Deps, Plan, batch::Item};
 use crate::{
+    functions::Functions,
     queues::{
         EngineError, Queue, Queues,
         definition::QueueKey,
@@ -38,6 +39,8 @@ pub struct Messages {
     pub items: Vec<Item>,
     /// What the filters left out; it is to be deleted.
     pub left_out: Vec<Receipt>,
+    /// How many were not taken as they would go on with a loop.
+    pub stopped: usize,
 }
 
 /// Receives once. Whoever gives up waiting has received nothing.
@@ -61,21 +64,38 @@ pub async fn receive(
 }
 
 impl Got<Vec<Received>> {
-    pub fn sorted(self, queues: &Queues, plan: &Plan) -> Got {
+    pub fn sorted(self, functions: &Functions, queues: &Queues, plan: &Plan) -> Got {
         Got {
             asked: self.asked,
-            result: self.result.map(|received| sorted(queues, plan, received)),
+            result: self
+                .result
+                .map(|received| sorted(functions, queues, plan, received)),
         }
     }
 }
 
-fn sorted(queues: &Queues, plan: &Plan, received: Vec<Received>) -> Messages {
+fn sorted(
+    functions: &Functions,
+    queues: &Queues,
+    plan: &Plan,
+    received: Vec<Received>,
+) -> Messages {
     let arn = plan.queue.arn().to_string();
     let mut messages = Messages {
         received: received.len(),
         ..Messages::default()
     };
+    // What would go on with a loop stays in the queue, until its redrive policy takes it; and of a
+    // FIFO queue what comes after it does, too.
+    let mut stopped: HashSet<Option<Arc<str>>> = HashSet::new();
     for message in received {
+        let trace_header = message.content.trace_header.as_deref();
+        let is_behind = plan.queue.is_fifo() && stopped.contains(&message.group);
+        if is_behind || functions.is_recursive(&plan.function, trace_header) {
+            stopped.insert(message.group);
+            messages.stopped += 1;
+            continue;
+        }
         let receipt = message.receipt;
         let written = Written::of(queues, &plan.queue, &message);
         let record = written.record(&message, &arn, plan);
@@ -89,6 +109,9 @@ fn sorted(queues: &Queues, plan: &Plan, received: Vec<Received>) -> Messages {
             json,
             receipt,
             message_id: message.message_id,
+            lineage: trace_header
+                .filter(|header| header.contains("Lineage="))
+                .map(Arc::from),
             group: message.group.filter(|_| plan.queue.is_fifo()),
         });
     }

@@ -3,6 +3,7 @@
 use tokio::sync::watch;
 
 use super::*;
+use crate::queues::definition::Redrive;
 
 #[tokio::test]
 async fn a_batch_whose_function_failed_comes_back_after_its_visibility_timeout() {
@@ -249,4 +250,34 @@ async fn what_comes_while_the_function_is_gone_waits_for_it() {
     assert!(function.seen().is_empty());
     world.function("f").await;
     until(async || is_empty(&queue)).await;
+}
+
+#[tokio::test]
+async fn a_loop_through_a_queue_ends_in_its_dead_letter_queue() {
+    let function = Closure::new(async |_| Ok("null".into()));
+    let world = World::new(&function).await;
+    let dead = world.queue("dead", |_| {}).await;
+    let redrive = Redrive {
+        dead_letter_queue: key("dead"),
+        receives_max: 2,
+    };
+    let queue = world.queue("q", |it| it.redrive = Some(redrive)).await;
+    world.map("q", |_| {}).await;
+    let arn = api::function_arn("us-east-1", ACCOUNT, "f", None);
+    let mark = functions::lineage::mark_of(&arn);
+    for runs in [15, 16] {
+        let mut sent = message(runs.to_string(), None);
+        sent.content.trace_header = Some(format!("Root=1-2-3;Lineage={mark}:{runs}"));
+        world.send(&queue, vec![sent]).await;
+    }
+    until(async || function.bodies() == ["15"]).await;
+    until(async || {
+        world.parts.clock.advance(31_000);
+        dead.counts().visible == 1
+    })
+    .await;
+    until(async || is_empty(&queue)).await;
+    assert_eq!(function.bodies(), ["15"]);
+    let counts = world.parts.mappings.view().counts;
+    assert!(counts.recursive.load(Ordering::Relaxed) >= 2);
 }

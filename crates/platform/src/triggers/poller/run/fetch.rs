@@ -25,6 +25,7 @@ use crate::{
 /// Batches are fetched ahead of their turn only while invocations are shorter than this: no message
 /// is to use up its visibility timeout waiting here.
 const AHEAD_BELOW_MS: f64 = 100.0;
+const RECURSIVE: &str = "A recursive loop was detected.";
 /// How long a receive that waits is waited for at the end.
 const STOP_GRACE: Duration = Duration::from_millis(50);
 
@@ -92,7 +93,7 @@ impl Run {
                 Orders::Run(newer) => newer.clone(),
                 Orders::Stop => plan,
             };
-            Some(got.sorted(&deps.queues, &plan))
+            Some(got.sorted(&deps.functions, &deps.queues, &plan))
         });
     }
 
@@ -145,6 +146,10 @@ impl Run {
         if !messages.left_out.is_empty() {
             add(&self.deps.counts.filtered_out, messages.left_out.len());
             self.delete(messages.left_out);
+        }
+        if messages.stopped > 0 {
+            add(&self.deps.counts.recursive, messages.stopped);
+            self.mapping.set_problem(Some(problem_of(RECURSIVE)));
         }
         let bytes: usize = messages.items.iter().map(|item| item.json.len()).sum();
         if let Some(mean) = bytes.checked_div(messages.items.len()) {
