@@ -126,6 +126,20 @@ fn measures() -> Vec<Measure> {
         });
     }
     measures.push(Measure {
+        name: format!("asynchronous events accepted, {CLIENTS} clients"),
+        unit: Unit::PerSecond,
+        figure: Box::new(|bench| bench.events_accepted(CLIENTS)),
+        floor: Some(Box::new(|bench| Ok(bench.bare_http(CLIENTS)?.per_second()))),
+        goals: None,
+    });
+    measures.push(Measure {
+        name: "asynchronous events accepted and run, Rust".to_owned(),
+        unit: Unit::PerSecond,
+        figure: Box::new(|bench| bench.events_run(CLIENTS)),
+        floor: None,
+        goals: None,
+    });
+    measures.push(Measure {
         name: format!("{BURST} environments in one burst, p50, Rust"),
         unit: Unit::Ms,
         figure: Box::new(|bench| Ok(bench.burst(Function::Rust)?.percentile_ms(50.0))),
@@ -227,7 +241,7 @@ fn each(goals: [f64; 3], aims: [f64; 3]) -> impl Iterator<Item = (Function, f64,
 
 pub(super) struct Bench {
     pub(super) runtime: Runtime,
-    binary: PathBuf,
+    pub(super) binary: PathBuf,
     /// The Rust function.
     echo: PathBuf,
     names: AtomicU32,
@@ -286,7 +300,7 @@ impl Bench {
         sandbox::bare_ready(&self.echo)
     }
 
-    fn fresh_name(&self) -> String {
+    pub(super) fn fresh_name(&self) -> String {
         format!("bench-{}", self.names.fetch_add(1, Ordering::Relaxed))
     }
 

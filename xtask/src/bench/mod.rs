@@ -13,6 +13,8 @@ mod stats;
 mod table;
 
 #[cfg(feature = "bench")]
+mod events;
+#[cfg(feature = "bench")]
 mod floor;
 #[cfg(feature = "bench")]
 mod function;

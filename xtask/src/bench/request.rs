@@ -80,6 +80,13 @@ impl Template {
         Ok(template)
     }
 
+    /// With a header that is not signed.
+    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        let value = HeaderValue::from_static(value);
+        self.request.headers_mut().insert(name, value);
+        self
+    }
+
     pub fn to_request(&self) -> Request<Body> {
         self.request.clone().map(Full::new)
     }
