@@ -23,6 +23,24 @@ pub fn install(packages: &[&str], reason: &str) -> Result<()> {
     apt(&arguments).with_context(|| format!("{reason}: install {names}"))
 }
 
+/// What the tests of container images need: a registry, a program that needs no libraries, and a
+/// compressor.
+pub fn for_images() -> Result<()> {
+    let needed = [
+        ("docker-registry", "docker-registry"),
+        ("busybox", "busybox-static"),
+        ("zstd", "zstd"),
+    ];
+    let missing = needed
+        .iter()
+        .filter(|(program, _)| exec::which(program).is_none());
+    let missing: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => install(&missing, "container images are tested with it"),
+    }
+}
+
 fn apt(arguments: &[&str]) -> Result<()> {
     exec::run(
         exec::command("apt-get")

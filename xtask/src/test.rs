@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     counts::{CargoOutput, Counts, Suite, pytest_result, summary, unfinished},
-    exec, node,
+    exec, node, packages,
     postgres::{self, Postgres},
     python::Venv,
     repo, sdk_function,
@@ -87,6 +87,11 @@ fn e2e_tests(args: &Args, environment: &mut Environment) -> Vec<Suite> {
         &mut suites,
         "build a function in Rust",
         sdk_function::ready(),
+    );
+    noted(
+        &mut suites,
+        "set up a registry of images",
+        packages::for_images(),
     );
     let (Some(binary), Some(venv), Some(node), Some(rust)) = (binary, venv, node, rust) else {
         return suites;

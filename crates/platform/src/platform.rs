@@ -26,6 +26,7 @@ use crate::{
     functions::{
         self, Functions, FunctionsConfig, MIGRATION_COUNT,
         execution::{Execution, ExecutionConfig, IdlePolicy, Reception, WayIn},
+        images::ImagesConfig,
         installed::Installed,
         runtimes::{Configured, Packages, Runtimes},
     },
@@ -64,6 +65,8 @@ pub struct PlatformConfig {
     /// Interpreters named by the operator, by runtime.
     pub interpreters: Configured,
     pub packages: Packages,
+    /// Where container images may come from.
+    pub images: ImagesConfig,
     pub prices: Prices,
     /// How clients reach the platform, e.g. `http://localhost:4566`: function URLs and links to
     /// code begin so.
@@ -155,6 +158,7 @@ impl Platform {
             runtimes: runtimes.clone(),
             base_url: config.base_url,
             account_concurrency: config.account_concurrency,
+            images: config.images,
         });
         let functions = functions.await?;
         let reconciling = Background::default();
@@ -429,6 +433,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
     // From here on in the order in which they came, each after all before it.
     all.extend(functions::layer_migrations(next(&all)));
     all.extend(functions::version_migrations(next(&all)));
+    all.push(functions::signing_migration(next(&all)));
     all
 }
 

@@ -261,7 +261,7 @@ fn managed() -> Vec<(&'static str, Launch, &'static str, &'static str)> {
 
 fn is_there(launch: &Launch) -> bool {
     match launch {
-        Launch::Bootstrap => true,
+        Launch::Bootstrap | Launch::Image(_) => true,
         Launch::Python(interpreter) | Launch::Node(interpreter) => interpreter.path.exists(),
     }
 }

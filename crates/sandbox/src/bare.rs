@@ -77,6 +77,10 @@ fn write_clients(dir: &Path) -> io::Result<()> {
 #[async_trait]
 impl Backend for Bare {
     async fn prepare(&self, spec: TemplateSpec) -> Result<Arc<dyn Template>, Error> {
+        if matches!(spec.launch, Launch::Image(_)) {
+            let what = "a container image needs isolation: its files are the root".into();
+            return Err(Error::InvalidEntrypoint(what));
+        }
         Ok(Arc::new(Version {
             runtime_dir: self.runtime_dir.clone(),
             spec,
@@ -147,7 +151,8 @@ impl Version {
             command
         };
         match &self.spec.launch {
-            Launch::Bootstrap => self.bootstrap().map(Command::new),
+            // The latter are refused before.
+            Launch::Bootstrap | Launch::Image(_) => self.bootstrap().map(Command::new),
             Launch::Python(python) => {
                 let main = self.runtime_dir.join("python").join(guest::python::MAIN);
                 let flags = runtimes::python_flags(&self.spec);
@@ -204,7 +209,7 @@ impl Version {
             all.push(("NODE_PATH".into(), node));
         }
         let packages = match &self.spec.launch {
-            Launch::Bootstrap => None,
+            Launch::Bootstrap | Launch::Image(_) => None,
             Launch::Python(found) => found.packages.as_ref().map(|dir| ("PYTHONPATH", dir)),
             Launch::Node(found) => found.packages.as_ref().map(|dir| ("NODE_PATH", dir)),
         };

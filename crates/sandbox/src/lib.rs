@@ -69,7 +69,7 @@ pub struct TemplateSpec {
     /// For logs and cgroup names only, e.g. `000000000000/us-east-1/resize/$LATEST/3`.
     pub label: String,
     pub launch: Launch,
-    /// The unpacked code, seen read-only at `/var/task`.
+    /// The unpacked code, seen read-only at `/var/task`; empty for an image.
     pub code: PathBuf,
     /// Unpacked layers in merge order, seen read-only at `/opt`.
     pub layers: Vec<PathBuf>,
@@ -92,6 +92,21 @@ pub enum Launch {
     Python(Interpreter),
     /// Take a booted process of this interpreter from the pool.
     Node(Interpreter),
+    /// Execute a program of a container image, whose files are the root.
+    Image(Image),
+}
+
+/// A container image, and what of it is executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its unpacked layers, the lowest first. What a layer takes away from those below it is marked
+    /// as overlayfs wants it: a device 0:0, or a directory with `user.overlay.opaque`.
+    pub layers: Vec<PathBuf>,
+    /// The program and its arguments. Without a slash it is looked for on the `PATH` of the
+    /// template's environment.
+    pub program: Vec<String>,
+    /// Where it begins; absolute.
+    pub directory: String,
 }
 
 /// An interpreter on the host.

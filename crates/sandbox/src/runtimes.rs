@@ -11,7 +11,7 @@ use std::{
 
 use guest::jail::message::{Help, Program};
 
-use crate::{Interpreter, Launch, TemplateSpec, jailer::message::Runtime};
+use crate::{Image, Interpreter, Launch, TemplateSpec, jailer::message::Runtime};
 
 /// Where the runtime clients lie, as in Lambda.
 const RUNTIME_DIR: &str = "/var/runtime";
@@ -36,7 +36,7 @@ pub fn files(runtime: Runtime) -> Vec<(&'static str, &'static [u8])> {
 
 pub fn runtime(launch: &Launch) -> Runtime {
     match launch {
-        Launch::Bootstrap => Runtime::None,
+        Launch::Bootstrap | Launch::Image(_) => Runtime::None,
         Launch::Python(_) => Runtime::Python,
         Launch::Node(_) => Runtime::Node,
     }
@@ -49,6 +49,7 @@ pub fn programs(spec: &TemplateSpec) -> Vec<Program> {
             program(&[b"/var/task/bootstrap"]),
             program(&[b"/opt/bootstrap"]),
         ],
+        Launch::Image(image) => of_image(spec, image),
         Launch::Python(python) => {
             vec![wrapped(
                 spec,
@@ -62,6 +63,37 @@ pub fn programs(spec: &TemplateSpec) -> Vec<Program> {
             let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
             vec![wrapped(spec, node, &flags, guest::node::MAIN)]
         }
+    }
+}
+
+/// An image's program wherever it may be, as a shell looks for it.
+fn of_image(spec: &TemplateSpec, image: &Image) -> Vec<Program> {
+    let Some(name) = image.program.first() else {
+        return Vec::new();
+    };
+    let arguments: Vec<CString> = image
+        .program
+        .iter()
+        .map(|word| string(word.as_bytes()))
+        .collect();
+    let at = |path: String| Program {
+        path: string(path.as_bytes()),
+        arguments: arguments.clone(),
+    };
+    if name.contains('/') {
+        return vec![at(name.clone())];
+    }
+    let path = variable(spec, "PATH").unwrap_or_default().split(':');
+    path.filter(|directory| !directory.is_empty())
+        .map(|directory| at(format!("{directory}/{name}")))
+        .collect()
+}
+
+/// Where a function's process begins.
+pub fn directory(launch: &Launch) -> CString {
+    match launch {
+        Launch::Image(image) => string(image.directory.as_bytes()),
+        _ => c"/var/task".into(),
     }
 }
 
@@ -119,7 +151,7 @@ pub fn inside(path: &Path) -> Cow<'_, Path> {
 /// program that a function starts by that name runs on the function's own version.
 pub fn commands(launch: &Launch) -> Vec<PathBuf> {
     match launch {
-        Launch::Bootstrap => Vec::new(),
+        Launch::Bootstrap | Launch::Image(_) => Vec::new(),
         Launch::Node(_) => vec!["node".into()],
         Launch::Python(python) => {
             let minor = python.version.split('.').nth(1);
@@ -133,7 +165,7 @@ pub fn commands(launch: &Launch) -> Vec<PathBuf> {
 /// Lambda's runtime has its own, which is on their path already.
 pub fn packages(launch: &Launch) -> Option<(PathBuf, PathBuf)> {
     let (found, at) = match launch {
-        Launch::Bootstrap => return None,
+        Launch::Bootstrap | Launch::Image(_) => return None,
         Launch::Node(node) => (node, "/var/runtime/node_modules".into()),
         Launch::Python(python) => {
             let minor = python.version.split('.').nth(1).unwrap_or_default();
@@ -253,7 +285,7 @@ fn has_libraries(directory: &Path) -> bool {
 /// The function's own program that starts the runtime's, if it names one.
 pub fn wrapper(spec: &TemplateSpec) -> Option<&str> {
     match spec.launch {
-        Launch::Bootstrap => None,
+        Launch::Bootstrap | Launch::Image(_) => None,
         Launch::Python(_) | Launch::Node(_) => variable(spec, EXEC_WRAPPER),
     }
 }

@@ -278,6 +278,14 @@ pub struct UpArguments {
     pub keep_alive: f64,
     #[command(flatten)]
     pub runtimes: RuntimeOptions,
+    /// A directory below which images may lie that functions are made of (`oci:/…`,
+    /// `docker-archive:/…`). Without, images come from registries only.
+    #[arg(long, env = "LAMBENT_IMAGES", value_name = "DIRECTORY")]
+    pub images: Option<PathBuf>,
+    /// Names and passwords for registries of images, as `docker login` keeps them in
+    /// ~/.docker/config.json.
+    #[arg(long, env = "LAMBENT_REGISTRY_CREDENTIALS", value_name = "FILE")]
+    pub registry_credentials: Option<PathBuf>,
     /// Prices to bill by, as JSON; Lambda's own by default.
     #[arg(long, env = "LAMBENT_PRICES", value_name = "FILE")]
     pub prices: Option<PathBuf>,

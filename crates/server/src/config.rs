@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use platform::{
-    functions::runtimes::{Configured, Packages},
+    functions::{
+        images::{self, ImagesConfig},
+        runtimes::{Configured, Packages},
+    },
     identity::{self, Credential},
     metering::Prices,
 };
@@ -39,6 +42,7 @@ pub struct Config {
     pub keep_alive: Duration,
     pub interpreters: Configured,
     pub packages: Packages,
+    pub images: ImagesConfig,
     pub prices: Prices,
     pub drain: Duration,
     pub log_format: LogFormat,
@@ -74,6 +78,7 @@ impl Config {
             keep_alive: seconds("--keep-alive", given.keep_alive)?,
             interpreters: interpreters(&given.runtimes.runtimes)?,
             packages: all_packages(given.runtimes)?,
+            images: images(given.images, given.registry_credentials.as_deref())?,
             prices: prices(given.prices.as_deref())?,
             drain: seconds("--drain", given.drain)?,
             log_format: given.log_format,
@@ -159,6 +164,22 @@ fn packages(option: &str, given: Option<PathBuf>) -> Result<Option<PathBuf>> {
         .with_context(|| format!("{option} {shown}"))?;
     ensure!(found.is_dir(), "{option} {shown}: it is no directory");
     Ok(Some(found))
+}
+
+fn images(directory: Option<PathBuf>, credentials: Option<&Path>) -> Result<ImagesConfig> {
+    let credentials = match credentials {
+        None => images::Credentials::default(),
+        Some(file) => {
+            let read = || Ok::<_, anyhow::Error>(fs::read_to_string(file)?);
+            let what = || format!("read the registries' credentials in {}", file.display());
+            let text = read().with_context(what)?;
+            images::Credentials::parse(&text).with_context(what)?
+        }
+    };
+    Ok(ImagesConfig {
+        directory: packages("--images", directory)?,
+        credentials,
+    })
 }
 
 /// What npm makes in a directory, or that itself.
@@ -278,6 +299,8 @@ mod tests {
             (["--account-concurrency", "0"], "--account-concurrency"),
             (["--store", "mysql://root:hunter2@x"], "--store"),
             (["--credentials", "/nowhere"], "/nowhere"),
+            (["--images", "/nowhere"], "--images"),
+            (["--registry-credentials", "/nowhere"], "/nowhere"),
             (["--python-packages", "/nowhere"], "--python-packages"),
             (["--node-packages", "/"], "--node-packages"),
             (["--python-packages", "/nowhere"], "--python-packages"),

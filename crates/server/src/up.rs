@@ -118,6 +118,7 @@ impl Server {
             },
             interpreters: config.interpreters,
             packages: config.packages,
+            images: config.images,
             prices: config.prices,
             base_url: match config.url {
                 Some(url) => url,

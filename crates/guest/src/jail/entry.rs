@@ -6,6 +6,8 @@
 //! values in, system calls out. The order matters: what needs privileges comes first, then the
 //! identity is given up, then the doors are locked (Landlock, seccomp) from inside.
 
+use core::ffi::CStr;
+
 use super::{
     init, landlock,
     message::{LINE, Step},
@@ -38,6 +40,8 @@ pub struct Entry<'a> {
     /// What it will be told by whose it is, if it waits for that.
     pub line: Option<i32>,
     pub null: i32,
+    /// Where the process begins.
+    pub directory: &'a CStr,
     /// Who owns `/tmp`, as the station's user namespace numbers users.
     pub owner: u32,
     /// How many tasks it may have.
@@ -63,7 +67,7 @@ pub fn enter(entry: &Entry<'_>) -> Result<(), Failed> {
     at(Step::Net, sys::setns(entry.net, sys::CLONE_NEWNET))?;
     at(Step::Enter, sys::setns(entry.init, init::NAMESPACES))?;
     at(Step::Tmp, sys::chown(c"/tmp", entry.owner))?;
-    at(Step::Directory, sys::chdir(c"/var/task"))?;
+    at(Step::Directory, sys::chdir(entry.directory))?;
     streams(entry)?;
     identity(entry)?;
     lock(entry)

@@ -31,6 +31,8 @@ pub struct Configuration {
     pub programs: Vec<Program>,
     /// `NAME=value` strings.
     pub environment: Vec<CString>,
+    /// Where it begins.
+    pub directory: CString,
     pub tmp_kib: u64,
     /// `RLIMIT_DATA` where no cgroup limits memory; 0 for none.
     pub data_bytes_max: u64,
@@ -140,7 +142,7 @@ steps! {
     Cgroup = "enter the control group",
     Enter = "enter the namespaces",
     Net = "enter the network namespace",
-    Directory = "change to /var/task",
+    Directory = "change to its directory",
     Streams = "attach the log",
     User = "enter the user namespace",
     Ids = "take the user id",
@@ -284,6 +286,7 @@ impl Writer {
             self.program(program);
         }
         self.strings(&from.environment)
+            .bytes(from.directory.as_bytes())
             .u64(from.tmp_kib)
             .u64(from.data_bytes_max)
             .u64(from.tasks_max)
@@ -368,12 +371,14 @@ impl<'a> Reader<'a> {
         let count = self.count(8)?;
         let programs = (0..count).map(|_| self.program()).collect::<Option<_>>()?;
         let environment = self.strings()?;
+        let directory = self.string()?;
         let (tmp_kib, data_bytes_max, tasks_max) = (self.u64()?, self.u64()?, self.u64()?);
         let count = self.count(8)?;
         let seccomp = (0..count).map(|_| self.u64()).collect::<Option<_>>()?;
         Some(Configuration {
             programs,
             environment,
+            directory,
             tmp_kib,
             data_bytes_max,
             tasks_max,
@@ -404,6 +409,7 @@ mod tests {
                 arguments: vec![c"a".into()],
             }],
             environment: vec![c"X=1".into()],
+            directory: c"/var/task".into(),
             tmp_kib: 1,
             data_bytes_max: 2,
             tasks_max: 3,

@@ -244,6 +244,7 @@ impl<M: Maker> Station<M> {
             log: *log,
             line,
             null: self.null,
+            directory: &self.configuration.directory,
             owner: start.owner,
             tasks_max: self.configuration.tasks_max,
             landlock_abi: self.landlock_abi,

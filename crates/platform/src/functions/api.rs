@@ -603,6 +603,132 @@ impl Lambda for Functions {
         let found = self.layer_policy(cx, &input.layer_name, input.version_number);
         found.await.map_err(refusal)
     }
+
+    async fn create_code_signing_config(
+        &self,
+        cx: &Context,
+        input: api::CreateCodeSigningConfigRequest,
+    ) -> Answer<api::CreateCodeSigningConfigResponse> {
+        let code_signing_config = self.create_signing(cx, input).await.map_err(refusal)?;
+        Ok(api::CreateCodeSigningConfigResponse {
+            code_signing_config,
+        })
+    }
+
+    async fn get_code_signing_config(
+        &self,
+        cx: &Context,
+        input: api::GetCodeSigningConfigRequest,
+    ) -> Answer<api::GetCodeSigningConfigResponse> {
+        let found = self.signing(cx, &input.code_signing_config_arn).await;
+        Ok(api::GetCodeSigningConfigResponse {
+            code_signing_config: found.map_err(resource_refusal)?,
+        })
+    }
+
+    async fn update_code_signing_config(
+        &self,
+        cx: &Context,
+        input: api::UpdateCodeSigningConfigRequest,
+    ) -> Answer<api::UpdateCodeSigningConfigResponse> {
+        let changed = self.update_signing(cx, input).await;
+        Ok(api::UpdateCodeSigningConfigResponse {
+            code_signing_config: changed.map_err(resource_refusal)?,
+        })
+    }
+
+    async fn delete_code_signing_config(
+        &self,
+        cx: &Context,
+        input: api::DeleteCodeSigningConfigRequest,
+    ) -> Answer<api::DeleteCodeSigningConfigResponse> {
+        let deleted = self.delete_signing(cx, &input.code_signing_config_arn);
+        deleted.await.map_err(resource_refusal)?;
+        Ok(api::DeleteCodeSigningConfigResponse {})
+    }
+
+    async fn list_code_signing_configs(
+        &self,
+        cx: &Context,
+        input: api::ListCodeSigningConfigsRequest,
+    ) -> Answer<api::ListCodeSigningConfigsResponse> {
+        self.list_signing(cx, &input).await.map_err(refusal)
+    }
+
+    async fn list_functions_by_code_signing_config(
+        &self,
+        cx: &Context,
+        input: api::ListFunctionsByCodeSigningConfigRequest,
+    ) -> Answer<api::ListFunctionsByCodeSigningConfigResponse> {
+        let found = self.signed_functions(cx, &input).await;
+        found.map_err(resource_refusal)
+    }
+
+    async fn put_function_code_signing_config(
+        &self,
+        cx: &Context,
+        input: api::PutFunctionCodeSigningConfigRequest,
+    ) -> Answer<api::PutFunctionCodeSigningConfigResponse> {
+        let name = name(cx, &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.clone());
+        let arn = input.code_signing_config_arn;
+        let shown = api::PutFunctionCodeSigningConfigResponse {
+            code_signing_config_arn: arn.clone(),
+            function_name: name.name.clone(),
+        };
+        to_its_end(async move { this.set_signing(&cx, &name, Some(&arn)).await }).await?;
+        Ok(shown)
+    }
+
+    async fn get_function_code_signing_config(
+        &self,
+        cx: &Context,
+        input: api::GetFunctionCodeSigningConfigRequest,
+    ) -> Answer<api::GetFunctionCodeSigningConfigResponse> {
+        let name = name(cx, &input.function_name, None)?;
+        let arn = self.signing_of(cx, &name).map_err(refusal)?;
+        Ok(api::GetFunctionCodeSigningConfigResponse {
+            code_signing_config_arn: arn.unwrap_or_default(),
+            function_name: name.name,
+        })
+    }
+
+    async fn delete_function_code_signing_config(
+        &self,
+        cx: &Context,
+        input: api::DeleteFunctionCodeSigningConfigRequest,
+    ) -> Answer<()> {
+        let name = name(cx, &input.function_name, None)?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.set_signing(&cx, &name, None).await }).await
+    }
+
+    async fn put_runtime_management_config(
+        &self,
+        cx: &Context,
+        input: api::PutRuntimeManagementConfigRequest,
+    ) -> Answer<api::PutRuntimeManagementConfigResponse> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        let (this, cx) = (self.clone(), cx.clone());
+        to_its_end(async move { this.manage_runtime(&cx, &name, input).await }).await
+    }
+
+    async fn get_runtime_management_config(
+        &self,
+        cx: &Context,
+        input: api::GetRuntimeManagementConfigRequest,
+    ) -> Answer<api::GetRuntimeManagementConfigResponse> {
+        let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
+        self.runtime_management(cx, &name).map_err(refusal)
+    }
+}
+
+/// The same for an operation on a code signing configuration itself.
+fn resource_refusal(error: Error) -> Refusal {
+    match error {
+        Error::SigningNotFound { .. } => errors::resource_not_found(error.to_string()),
+        other => refusal(other),
+    }
 }
 
 impl LambdaStreams for Functions {
@@ -639,6 +765,8 @@ pub(crate) fn refusal(error: Error) -> Refusal {
         | Error::NotActive { .. }
         | Error::Conflict(_) => errors::resource_conflict(message),
         Error::WrongRevision { .. } => errors::precondition_failed(message),
+        Error::SigningNotFound { .. } => errors::code_signing_config_not_found(message),
+        Error::Unsigned => errors::code_verification_failed(message),
         Error::AccessDenied(_) => Refusal::access_denied(Some(message)),
         Error::Invalid(_)
         | Error::Unsupported { .. }

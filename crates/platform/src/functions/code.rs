@@ -42,7 +42,7 @@ pub struct Packages {
 }
 
 #[derive(Default)]
-struct Held(Mutex<HashMap<String, Weak<CodeDirectory>>>);
+pub struct Held(Mutex<HashMap<String, Weak<CodeDirectory>>>);
 
 impl Packages {
     pub async fn open(root: PathBuf, blobs: BlobStore) -> io::Result<Self> {
@@ -71,6 +71,11 @@ impl Packages {
             blob: blob.hash,
             size,
         })
+    }
+
+    /// What of all packages and images is in use.
+    pub fn held(&self) -> Arc<Held> {
+        self.held.clone()
     }
 
     /// Keeps a package from being collected as long as what this gives is there.
@@ -130,7 +135,7 @@ impl Packages {
 }
 
 impl Held {
-    fn hold(&self, root: &Path, blob: BlobHash) -> Arc<CodeDirectory> {
+    pub fn hold(&self, root: &Path, blob: BlobHash) -> Arc<CodeDirectory> {
         let name = blob.to_string();
         let mut held = self.lock();
         held.retain(|_, directory| directory.strong_count() > 0);
@@ -153,7 +158,7 @@ impl Held {
     }
 }
 
-fn collect_directories(
+pub(super) fn collect_directories(
     root: &Path,
     held: &Held,
     used: &BTreeSet<String>,
@@ -190,7 +195,7 @@ fn collect_directories(
 const BOOT: &str = "boot-id";
 
 /// Makes the directory, and empties it after a start of the machine.
-fn prepare(root: &Path) -> io::Result<()> {
+pub(super) fn prepare(root: &Path) -> io::Result<()> {
     let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let same = !boot.is_empty() && fs::read(root.join(BOOT)).is_ok_and(|seen| seen == boot);
     if !same && root.exists() {
@@ -225,7 +230,7 @@ fn unpack(zip: &[u8], root: &Path) -> Result<BlobHash, PackageError> {
     done.map(|()| hash)
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let removed = if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
         fs::remove_dir_all(path)
     } else {
@@ -237,7 +242,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     act: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     spawn_blocking(act).await.map_err(io::Error::other)?

@@ -13,7 +13,8 @@ use super::{
     definitions::{Draft, Published},
     error::{Error, Result},
     execution::VersionId,
-    key_of, network, new_revision_id, requested,
+    images, key_of, network, new_revision_id, requested,
+    runtime_management::RuntimeUpdates,
     tables::{FUNCTIONS, FunctionRecord, Reason, Spec, State, VERSIONS},
     view,
 };
@@ -28,23 +29,44 @@ impl Functions {
     ) -> Result<FunctionConfiguration> {
         requested::refuse_unsupported_create(&input)?;
         let publish = input.publish == Some(true);
-        let zip = input.code.zip_file.clone();
+        let is_image = images::check_create(&input)?;
+        let (zip, image_uri) = (input.code.zip_file.clone(), input.code.image_uri.clone());
+        let overrides = images::overrides(input.image_config.as_ref())?;
         let input_layers = input.layers.clone();
-        let mut record = self.requested(cx, name.clone(), input)?;
-        let zip =
-            zip.ok_or_else(|| Error::invalid("Please provide a source for function code."))?;
+        let mut record = self.requested(cx, name.clone(), input, is_image)?;
+        let no_code = || Error::invalid("Please provide a source for function code.");
         let key = key_of(cx, &name);
         if self.0.definitions.get(&key).is_some() {
             return Err(Error::Exists { name });
         }
+        let signing = record.code_signing.as_deref();
+        self.check_signature(cx, signing).await?;
         let arns = input_layers.unwrap_or_default();
         let asked = self.layers_asked(cx, &arns, &[]).await?;
         record.spec.layers.clone_from(&asked.layers);
-        let size = zip.len() as u64;
-        self.check_code_size(cx, Some(&key), size).await?;
-        record.spec.code = self.0.packages.take(zip).await?;
-        self.check_unzipped(&record.spec.code, &record.spec.layers)
-            .await?;
+        let _image = match is_image {
+            true => {
+                let uri = image_uri.ok_or_else(no_code)?;
+                Some(self.take_image(&mut record.spec, uri, overrides).await?)
+            }
+            false => {
+                let zip = zip.ok_or_else(no_code)?;
+                self.check_code_size(cx, Some(&key), zip.len() as u64)
+                    .await?;
+                record.spec.code = self.0.packages.take(zip).await?;
+                self.check_unzipped(&record.spec.code, &record.spec.layers)
+                    .await?;
+                None
+            }
+        };
+        let _deciding = match &record.code_signing {
+            None => None,
+            Some(arn) => {
+                let deciding = self.0.reservations.lock().await;
+                self.signing(cx, arn).await?;
+                Some(deciding)
+            }
+        };
         let _changing = self.0.changes.lock(&key).await;
         let mut draft = Draft {
             record,
@@ -88,15 +110,22 @@ impl Functions {
         cx: &Context,
         name: String,
         input: CreateFunctionRequest,
+        is_image: bool,
     ) -> Result<FunctionRecord> {
-        let (Some(runtime), Some(handler)) = (input.runtime, input.handler) else {
-            return Err(Error::invalid(
-                "Runtime and Handler are mandatory parameters for functions created with \
-                 deployment packages.",
-            ));
+        let (runtime, handler) = match (input.runtime, input.handler) {
+            _ if is_image => (String::new(), String::new()),
+            (Some(runtime), Some(handler)) => (runtime, handler),
+            _ => {
+                return Err(Error::invalid(
+                    "Runtime and Handler are mandatory parameters for functions created with \
+                     deployment packages.",
+                ));
+            }
         };
-        let launch = self.0.runtimes.launch(&runtime);
-        launch.map_err(|error| Error::Invalid(error.to_string()))?;
+        if !is_image {
+            let launch = self.0.runtimes.launch(&runtime);
+            launch.map_err(|error| Error::Invalid(error.to_string()))?;
+        }
         let tags = input.tags.unwrap_or_default().into_iter().collect();
         requested::check_tags(&tags)?;
         let variables = input
@@ -123,6 +152,8 @@ impl Functions {
             tracing_active: view::is_active(input.tracing_config.as_ref()),
             network: tags.get(network::TAG).cloned(),
             dead_letter: requested::dead_letter(input.dead_letter_config.as_ref())?,
+            image: None,
+            runtime_updates: RuntimeUpdates::default(),
             runtime,
             handler,
         };
@@ -149,6 +180,7 @@ impl Functions {
             born: cx.now.as_millisecond(),
             event_invoke: BTreeMap::new(),
             recursive_loop_allowed: false,
+            code_signing: input.code_signing_config_arn,
         })
     }
 }

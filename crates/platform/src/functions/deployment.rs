@@ -1,14 +1,22 @@
 //! From a stored definition to one that runs, in the background of create and update: what waiters
 //! wait for. It can be begun again at any time, which is what happens after a crash.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+};
+
+use sandbox::Launch;
 
 use super::{
     Functions,
     code::Packages,
     definitions::Published,
     error::{Error, Result},
-    execution::{Definition, FunctionKey, LogFormat, LogLevel, VersionId, VersionKey},
+    execution::{
+        CodeDirectory, Definition, FunctionKey, LogFormat, LogLevel, VersionId, VersionKey,
+    },
+    images::{ImageError, ImageSpec},
     network, new_revision_id,
     tables::{FunctionRecord, LastUpdate, Reason, Spec, State, UpdateStatus, VersionRecord},
 };
@@ -21,6 +29,8 @@ impl Functions {
 
     /// Deploys what is stored and records how that went.
     async fn settle(&self, key: &FunctionKey) {
+        // Before it is its turn: others need not wait for what takes minutes.
+        let _pulled = self.pull_ahead(key).await;
         let Ok(_turn) = self.0.deploying.acquire().await else {
             return;
         };
@@ -155,8 +165,21 @@ impl Functions {
             );
             reason("InternalError", error)
         };
+        let pinned = self.check_runtime_version(record, spec);
+        pinned.map_err(|why| reason("InvalidRuntime", why))?;
         let packages: &Packages = &self.0.packages;
-        let launch = self.0.runtimes.launch(&spec.runtime);
+        let (launch, code, layers) = match &spec.image {
+            Some(image) => self.of_image(image).await?,
+            None => {
+                let launch = self.0.runtimes.launch(&spec.runtime);
+                let code = packages.directory(&spec.code).await;
+                (
+                    launch.map_err(|error| reason("InvalidRuntime", error))?,
+                    code.map_err(internal)?,
+                    self.layer_directories(spec).await.map_err(internal)?,
+                )
+            }
+        };
         let network = network::parse(spec.network.as_deref());
         let environment = self.environment(record, spec).map_err(internal)?;
         Ok(Definition {
@@ -164,12 +187,16 @@ impl Functions {
             version,
             generation: spec.generation,
             runtime: spec.runtime.clone(),
-            launch: launch.map_err(|error| reason("InvalidRuntime", error))?,
+            launch,
             handler: spec.handler.clone(),
             role: record.role.clone(),
             architecture: spec.architecture.clone(),
-            code: packages.directory(&spec.code).await.map_err(internal)?,
-            layers: self.layer_directories(spec).await.map_err(internal)?,
+            code,
+            layers,
+            image_environment: spec
+                .image
+                .as_ref()
+                .map_or_else(Vec::new, ImageSpec::variables),
             environment: environment.unwrap_or_default().into_iter().collect(),
             memory_mb: spec.memory_mb,
             tmp_mb: spec.tmp_mb,
@@ -210,6 +237,41 @@ fn settle_versions(published: &mut Published, generation: i64, outcome: &Result<
         published.put_version(version);
     }
 }
+
+impl Functions {
+    /// Gets the image of what is about to be deployed. What fails here fails again when it is, and
+    /// is told then.
+    async fn pull_ahead(&self, key: &FunctionKey) -> Option<Vec<Arc<CodeDirectory>>> {
+        let entry = self.0.definitions.get(key)?;
+        let image = entry.record.spec.image.as_ref()?;
+        self.0.images.directories(image).await.ok()
+    }
+
+    /// How a function from an image is launched, and what it holds on to.
+    async fn of_image(&self, image: &ImageSpec) -> Result<FromCode, Reason> {
+        let directories = self.0.images.directories(image).await;
+        let directories = directories.map_err(|error| {
+            tracing::warn!(image = image.uri, ?error, "an image cannot be had");
+            let code = match error {
+                ImageError::NotFound => "ImageDeleted",
+                ImageError::Denied => "ImageAccessDenied",
+                ImageError::Invalid(_) | ImageError::TooLarge => "InvalidImage",
+                _ => "InternalError",
+            };
+            reason(code, format!("The image {}: {error}", image.uri))
+        })?;
+        let launch = image.launch(&directories);
+        if launch.program.is_empty() {
+            let what = "The image has neither an entry point nor a command";
+            return Err(reason("InvalidImage", what));
+        }
+        let no_code = Arc::new(CodeDirectory(PathBuf::new()));
+        Ok((Launch::Image(launch), no_code, directories))
+    }
+}
+
+/// The launch, the code's directory, and those of layers.
+type FromCode = (Launch, Arc<CodeDirectory>, Vec<Arc<CodeDirectory>>);
 
 /// A spec's deployment is over.
 fn settled(record: &mut FunctionRecord, outcome: Result<(), Reason>) {

@@ -34,6 +34,18 @@ pub enum Error {
     /// What another account has and does not share; the text says it, as AWS does.
     #[error("{0}")]
     AccessDenied(String),
+    #[error(
+        "The code signing configuration cannot be found. Check that the provided configuration is \
+         not deleted: {arn}."
+    )]
+    SigningNotFound { arn: String },
+    /// Code without a signature, where one is demanded.
+    #[error(
+        "Lambda cannot deploy the function. The function or layer might be signed using a \
+         signature that the client is not configured to accept. Check the provided signature for \
+         unsigned."
+    )]
+    Unsigned,
     /// A value that cannot be.
     #[error("{0}")]
     Invalid(String),

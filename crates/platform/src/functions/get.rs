@@ -20,21 +20,29 @@ impl Functions {
         let entry = self.find_qualified(&key_of(cx, &name.name), name.qualifier.as_deref())?;
         let configuration = self.configuration(&entry, name)?;
         let record = &entry.record;
-        let blob = match configured(&entry, name.qualifier.as_deref()) {
-            Some(Configured::Published(version)) => version.spec.code.blob,
-            Some(Configured::Latest(_)) | None => record.spec.code.blob,
+        let spec = match configured(&entry, name.qualifier.as_deref()) {
+            Some(Configured::Published(version)) => &version.spec,
+            Some(Configured::Latest(_)) | None => &record.spec,
         };
-        let token = code::link_token(&self.0.secrets, blob, cx.now);
+        let token = code::link_token(&self.0.secrets, spec.code.blob, cx.now);
         let base = self.0.base_url.trim_end_matches('/');
         let reserved = record.reserved_concurrency;
         let tags: Map<_> = record.tags.clone().into_iter().collect();
         Ok(GetFunctionResponse {
             configuration: Some(configuration),
-            code: Some(FunctionCodeLocation {
-                // Where Lambda keeps it, which clients compare.
-                repository_type: Some("S3".to_owned()),
-                location: Some(format!("{base}{}{token}", code::LINK_PATH)),
-                ..FunctionCodeLocation::default()
+            // Where Lambda keeps it, which clients compare.
+            code: Some(match &spec.image {
+                Some(image) => FunctionCodeLocation {
+                    repository_type: Some("ECR".to_owned()),
+                    image_uri: Some(image.uri.clone()),
+                    resolved_image_uri: Some(image.resolved_uri.clone()),
+                    ..FunctionCodeLocation::default()
+                },
+                None => FunctionCodeLocation {
+                    repository_type: Some("S3".to_owned()),
+                    location: Some(format!("{base}{}{token}", code::LINK_PATH)),
+                    ..FunctionCodeLocation::default()
+                },
             }),
             tags: Some(tags).filter(|tags| !tags.is_empty()),
             tags_error: None,

@@ -40,6 +40,7 @@ pub const UNRESERVED_CONCURRENCY_MIN: u32 = 100;
 pub const LIST_FUNCTIONS_DEFAULT: usize = 50;
 pub const LIST_URLS_DEFAULT: usize = 50;
 pub const LIST_LAYERS_DEFAULT: usize = 50;
+pub const LIST_SIGNING_DEFAULT: usize = 50;
 
 /// Layers of a function.
 pub const LAYERS_MAX: usize = 5;

@@ -18,6 +18,7 @@ mod event_invoke;
 pub mod execution;
 mod executor;
 mod get;
+pub mod images;
 pub mod installed;
 mod invoke;
 mod json_text;
@@ -35,7 +36,9 @@ mod recursion;
 mod requested;
 mod reserved;
 mod response_stream;
+mod runtime_management;
 pub mod runtimes;
+mod signing;
 mod tables;
 mod tags;
 mod update;
@@ -71,6 +74,7 @@ pub use json_text::check as check_json;
 pub use layers::migrations as layer_migrations;
 pub use limits::EVENT_BYTES_MAX;
 pub use qualifier::LATEST;
+pub use signing::migration as signing_migration;
 pub use tables::{MIGRATION_COUNT, migrations, version_migrations};
 pub use url::{InvokeMode, URL_PATH, UrlTarget};
 pub use url_access::{AuthType, url_allowed};
@@ -79,6 +83,7 @@ use code::Packages;
 use definitions::{Definitions, Draft, Entry, KeyLocks, Published};
 use error::Result;
 use execution::{FunctionKey, VersionKey};
+use images::{Images, ImagesConfig};
 use runtimes::Runtimes;
 use tables::{ALIASES, FUNCTION_URLS, FUNCTIONS, FunctionRecord, Spec, UrlOwner, VERSIONS};
 
@@ -94,6 +99,7 @@ pub struct FunctionsConfig {
     pub base_url: String,
     /// Invocations at once per account and region; 1,000 in Lambda.
     pub account_concurrency: u32,
+    pub images: ImagesConfig,
 }
 
 /// The functions of this platform; a cheap handle.
@@ -108,6 +114,7 @@ struct Inner {
     account_concurrency: u32,
     secrets: Arc<Secrets>,
     packages: Packages,
+    images: Images,
     definitions: Definitions,
     /// Held while a function's record is changed.
     changes: KeyLocks,
@@ -135,7 +142,9 @@ impl Functions {
     /// are deployed when they are first called.
     pub async fn open(config: FunctionsConfig) -> Result<Self, OpenError> {
         tokio::fs::create_dir_all(&config.data_dir).await?;
-        let packages = Packages::open(config.data_dir.join("code"), config.blobs).await?;
+        let (data, blobs) = (&config.data_dir, config.blobs);
+        let packages = Packages::open(data.join("code"), blobs.clone()).await?;
+        let images = Images::open(data.join("images"), blobs, &packages, config.images).await?;
         let functions = Self(Arc::new(Inner {
             store: config.store,
             executor: config.executor,
@@ -144,6 +153,7 @@ impl Functions {
             account_concurrency: config.account_concurrency,
             secrets: config.secrets,
             packages,
+            images,
             definitions: Definitions::default(),
             changes: KeyLocks::default(),
             reservations: tokio::sync::Mutex::default(),
@@ -240,6 +250,9 @@ impl Functions {
         let of_functions = all.iter().flat_map(|entry| blobs_of(entry));
         used.extend(of_functions.map(|blob| blob.to_string()));
         let grace = limits::COLLECT_GRACE;
+        let unpacked = self.0.images.unpacked();
+        let collected = unpacked.collect(used.clone(), now, grace).await;
+        collected.map_err(Error::disk)?;
         self.0.packages.collect(used, now, grace).await
     }
 

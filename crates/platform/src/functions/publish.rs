@@ -122,7 +122,7 @@ fn version_of(
 }
 
 fn check_code(record: &FunctionRecord, asked: Option<&str>) -> Result<()> {
-    let current = record.spec.code.sha256();
+    let current = record.spec.code_sha256();
     match asked {
         Some(asked) if asked != current => Err(Error::Invalid(format!(
             "CodeSHA256 ({asked}) is different from current CodeSHA256 in $LATEST ({current}). \

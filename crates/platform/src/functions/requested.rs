@@ -20,27 +20,16 @@ use super::{
 };
 
 pub fn refuse_unsupported_create(input: &CreateFunctionRequest) -> Result<()> {
-    let image = input.package_type.as_deref() == Some("Image")
-        || input.image_config.is_some()
-        || input.code.image_uri.is_some();
     let code = &input.code;
     let s3 = code.s3_bucket.is_some()
         || code.s3_key.is_some()
         || code.s3_object_version.is_some()
         || code.s3_object_storage_mode.is_some();
     refuse(&[
-        (
-            image,
-            "A function from a container image (PackageType Image)",
-        ),
         (s3, "Code from S3 (S3Bucket, S3Key)"),
         (
             input.publish_to.is_some(),
             "Publishing to $LATEST.PUBLISHED (PublishTo)",
-        ),
-        (
-            input.code_signing_config_arn.is_some(),
-            "Code signing (CodeSigningConfigArn)",
         ),
         (
             input.tenancy_config.is_some(),
@@ -77,10 +66,6 @@ pub fn refuse_unsupported_create(input: &CreateFunctionRequest) -> Result<()> {
 
 pub fn refuse_unsupported_update(input: &UpdateFunctionConfigurationRequest) -> Result<()> {
     refuse(&[
-        (
-            input.image_config.is_some(),
-            "A container image's configuration (ImageConfig)",
-        ),
         (
             input.capacity_provider_config.is_some(),
             "A capacity provider (CapacityProviderConfig)",

@@ -12,7 +12,9 @@ use store::{BlobHash, Cause, Migration, Record, Table};
 
 use super::{
     execution::{FunctionKey, VersionId},
+    images::ImageSpec,
     layers::LayerUse,
+    runtime_management::RuntimeUpdates,
 };
 
 pub const FUNCTIONS: Table<FunctionRecord> = Table::new();
@@ -92,6 +94,9 @@ pub struct FunctionRecord {
     /// `RecursiveLoop` is `Allow`.
     #[serde(default)]
     pub recursive_loop_allowed: bool,
+    /// The ARN of the configuration that its next code is checked by.
+    #[serde(default)]
+    pub code_signing: Option<String>,
 }
 
 /// What was asked for by PutProvisionedConcurrencyConfig.
@@ -251,6 +256,7 @@ impl VersionRecord {
             born: function.born,
             event_invoke: BTreeMap::new(),
             recursive_loop_allowed: function.recursive_loop_allowed,
+            code_signing: function.code_signing.clone(),
         }
     }
 }
@@ -317,13 +323,29 @@ pub struct Spec {
     /// DeadLetterConfig's TargetArn.
     #[serde(default)]
     pub dead_letter: Option<String>,
+    /// In place of a package; its manifest's digest is the code's then.
+    #[serde(default)]
+    pub image: Option<ImageSpec>,
+    #[serde(default)]
+    pub runtime_updates: RuntimeUpdates,
 }
 
 impl Spec {
+    /// What Lambda shows of the code: a package's hash in base64, an image's digest as it is.
+    pub fn code_sha256(&self) -> String {
+        match self.image {
+            Some(_) => self.code.blob.to_string(),
+            None => self.code.sha256(),
+        }
+    }
+
     /// Everything that has to stay as long as this can run.
     pub fn blobs(&self) -> impl Iterator<Item = BlobHash> + '_ {
         let layers = self.layers.iter().map(|layer| layer.code.blob);
-        std::iter::once(self.code.blob).chain(layers)
+        let image = self.image.iter().flat_map(|image| &image.layers);
+        std::iter::once(self.code.blob)
+            .chain(layers)
+            .chain(image.map(|layer| layer.blob))
     }
 }
 
@@ -335,7 +357,7 @@ pub struct Code {
 }
 
 impl Code {
-    /// As Lambda shows it.
+    /// As Lambda shows a package's.
     pub fn sha256(&self) -> String {
         BASE64_STANDARD.encode(self.blob.as_bytes())
     }

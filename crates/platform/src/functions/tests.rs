@@ -2,6 +2,7 @@
 
 mod access;
 mod aliases;
+mod governance;
 mod layers;
 mod life;
 mod provisioned;
@@ -23,7 +24,7 @@ use wire::{
 };
 
 use super::{
-    Functions, FunctionsConfig,
+    Functions, FunctionsConfig, images,
     runtimes::Runtimes,
     testing::{FakeExecutor, zip_of},
 };
@@ -124,6 +125,10 @@ async fn open(dir: &Path) -> (Functions, Arc<FakeExecutor>, Store) {
         runtimes: Runtimes::of(&[]),
         base_url: "http://127.0.0.1:4566".into(),
         account_concurrency: 1000,
+        images: images::ImagesConfig {
+            directory: dir.join("allowed").canonicalize().ok(),
+            ..Default::default()
+        },
     });
     (functions.await.unwrap(), executor, store)
 }

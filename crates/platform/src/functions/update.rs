@@ -12,8 +12,8 @@ use super::{
     Functions,
     deployment::{begin_update, check_updatable},
     error::{Error, Result},
-    key_of,
-    layers::Asked,
+    images, key_of,
+    layers::{Asked, LayerUse},
     qualifier::LATEST,
     requested,
     reserved::refuse_qualifier,
@@ -31,30 +31,45 @@ impl Functions {
         refuse_qualifier(name)?;
         let key = key_of(cx, &name.name);
         let before = self.find(&key)?;
-        check_code_request(&input)?;
+        check_code_request(&input, before.record.spec.image.is_some())?;
         check_revision(&before.record, input.revision_id.as_deref())?;
         check_updatable(&before.record)?;
         let asked = input.architectures.as_deref();
         let architecture = asked.map(|asked| requested::architecture(Some(asked)));
         let architecture = architecture.transpose()?;
-        let zip = input.zip_file;
-        let zip =
-            zip.ok_or_else(|| Error::invalid("Please provide a source for function code."))?;
-        let size = zip.len() as u64;
-        self.check_code_size(cx, Some(&key), size).await?;
-        let code = self.0.packages.take(zip).await?;
-        self.check_unzipped(&code, &before.record.spec.layers)
-            .await?;
+        let signing = before.record.code_signing.as_deref();
+        self.check_signature(cx, signing).await?;
+        let mut taken = before.record.spec.clone();
+        taken.architecture = architecture.clone().unwrap_or(taken.architecture);
+        let _image = match (input.image_uri, input.zip_file) {
+            (Some(uri), _) => {
+                let image = before.record.spec.image.as_ref();
+                let overrides = image.and_then(|image| image.overrides.clone());
+                Some(self.take_image(&mut taken, uri, overrides).await?)
+            }
+            (None, Some(zip)) => {
+                let size = zip.len() as u64;
+                self.check_code_size(cx, Some(&key), size).await?;
+                taken.code = self.0.packages.take(zip).await?;
+                self.check_unzipped(&taken.code, &taken.layers).await?;
+                None
+            }
+            (None, None) => {
+                return Err(Error::invalid("Please provide a source for function code."));
+            }
+        };
         let apply = |record: &mut FunctionRecord| {
             let mut spec = record.spec.clone();
-            spec.code = code.clone();
+            spec.code = taken.code.clone();
+            spec.image.clone_from(&taken.image);
             spec.architecture = architecture.clone().unwrap_or(spec.architecture);
             begin_update(record, spec);
             record.last_modified = cx.now;
         };
         if input.dry_run == Some(true) {
             let mut record = before.record.clone();
-            record.spec.code = code;
+            record.spec.code = taken.code;
+            record.spec.image = taken.image;
             return self.shown(&record, None, LATEST);
         }
         let (entry, published) = self
@@ -85,6 +100,7 @@ impl Functions {
         let key = key_of(cx, &name.name);
         let before = self.find(&key)?;
         requested::refuse_unsupported_update(&input)?;
+        images::check_update(&input, before.record.spec.image.is_some())?;
         if let Some(runtime) = &input.runtime {
             let launch = self.0.runtimes.launch(runtime);
             launch.map_err(|error| Error::Invalid(error.to_string()))?;
@@ -95,6 +111,11 @@ impl Functions {
             None => None,
         };
         if let Some(layers) = &layers {
+            let adds = |layer: &LayerUse| !spec.layers.contains(layer);
+            if layers.layers.iter().any(adds) {
+                let signing = before.record.code_signing.as_deref();
+                self.check_signature(cx, signing).await?;
+            }
             self.check_unzipped(&spec.code, &layers.layers).await?;
         }
         let (entry, ()) = self
@@ -149,6 +170,9 @@ impl Functions {
         if input.dead_letter_config.is_some() {
             spec.dead_letter = requested::dead_letter(input.dead_letter_config.as_ref())?;
         }
+        if let Some(image) = spec.image.as_mut().filter(|_| input.image_config.is_some()) {
+            image.overrides = images::overrides(input.image_config.as_ref())?;
+        }
         if let Some(role) = &input.role {
             record.role.clone_from(role);
         }
@@ -161,12 +185,8 @@ impl Functions {
     }
 }
 
-fn check_code_request(input: &UpdateFunctionCodeRequest) -> Result<()> {
-    if input.image_uri.is_some() {
-        return Err(Error::invalid(
-            "Please don't provide ImageUri when updating a function with packageType Zip.",
-        ));
-    }
+fn check_code_request(input: &UpdateFunctionCodeRequest, is_image: bool) -> Result<()> {
+    images::check_code(input, is_image)?;
     let unsupported = [
         (
             input.s3_bucket.is_some()

@@ -4,7 +4,7 @@ use wire::{
     Map,
     lambda::{
         DeadLetterConfig, EnvironmentResponse, EphemeralStorage, FunctionConfiguration,
-        LoggingConfig, RuntimeVersionConfig, SnapStartResponse, TracingConfig,
+        ImageConfigResponse, LoggingConfig, RuntimeVersionConfig, SnapStartResponse, TracingConfig,
         TracingConfigResponse, VpcConfigResponse, function_arn,
     },
     time::lambda_last_modified,
@@ -26,10 +26,6 @@ impl Functions {
         qualifier: Option<&str>,
         version: &str,
     ) -> Result<FunctionConfiguration> {
-        let runtime = format!("{}\n{}", record.spec.runtime, record.region);
-        let runtime = store::BlobHash::of(runtime.as_bytes());
-        let region = &record.region;
-        let partition = wire::arn::partition(region);
         let update = record.last_update.as_ref();
         let update_reason = update.and_then(|update| update.reason.as_ref());
         let state_reason = record.state_reason.as_ref();
@@ -40,11 +36,11 @@ impl Functions {
             last_update_status: update.map(|update| update.status.as_str().to_owned()),
             last_update_status_reason: update_reason.map(text),
             last_update_status_reason_code: update_reason.map(code),
-            runtime_version_config: Some(RuntimeVersionConfig {
-                runtime_version_arn: Some(format!(
-                    "arn:{partition}:lambda:{region}::runtime:{runtime}"
-                )),
-                error: None,
+            runtime_version_config: self.runtime_version(record, &record.spec).map(|version| {
+                RuntimeVersionConfig {
+                    runtime_version_arn: Some(version),
+                    error: None,
+                }
             }),
             ..self.listed(record, qualifier, version)?
         })
@@ -58,7 +54,7 @@ impl Functions {
         version: &str,
     ) -> Result<FunctionConfiguration> {
         let spec = &record.spec;
-        let variables = self.environment(record, spec)?;
+        let (variables, image) = (self.environment(record, spec)?, spec.image.as_ref());
         Ok(FunctionConfiguration {
             function_name: Some(record.name.clone()),
             function_arn: Some(function_arn(
@@ -67,15 +63,15 @@ impl Functions {
                 &record.name,
                 qualifier,
             )),
-            runtime: Some(spec.runtime.clone()),
+            runtime: Some(spec.runtime.clone()).filter(|_| image.is_none()),
             role: Some(record.role.clone()),
-            handler: Some(spec.handler.clone()),
+            handler: Some(spec.handler.clone()).filter(|_| image.is_none()),
             code_size: i64::try_from(spec.code.size).ok(),
             description: Some(record.description.clone()),
             timeout: signed(spec.timeout_s),
             memory_size: signed(spec.memory_mb),
             last_modified: Some(lambda_last_modified(record.last_modified)),
-            code_sha256: Some(spec.code.sha256()),
+            code_sha256: Some(spec.code_sha256()),
             version: Some(version.to_owned()),
             vpc_config: record.vpc_shown.then(|| VpcConfigResponse {
                 subnet_ids: Some(Vec::new()),
@@ -93,7 +89,13 @@ impl Functions {
             revision_id: Some(record.revision_id.clone()),
             layers: Some(spec.layers.iter().map(LayerUse::shown).collect::<Vec<_>>())
                 .filter(|layers| !layers.is_empty()),
-            package_type: Some("Zip".to_owned()),
+            package_type: Some(if image.is_some() { "Image" } else { "Zip" }.to_owned()),
+            image_config_response: image.and_then(|image| image.overrides.as_ref()).map(|own| {
+                ImageConfigResponse {
+                    image_config: Some(own.shown()),
+                    error: None,
+                }
+            }),
             architectures: Some(vec![spec.architecture.clone()]),
             dead_letter_config: spec.dead_letter.clone().map(|target_arn| DeadLetterConfig {
                 target_arn: Some(target_arn),

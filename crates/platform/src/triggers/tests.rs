@@ -314,6 +314,7 @@ impl Parts {
             runtimes: Runtimes::of(&[]),
             base_url: BASE_URL.into(),
             account_concurrency: 1000,
+            images: Default::default(),
         });
         let functions = functions.await.unwrap();
         let background = Background::default();

@@ -100,7 +100,7 @@ impl Version {
 
     fn root(&self) -> Root {
         let interpreter = match &self.spec.launch {
-            Launch::Bootstrap => None,
+            Launch::Bootstrap | Launch::Image(_) => None,
             Launch::Python(interpreter) | Launch::Node(interpreter) => Some(interpreter),
         };
         let (packages, packages_at) = runtimes::packages(&self.spec.launch).unwrap_or_default();
@@ -110,6 +110,10 @@ impl Version {
             label: self.spec.label.clone(),
             code: self.spec.code.clone(),
             layers: self.spec.layers.clone(),
+            image: match &self.spec.launch {
+                Launch::Image(image) => image.layers.clone(),
+                _ => Vec::new(),
+            },
             roots: interpreter.map_or_else(Vec::new, |found| found.roots.clone()),
             interpreter: interpreter
                 .map(|found| runtimes::inside(&found.path).into_owned())
@@ -124,6 +128,7 @@ impl Version {
         Configuration {
             programs: runtimes::programs(&self.spec),
             environment: self.environment.clone(),
+            directory: runtimes::directory(&self.spec.launch),
             tmp_kib: u64::from(self.spec.tmp_mb) * 1024,
             data_bytes_max: if helper.groups.limits_memory() {
                 0
@@ -201,6 +206,15 @@ impl Version {
         let bootstrap = matches!(self.spec.launch, Launch::Bootstrap);
         let wrapper = runtimes::wrapper(&self.spec);
         match (failure.step, wrapper) {
+            (Step::Missing | Step::Exec | Step::Directory, _)
+                if let Launch::Image(image) = &self.spec.launch =>
+            {
+                let shown = match failure.step {
+                    Step::Directory => &image.directory,
+                    _ => image.program.first().map_or("", |program| program),
+                };
+                unexecutable(shown, &source)
+            }
             (Step::Missing, _) if bootstrap => Error::InvalidEntrypoint(format!(
                 "Couldn't find valid bootstrap(s): [{}]",
                 paths.join(" ")
@@ -231,11 +245,14 @@ fn unexecutable(program: &str, source: &io::Error) -> Error {
 impl TemplateSpec {
     /// Everything of the host that is shown inside, beside the base system.
     fn roots(&self) -> impl Iterator<Item = &std::path::PathBuf> {
-        let interpreter = match &self.launch {
-            Launch::Bootstrap => [].as_slice(),
-            Launch::Python(interpreter) | Launch::Node(interpreter) => &interpreter.roots,
+        let (of_launch, code) = match &self.launch {
+            Launch::Bootstrap => ([].as_slice(), Some(&self.code)),
+            Launch::Image(image) => (image.layers.as_slice(), None),
+            Launch::Python(interpreter) | Launch::Node(interpreter) => {
+                (interpreter.roots.as_slice(), Some(&self.code))
+            }
         };
-        interpreter.iter().chain([&self.code]).chain(&self.layers)
+        of_launch.iter().chain(code).chain(&self.layers)
     }
 }
 

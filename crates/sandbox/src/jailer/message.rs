@@ -40,6 +40,9 @@ pub struct Root {
     pub code: PathBuf,
     /// In merge order.
     pub layers: Vec<PathBuf>,
+    /// A container image's layers, the lowest first: they are the root then, and nothing of the
+    /// host is in it.
+    pub image: Vec<PathBuf>,
     /// What an interpreter needs beyond the base system.
     pub roots: Vec<PathBuf>,
     /// Where the interpreter lies inside; none if this is empty.
@@ -122,6 +125,7 @@ impl Request {
                     .bytes(root.label.as_bytes());
                 paths(&mut out, std::slice::from_ref(&root.code));
                 paths(&mut out, &root.layers);
+                paths(&mut out, &root.image);
                 paths(&mut out, &root.roots);
                 paths(&mut out, std::slice::from_ref(&root.interpreter));
                 paths(&mut out, std::slice::from_ref(&root.packages));
@@ -153,6 +157,7 @@ impl Request {
                 label: text(&mut from)?,
                 code: read_paths(&mut from)?.pop()?,
                 layers: read_paths(&mut from)?,
+                image: read_paths(&mut from)?,
                 roots: read_paths(&mut from)?,
                 interpreter: read_paths(&mut from)?.pop()?,
                 packages: read_paths(&mut from)?.pop()?,
@@ -276,6 +281,7 @@ mod tests {
             label: "f".into(),
             code: "/c".into(),
             layers: vec!["/l1".into(), "/l2".into()],
+            image: vec!["/i".into()],
             roots: vec!["/r".into()],
             interpreter: "/r/bin/node".into(),
             packages: "/p".into(),

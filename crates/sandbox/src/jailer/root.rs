@@ -83,9 +83,27 @@ pub fn build(spec: &Root, staging: &Path, ordinary: bool) -> Result<(), Trouble>
     guest::jail::sys::unshare(guest::jail::sys::CLONE_NEWNS)
         .during(|| "make a mount namespace".into())?;
     guest::jail::sys::umask(0o022).during(|| "set the umask".into())?;
-    let at = |path: &str| staging.join(path);
     mounts::mount("tmpfs", staging, libc::MS_NOSUID, "size=16m,mode=0755")
         .during(|| format!("mount a tmpfs on {}", staging.display()))?;
+    let root = match spec.image.is_empty() {
+        true => of_the_host(spec, staging, ordinary).map(|()| staging.to_owned())?,
+        false => of_an_image(&spec.image, staging, ordinary)?,
+    };
+    if ordinary {
+        // The kernel lets an ordinary user mount a /proc only where one is in plain view. Every
+        // environment covers this one with its own.
+        let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        mounts::mount("proc", &root.join("proc"), flags, "").during(|| "mount /proc".into())?;
+    }
+    std::env::set_current_dir(&root).during(|| "enter the new root".into())?;
+    mounts::pivot_here().during(|| "change the root".into())?;
+    mounts::set_attributes(Path::new("/"), READ_ONLY | NO_SUID | NO_DEVICES, false)
+        .during(|| "make the root read-only".into())
+}
+
+/// The host's own programs and libraries, with the function's code among them.
+fn of_the_host(spec: &Root, staging: &Path, ordinary: bool) -> Result<(), Trouble> {
+    let at = |path: &str| staging.join(path);
     for path in SYSTEM {
         system(path, staging)?;
     }
@@ -112,16 +130,35 @@ pub fn build(spec: &Root, staging: &Path, ordinary: bool) -> Result<(), Trouble>
     for mount_point in ["tmp", "proc"] {
         directory(&at(mount_point))?;
     }
-    if ordinary {
-        // The kernel lets an ordinary user mount a /proc only where one is in plain view. Every
-        // environment covers this one with its own.
-        let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-        mounts::mount("proc", &at("proc"), flags, "").during(|| "mount /proc".into())?;
+    Ok(())
+}
+
+/// An image's layers over each other, and over them all what an environment needs in any root.
+/// Gives where it is.
+fn of_an_image(layers: &[PathBuf], staging: &Path, ordinary: bool) -> Result<PathBuf, Trouble> {
+    let (root, frame) = (staging.join("root"), staging.join("frame"));
+    for path in ["proc", "tmp", "dev", "etc"] {
+        directory(&frame.join(path))?;
+    }
+    for (path, text) in [("etc/hosts", HOSTS), ("etc/resolv.conf", RESOLV_CONF)] {
+        let target = frame.join(path);
+        fs::write(&target, text).during(|| format!("write {}", target.display()))?;
+    }
+    directory(&root)?;
+    for (number, layer) in layers.iter().enumerate() {
+        show(layer, &staging.join(format!(".l{number}")), READ_ONLY)?;
     }
     std::env::set_current_dir(staging).during(|| "enter the new root".into())?;
-    mounts::pivot_here().during(|| "change the root".into())?;
-    mounts::set_attributes(Path::new("/"), READ_ONLY | NO_SUID | NO_DEVICES, false)
-        .during(|| "make the root read-only".into())
+    let topmost_first: Vec<String> = (0..layers.len())
+        .rev()
+        .map(|number| format!(".l{number}"))
+        .collect();
+    // Marks of opaque directories are the ones that an ordinary user can set too.
+    let options = format!("userxattr,lowerdir=frame:{}", topmost_first.join(":"));
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_RDONLY;
+    mounts::mount("overlay", &root, flags, &options).during(|| "put the image together".into())?;
+    devices(&root.join("dev"), ordinary)?;
+    Ok(root)
 }
 
 fn relative(path: &Path) -> &Path {

@@ -53,6 +53,8 @@ fn config(given: &DemoArguments, data: &std::path::Path) -> Result<Config> {
         account_concurrency: 1000,
         keep_alive: KEEP_ALIVE_S,
         runtimes: RuntimeOptions::default(),
+        images: None,
+        registry_credentials: None,
         prices: None,
         drain: 5.0,
         log_format: LogFormat::Text,

@@ -76,10 +76,12 @@ pub struct Definition {
     pub role: String,
     /// `x86_64` or `arm64`.
     pub architecture: String,
-    /// The unpacked code.
+    /// The unpacked code; of no meaning with a container image.
     pub code: Arc<CodeDirectory>,
-    /// Unpacked layers in merge order.
+    /// Unpacked layers in merge order, or those of a container image.
     pub layers: Vec<Arc<CodeDirectory>>,
+    /// Of a container image; the user's own win over them.
+    pub image_environment: Vec<(String, String)>,
     /// The user's own variables, decrypted.
     pub environment: Vec<(String, String)>,
     pub memory_mb: u32,

@@ -126,6 +126,7 @@ fn definition(generation: i64) -> Definition {
         architecture: "x86_64".into(),
         code: Arc::new(CodeDirectory("/nowhere".into())),
         layers: Vec::new(),
+        image_environment: Vec::new(),
         environment: vec![(GENERATION.into(), generation.to_string())],
         memory_mb: 128,
         tmp_mb: 512,

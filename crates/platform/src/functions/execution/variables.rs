@@ -4,13 +4,42 @@
 //! user may not set are refused where the configuration is taken; the others are set here first
 //! and the user's win.
 
+use sandbox::Launch;
+
 use super::{Definition, LogFormat, environment::Initialization};
 use crate::identity::Session;
 
 /// The variables that are the same for all environments of a definition.
 pub fn of_definition(definition: &Definition, endpoint_url: &str) -> Vec<(String, String)> {
-    let runtime = definition.runtime.as_str();
     let mut variables = Variables::default();
+    match definition.launch {
+        Launch::Image(_) => of_image(&mut variables, definition),
+        _ => of_runtime(&mut variables, &definition.runtime),
+    }
+    // Not Lambda's, which has no other endpoints than AWS's own.
+    variables.set("AWS_ENDPOINT_URL", endpoint_url);
+    variables.set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
+    for (name, value) in &definition.environment {
+        variables.set(name, value);
+    }
+    set_reserved(&mut variables, definition);
+    variables.0
+}
+
+/// An image says itself where its things are.
+fn of_image(variables: &mut Variables, definition: &Definition) {
+    variables.set("TZ", ":UTC");
+    variables.set(
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    );
+    for (name, value) in &definition.image_environment {
+        variables.set(name, value);
+    }
+}
+
+/// What Lambda's runtimes set before anything else.
+fn of_runtime(variables: &mut Variables, runtime: &str) {
     variables.set("LANG", "en_US.UTF-8");
     variables.set("TZ", ":UTC");
     let (path, libraries) = search_paths(runtime);
@@ -42,14 +71,6 @@ pub fn of_definition(definition: &Definition, endpoint_url: &str) -> Vec<(String
         // Our own clients mark entries of several lines as one; see log_frames.rs.
         variables.set("LAMBENT_LOG_FRAMES", "1");
     }
-    // Not Lambda's, which has no other endpoints than AWS's own.
-    variables.set("AWS_ENDPOINT_URL", endpoint_url);
-    variables.set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
-    for (name, value) in &definition.environment {
-        variables.set(name, value);
-    }
-    set_reserved(&mut variables, definition);
-    variables.0
 }
 
 /// Where programs and libraries are looked for. Lambda's interpreters lie below `/var/lang`, and
@@ -69,7 +90,8 @@ fn search_paths(runtime: &str) -> (String, String) {
 
 /// Whether the runtime brings its own client.
 fn is_managed(runtime: &str) -> bool {
-    !runtime.starts_with("provided")
+    // An image has none of ours.
+    !runtime.is_empty() && !runtime.starts_with("provided")
 }
 
 /// Those that a user cannot change.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use sandbox::{Backend, Template, TemplateSpec};
+use sandbox::{Backend, Launch, Template, TemplateSpec};
 use tokio::sync::Mutex;
 use wire::Timestamp;
 
@@ -357,11 +357,15 @@ impl Version {
             ),
             launch: definition.launch.clone(),
             code: definition.code.0.clone(),
-            layers: definition
-                .layers
-                .iter()
-                .map(|layer| layer.0.clone())
-                .collect(),
+            layers: match definition.launch {
+                // They are in the launch.
+                Launch::Image(_) => Vec::new(),
+                _ => definition
+                    .layers
+                    .iter()
+                    .map(|layer| layer.0.clone())
+                    .collect(),
+            },
             env: variables::of_definition(definition, &self.way_in.endpoint_url),
             memory_mb: definition.memory_mb,
             tmp_mb: definition.tmp_mb,

@@ -28,7 +28,7 @@ async fn what_is_not_here_yet_is_refused_by_name() {
         "Publishing to $LATEST.PUBLISHED (PublishTo) is not supported by this platform yet"
     );
     let refused = create_refused(|input| input.package_type = Some("Image".into())).await;
-    assert!(refused.contains("container image"));
+    assert!(refused.starts_with("Please don't provide Handler or Runtime"));
     let aws = "arn:aws:lambda:::awslayer:AmazonLinux1803";
     let refused = create_refused(|input| input.layers = Some(vec![aws.into()])).await;
     assert!(refused.starts_with("The layer arn:aws:lambda:::awslayer:AmazonLinux1803 is not"));

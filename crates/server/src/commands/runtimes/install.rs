@@ -83,7 +83,7 @@ pub async fn run(given: RuntimesInstallArguments) -> Result<()> {
         .ok()
         .and_then(|launch| match launch {
             Launch::Python(found) | Launch::Node(found) => Some(found),
-            Launch::Bootstrap => None,
+            Launch::Bootstrap | Launch::Image(_) => None,
         });
     let own = installed.interpreter(&given.name, needs);
     // One that was brought before is brought again: this is how it is renewed.

@@ -26,7 +26,7 @@ pub async fn run(given: RuntimesListArguments) -> Result<()> {
                 false => "this machine",
             };
             match launch {
-                Ok(Launch::Bootstrap) => {
+                Ok(Launch::Bootstrap | Launch::Image(_)) => {
                     json!({"runtime": name, "available": true, "source": "its functions"})
                 }
                 Ok(Launch::Python(found) | Launch::Node(found)) => json!({
