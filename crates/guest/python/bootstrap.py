@@ -5,7 +5,7 @@ that every function needs, and then `main()` in the fork, with os.environ set. N
 code or environment is touched before main().
 
 The work is in the modules beside this file: lambent_api (the Runtime API), lambent_handler,
-lambent_json, lambent_context and lambent_log.
+lambent_json, lambent_context and lambent_log, and lambent_snapshot for functions with SnapStart.
 """
 
 import os
@@ -40,7 +40,13 @@ def main():
     try:
         _settle()
         api = lambent_api.RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
-        serve(api, _initialize(api))
+        snapshot = os.environ.pop("LAMBENT_SNAPSHOT", "") == "1"
+        handler = _initialize(api)
+        if snapshot:
+            import lambent_snapshot
+
+            lambent_snapshot.become_many(api, _give_up)
+        serve(api, handler)
     except lambent_api.Closed:
         code = 0
     except lambent_api.Broken as error:
@@ -108,11 +114,15 @@ def _initialize(api):
     try:
         return lambent_handler.load(os.environ.get("_HANDLER", ""))
     except Exception as error:
-        description, _ = lambent_handler.describe(error)
-        _log_error(error, description)
-        lambent_log.flush()
-        api.fail_init(_bytes(description), description["errorType"])
-        sys.exit(1)
+        _give_up(error, api.fail_init)
+
+
+def _give_up(error, tell):
+    description, _ = lambent_handler.describe(error)
+    _log_error(error, description)
+    lambent_log.flush()
+    tell(_bytes(description), description["errorType"])
+    sys.exit(1)
 
 
 def _enter_invocation(headers, request_id):

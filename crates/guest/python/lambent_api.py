@@ -86,6 +86,21 @@ class RuntimeApi:
         """Posts an error of the init phase and waits until it has been taken."""
         self._post(self._error_head(b"init/error", body, error_type, b""), body)
 
+    def restore_next(self):
+        """Says that the init is done, and waits until its snapshot may be taken."""
+        self._exchange(b"GET " + _PREFIX + b"restore/next" + self._host + b"\r\n\r\n")
+        self._hang_up()
+
+    def fail_restore(self, body, error_type):
+        """Posts an error of what runs after a restore and waits until it has been taken."""
+        self._post(self._error_head(b"restore/error", body, error_type, b""), body)
+
+    def _exchange(self, question):
+        self._send(question)
+        status, _, body = self._receive()
+        if status >= 300:
+            raise Broken("the Runtime API answered %d: %r" % (status, bytes(body[:200])))
+
     def _error_head(self, path, body, error_type, cause):
         head = [
             b"POST ", _PREFIX, path, self._host, b"\r\nContent-Type: application/json",

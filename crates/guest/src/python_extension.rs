@@ -157,6 +157,7 @@ fn run(socket: i32) -> Result<Role, sys::Errno> {
         socket,
         thread_id: ThreadId::find(),
         interpreter: CPython,
+        ghost: None,
     };
     let mut station = Station::new(socket, own as i32, maker)?;
     sys::send(socket, &Report::Ready.encode(), &[], 0)?;

@@ -77,6 +77,7 @@ async fn measure(dir: &Path) {
     let echo = function(dir, "echo", ECHO.as_bytes());
     let template = jail.prepare(spec(echo)).await.expect("prepare");
     thaw(template.start(Vec::new()).await.expect("start")).await;
+    snapshot(dir, &jail).await;
     for (name, launch, file, text) in managed() {
         let code = function(dir, name, b"");
         fs::write(code.join(file), text).expect("write");
@@ -84,22 +85,70 @@ async fn measure(dir: &Path) {
         spec.launch = launch;
         spec.env = vec![("_HANDLER".into(), "index.handler".into())];
         let template = jail.prepare(spec).await.expect("prepare");
-        let mut times = Vec::new();
-        for _ in 0..COLD_ROUNDS {
-            // Time for what is made ahead to be made.
-            tokio::time::sleep(COLD_PAUSE).await;
-            let begun = Instant::now();
-            let sandbox = template.start(Vec::new()).await.expect("start");
-            let (mut connection, _) = sandbox.runtime_api.accept().await.expect("a connection");
-            let mut first = [0; 512];
-            let read = connection.read(&mut first).await.expect("a question");
-            assert!(read > 0, "it hung up");
-            times.push(begun.elapsed());
-            end(sandbox).await;
-        }
-        println!("{name:<24}{}", percentiles(times));
+        println!("{name:<24}{}", percentiles(cold(&template).await));
     }
     jail.shutdown().await;
+}
+
+/// From the order to the first question for an event, many times.
+async fn cold(template: &Arc<dyn Template>) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..COLD_ROUNDS {
+        // Time for what is made ahead to be made.
+        tokio::time::sleep(COLD_PAUSE).await;
+        let begun = Instant::now();
+        let sandbox = template.start(Vec::new()).await.expect("start");
+        asked(&sandbox).await;
+        times.push(begun.elapsed());
+        end(sandbox).await;
+    }
+    times
+}
+
+/// Waits for its first question.
+async fn asked(sandbox: &Sandbox) -> tokio::net::TcpStream {
+    let (mut connection, _) = sandbox.runtime_api.accept().await.expect("a connection");
+    let mut first = [0; 512];
+    let read = connection.read(&mut first).await.expect("a question");
+    assert!(read > 0, "it hung up");
+    connection
+}
+
+/// A function with a heavy init, each environment for itself and from a snapshot. Its packages are
+/// those of a directory that `LAMBENT_BENCH_PACKAGES` names, with boto3 and numpy.
+async fn snapshot(dir: &Path, jail: &Jail) {
+    let Some(packages) = std::env::var_os("LAMBENT_BENCH_PACKAGES") else {
+        return;
+    };
+    let code = function(dir, "heavy", b"");
+    let text = "import boto3, numpy\nsqs = boto3.client('sqs', 'us-east-1')\n\
+         def handler(event, context):\n    return event\n";
+    fs::write(code.join("index.py"), text).expect("write");
+    let mut spec = spec(code);
+    spec.memory_mb = 1769;
+    spec.launch = Launch::Python(Interpreter {
+        path: "/usr/bin/python3".into(),
+        version: "3.11.2".into(),
+        roots: Vec::new(),
+        packages: Some(packages.into()),
+    });
+    spec.env = vec![("_HANDLER".into(), "index.handler".into())];
+    let template = jail.prepare(spec).await.expect("prepare");
+    println!(
+        "boto3 and numpy, init   {}",
+        percentiles(cold(&template).await)
+    );
+    let started = template.clone().start_snapshot(Vec::new()).await;
+    let (sandbox, mut snapshot) = started.expect("start");
+    let mut connection = asked(&sandbox).await;
+    snapshot.arm().await.expect("arm");
+    let well = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    connection.write_all(well).await.expect("nod");
+    let restored = snapshot.taken().await.expect("taken");
+    println!(
+        "the same, restored      {}",
+        percentiles(cold(&restored).await)
+    );
 }
 
 async fn end(sandbox: Sandbox) {

@@ -61,6 +61,35 @@ pub trait Template: Send + Sync + 'static {
     /// ones such as the log stream's name). Returns as soon as the process exists; its init is
     /// still to come and shows as the first connection to the Runtime API.
     async fn start(&self, env: Vec<(String, String)>) -> Result<Sandbox, Error>;
+
+    /// Starts the environment that others are to begin as. It runs the function's init in a jail like
+    /// any other, and asks on its Runtime API for `restore/next` once it is done; see [`Snapshot`].
+    ///
+    /// # Errors
+    /// [`Error::NoSnapshot`] where the function's runtime, its settings or this machine allow none.
+    async fn start_snapshot(
+        self: Arc<Self>,
+        _env: Vec<(String, String)>,
+    ) -> Result<(Sandbox, Box<dyn Snapshot>), Error> {
+        let why = "this kind of environment cannot be taken a snapshot of";
+        Err(Error::NoSnapshot(why.into()))
+    }
+}
+
+/// A snapshot that is being made. Dropped, it is given up.
+#[async_trait]
+pub trait Snapshot: Send + 'static {
+    /// Gets ready, while the environment waits for its answer to `restore/next`. What it does from
+    /// that answer on is taken.
+    async fn arm(&mut self) -> Result<(), Error>;
+
+    /// Waits until it is taken, and all processes of the environment are gone. The template's
+    /// environments begin where the snapshot was taken, with the variables of their start added
+    /// to those that were there.
+    ///
+    /// # Errors
+    /// [`Error::NoSnapshot`], also of the template's starts once the snapshot is lost.
+    async fn taken(self: Box<Self>) -> Result<Arc<dyn Template>, Error>;
 }
 
 /// Everything that is fixed for the life of a function version.
@@ -214,6 +243,9 @@ pub enum Error {
     /// No room for another environment (processes, memory, slots).
     #[error("no capacity for another environment: {0}")]
     Exhausted(String),
+    /// There is no snapshot to start from, and the reason.
+    #[error("there is no snapshot: {0}")]
+    NoSnapshot(String),
     /// The machine or the kernel would not do it.
     #[error("{what}")]
     System {

@@ -239,8 +239,12 @@ pub fn zygote(spec: &TemplateSpec) -> Option<Help> {
     Some(Help {
         program: program(&words.collect::<Vec<_>>()),
         // None of the function's: the zygote has rights that the function must not have. The
-        // encoding alone is the same.
-        environment: vec![string(b"LANG=C.UTF-8")],
+        // encoding alone is the same. What the C library would have the kernel do in its memory by
+        // itself, a snapshot has no use for.
+        environment: vec![
+            string(b"LANG=C.UTF-8"),
+            string(b"GLIBC_TUNABLES=glibc.pthread.rseq=0"),
+        ],
     })
 }
 

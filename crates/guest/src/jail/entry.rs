@@ -19,7 +19,9 @@ pub const GUEST_UID: u32 = 993;
 pub const GUEST_GID: u32 = 990;
 
 /// `RLIMIT_NPROC`.
-const LIMIT_TASKS: u32 = 6;
+pub const LIMIT_TASKS: u32 = 6;
+/// No root, no set-id fix-up, no keeping, no ambient; all of it locked.
+pub const LOCKED_SECUREBITS: usize = 0b1110_1111;
 
 /// At most: v1 memory, cpu, pids and the v2 group.
 pub const CGROUPS_MAX: usize = 4;
@@ -56,14 +58,7 @@ type Failed = (Step, Errno);
 /// Turns the calling process, fresh from `clone`, into an environment's first process.
 pub fn enter(entry: &Entry<'_>) -> Result<(), Failed> {
     sys::set_signal_mask(0);
-    if entry.moves {
-        at(Step::Cgroup, move_into(entry.group))?;
-    }
-    for cgroup in entry.cgroups {
-        // "0" is the writer itself. For a single thread, as `tasks` takes it, the kernel need not
-        // wait for all processes to hold still.
-        at(Step::Cgroup, sys::write(*cgroup, b"0"))?;
-    }
+    at(Step::Cgroup, into_groups(entry))?;
     at(Step::Net, sys::setns(entry.net, sys::CLONE_NEWNET))?;
     at(Step::Enter, sys::setns(entry.init, init::NAMESPACES))?;
     at(Step::Tmp, sys::chown(c"/tmp", entry.owner))?;
@@ -71,6 +66,19 @@ pub fn enter(entry: &Entry<'_>) -> Result<(), Failed> {
     streams(entry)?;
     identity(entry)?;
     lock(entry)
+}
+
+/// Into the control groups that it was not born in.
+pub fn into_groups(entry: &Entry<'_>) -> Result<usize, Errno> {
+    if entry.moves {
+        move_into(entry.group)?;
+    }
+    for cgroup in entry.cgroups {
+        // "0" is the writer itself. For a single thread, as `tasks` takes it, the kernel need not
+        // wait for all processes to hold still.
+        sys::write(*cgroup, b"0")?;
+    }
+    Ok(0)
 }
 
 fn move_into(group: Option<i32>) -> Result<usize, Errno> {
@@ -118,8 +126,6 @@ fn identity(entry: &Entry<'_>) -> Result<(), Failed> {
 
 /// Entering a user namespace gave all capabilities in it, and a full bounding set.
 fn capabilities() -> Result<(), Failed> {
-    // no root, no set-id fix-up, no keeping, no ambient; all of it locked.
-    const LOCKED: usize = 0b1110_1111;
     for capability in 0..64 {
         match sys::prctl(sys::PR_CAPBSET_DROP, capability) {
             Ok(_) => {}
@@ -130,7 +136,7 @@ fn capabilities() -> Result<(), Failed> {
     }
     at(
         Step::Capabilities,
-        sys::prctl(sys::PR_SET_SECUREBITS, LOCKED),
+        sys::prctl(sys::PR_SET_SECUREBITS, LOCKED_SECUREBITS),
     )?;
     at(Step::Capabilities, sys::drop_capabilities())
 }

@@ -5,10 +5,11 @@
 
 use super::{
     entry::{self, Entry},
+    ghost::{self, Ghost, Locks, Split},
     message::{Configuration, Failure, Report, Start, Step},
     process::{self, ThreadId},
     station::{Born, Maker},
-    sys,
+    sys::{self, Errno},
 };
 
 /// What an interpreter wants done around a fork.
@@ -24,6 +25,8 @@ pub struct Fork<I> {
     /// Without it, forks are made with the C library's knowledge, which takes longer.
     pub thread_id: Option<ThreadId>,
     pub interpreter: I,
+    /// What copies are made of that are not the zygote's own.
+    pub ghost: Option<Ghost>,
 }
 
 impl<I: Interpreter> Maker for Fork<I> {
@@ -65,6 +68,75 @@ impl<I: Interpreter> Maker for Fork<I> {
                 })
             }
         }
+    }
+
+    fn make_snapshot(&mut self, start: &Start, entry: Entry<'_>) -> Result<Born, Failure> {
+        let aside = |errno| ghost::failure(Step::Aside, errno);
+        // One at a time; and without its place the child's number could not be renewed.
+        let (None, Some(thread_id)) = (&self.ghost, self.thread_id) else {
+            return Err(aside(sys::EINVAL));
+        };
+        self.interpreter.before_fork();
+        // SAFETY: a station has one thread, whose number the child renews.
+        match unsafe { Ghost::split(&entry) } {
+            Ok(Split::First) => {
+                thread_id.renew();
+                self.enter(start.id, &entry);
+                self.interpreter.after_fork_in_child();
+                Ok(Born::Child)
+            }
+            Ok(Split::Aside(ghost)) => {
+                self.interpreter.after_fork_in_parent();
+                let (pid, first) = (ghost.pid, ghost.first().unwrap_or_default());
+                self.ghost = Some(ghost);
+                Ok(Born::Haunted {
+                    pid: first,
+                    ghost: pid,
+                })
+            }
+            Err(errno) => {
+                self.interpreter.after_fork_in_parent();
+                Err(aside(errno))
+            }
+        }
+    }
+
+    fn arm(&mut self, pid: i32) -> Result<(), Errno> {
+        match &mut self.ghost {
+            Some(ghost) if ghost.first() == Some(pid) => ghost.arm(),
+            _ => Err(sys::EINVAL),
+        }
+    }
+
+    fn stopped(&mut self, pid: i32, wait_status: i32) -> bool {
+        let ghost = self.ghost.as_mut();
+        ghost.is_some_and(|ghost| ghost.stopped(pid, wait_status))
+    }
+
+    fn settle(&mut self, locks: &Locks<'_>) -> Result<(), Failure> {
+        match &mut self.ghost {
+            Some(ghost) => ghost.settle(locks),
+            None => Err(ghost::failure(Step::Freeze, sys::EINVAL)),
+        }
+    }
+
+    fn restore(&mut self, entry: Entry<'_>) -> Result<Born, Failure> {
+        let Some(ghost) = &self.ghost else {
+            return Err(ghost::failure(Step::Restore, sys::EINVAL));
+        };
+        match ghost.restore(&entry) {
+            Ok(pid) => Ok(Born::Parent { pid }),
+            Err((failure, usable)) => {
+                if !usable {
+                    ghost.end();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn gone(&mut self, pid: i32) {
+        self.ghost.take_if(|ghost| ghost.pid == pid);
     }
 }
 

@@ -8,6 +8,8 @@
 //! environment's own, the few devices can be written, and nothing else. Signals and abstract Unix
 //! sockets stay inside.
 
+use core::ffi::CStr;
+
 use super::sys::{self, Errno};
 
 const EXECUTE: u64 = 1;
@@ -27,10 +29,32 @@ const READ: u64 = EXECUTE | READ_FILE | READ_DIR;
 /// Makes the ruleset as seen from the calling process's root; `None` where the kernel's `abi` is
 /// none at all.
 pub fn ruleset(abi: u32) -> Result<Option<i32>, Errno> {
-    let Some(handled) = handled(abi) else {
+    let Some(plan) = plan(abi) else {
         return Ok(None);
     };
-    let ruleset = sys::landlock_ruleset(handled, scoped(abi), abi)?;
+    let [fs, _, scoped] = plan.attributes;
+    let ruleset = sys::landlock_ruleset(fs, scoped, abi)?;
+    for (path, rights) in plan.rules {
+        let parent = sys::open(path, sys::O_PATH | sys::O_CLOEXEC)?;
+        let allowed = sys::landlock_allow(ruleset, parent, rights);
+        let _ = sys::close(parent);
+        allowed?;
+    }
+    Ok(Some(ruleset))
+}
+
+/// What a ruleset consists of.
+pub struct Plan {
+    /// The kernel's `landlock_ruleset_attr`: files, network, scopes.
+    pub attributes: [u64; 3],
+    /// How many bytes of it the kernel knows.
+    pub size: usize,
+    pub rules: [(&'static CStr, u64); 4],
+}
+
+/// `None` where the kernel's `abi` is none at all.
+pub fn plan(abi: u32) -> Option<Plan> {
+    let handled = handled(abi)?;
     let own = handled & !(MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV);
     let rules = [
         (c"/", READ),
@@ -38,13 +62,11 @@ pub fn ruleset(abi: u32) -> Result<Option<i32>, Errno> {
         (c"/proc", READ | WRITE_FILE | TRUNCATE),
         (c"/dev", READ | WRITE_FILE | TRUNCATE | IOCTL_DEV),
     ];
-    for (path, rights) in rules {
-        let parent = sys::open(path, sys::O_PATH | sys::O_CLOEXEC)?;
-        let allowed = sys::landlock_allow(ruleset, parent, rights & handled);
-        let _ = sys::close(parent);
-        allowed?;
-    }
-    Ok(Some(ruleset))
+    Some(Plan {
+        attributes: [handled, 0, scoped(abi)],
+        size: sys::landlock_ruleset_size(abi),
+        rules: rules.map(|(path, rights)| (path, rights & handled)),
+    })
 }
 
 /// The file rights that an ABI knows.

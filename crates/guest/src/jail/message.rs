@@ -8,7 +8,7 @@
 use std::ffi::CString;
 
 /// Changes whenever a message does.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// The size of the largest message, well below the default socket buffer.
 pub const MESSAGE_MAX: usize = 128 * 1024;
 
@@ -23,6 +23,10 @@ pub enum Order {
     Start(Start),
     /// Execute a helper that will be a station too. Descriptor: its socket.
     Help(Help),
+    /// Take the snapshot of this environment at its next fork.
+    Freeze { id: u32 },
+    /// Its snapshot is not needed any more.
+    Discard { id: u32 },
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,8 +67,21 @@ pub struct Start {
     /// It gets a descriptor to read from, as number [`LINE`]: for a process that is to be told
     /// later whose it is.
     pub waits: bool,
+    pub kind: Kind,
     pub group: Group,
     pub environment: Vec<CString>,
+}
+
+/// As what an environment begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// As a program, or as a copy of the zygote.
+    Plain,
+    /// As a copy of the zygote, whose own copies others are to be.
+    Snapshot,
+    /// As a copy of the station's snapshot.
+    Restored,
 }
 
 /// How an environment gets into its version 2 group.
@@ -81,6 +98,8 @@ pub enum Group {
 
 /// The descriptor of an environment's line.
 pub const LINE: i32 = 3;
+/// The same in one that was restored: the last that there may be, so that it is in nobody's way.
+pub const RESTORED_LINE: i32 = 1023;
 
 /// From a station to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +122,19 @@ pub enum Report {
     Exited {
         id: u32,
         wait_status: i32,
+    },
+    /// The snapshot will be taken at its next fork.
+    Armed {
+        id: u32,
+    },
+    /// The snapshot is taken, and its processes are gone.
+    Frozen {
+        id: u32,
+    },
+    /// There is no snapshot of it and will be none.
+    NotFrozen {
+        id: u32,
+        failure: Failure,
     },
 }
 
@@ -152,6 +184,10 @@ steps! {
     Seccomp = "apply seccomp",
     Missing = "find the program",
     Exec = "execute the program",
+    Aside = "set a snapshot's process aside",
+    Arm = "watch for the snapshot's moment",
+    Freeze = "take the snapshot",
+    Restore = "restore the snapshot",
 }
 
 impl Order {
@@ -164,9 +200,12 @@ impl Order {
                 .u32(start.id)
                 .u32(start.owner)
                 .u8(start.waits.into())
+                .u8(start.kind as u8)
                 .u8(start.group as u8)
                 .strings(&start.environment),
             Order::Help(help) => out.u8(2).program(&help.program).strings(&help.environment),
+            Order::Freeze { id } => out.u8(3).u32(*id),
+            Order::Discard { id } => out.u8(4).u32(*id),
         };
         out.0
     }
@@ -179,6 +218,7 @@ impl Order {
                 id: from.u32()?,
                 owner: from.u32()?,
                 waits: from.u8()? != 0,
+                kind: from.kind()?,
                 group: from.group()?,
                 environment: from.strings()?,
             }),
@@ -186,6 +226,8 @@ impl Order {
                 program: from.program()?,
                 environment: from.strings()?,
             }),
+            3 => Order::Freeze { id: from.u32()? },
+            4 => Order::Discard { id: from.u32()? },
             _ => return None,
         };
         from.end().then_some(order)
@@ -199,13 +241,11 @@ impl Report {
             Report::Ready => out.u8(0),
             Report::Broken(why) => out.u8(1).bytes(why.as_bytes()),
             Report::Started { id } => out.u8(2).u32(*id),
-            Report::NotStarted { id, failure } => out
-                .u8(3)
-                .u32(*id)
-                .u8(failure.step as u8)
-                .u32(failure.errno as u32)
-                .u8(failure.program),
+            Report::NotStarted { id, failure } => out.u8(3).u32(*id).failure(failure),
             Report::Exited { id, wait_status } => out.u8(4).u32(*id).u32(*wait_status as u32),
+            Report::Armed { id } => out.u8(5).u32(*id),
+            Report::Frozen { id } => out.u8(6).u32(*id),
+            Report::NotFrozen { id, failure } => out.u8(7).u32(*id).failure(failure),
         };
         out.0
     }
@@ -218,15 +258,17 @@ impl Report {
             2 => Report::Started { id: from.u32()? },
             3 => Report::NotStarted {
                 id: from.u32()?,
-                failure: Failure {
-                    step: *Step::ALL.get(usize::from(from.u8()?))?,
-                    errno: from.u32()? as i32,
-                    program: from.u8()?,
-                },
+                failure: from.failure()?,
             },
             4 => Report::Exited {
                 id: from.u32()?,
                 wait_status: from.u32()? as i32,
+            },
+            5 => Report::Armed { id: from.u32()? },
+            6 => Report::Frozen { id: from.u32()? },
+            7 => Report::NotFrozen {
+                id: from.u32()?,
+                failure: from.failure()?,
             },
             _ => return None,
         };
@@ -273,6 +315,12 @@ impl Writer {
             self.bytes(value.as_bytes());
         }
         self
+    }
+
+    fn failure(&mut self, failure: &Failure) -> &mut Self {
+        self.u8(failure.step as u8)
+            .u32(failure.errno as u32)
+            .u8(failure.program)
     }
 
     fn program(&mut self, program: &Program) -> &mut Self {
@@ -360,6 +408,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn kind(&mut self) -> Option<Kind> {
+        match self.u8()? {
+            0 => Some(Kind::Plain),
+            1 => Some(Kind::Snapshot),
+            2 => Some(Kind::Restored),
+            _ => None,
+        }
+    }
+
+    fn failure(&mut self) -> Option<Failure> {
+        Some(Failure {
+            step: *Step::ALL.get(usize::from(self.u8()?))?,
+            errno: self.u32()? as i32,
+            program: self.u8()?,
+        })
+    }
+
     fn program(&mut self) -> Option<Program> {
         Some(Program {
             path: self.string()?,
@@ -396,6 +461,7 @@ mod tests {
             id: 7,
             owner: 993,
             waits: true,
+            kind: Kind::Restored,
             group: Group::Birth,
             environment: vec![c"A=b".into(), c"".into()],
         })
@@ -422,7 +488,8 @@ mod tests {
             },
             environment: vec![c"L=1".into()],
         });
-        for order in [help, configure, start()] {
+        let (freeze, discard) = (Order::Freeze { id: 1 }, Order::Discard { id: 2 });
+        for order in [help, configure, start(), freeze, discard] {
             assert_eq!(Order::decode(&order.encode()), Some(order));
         }
     }
@@ -443,6 +510,9 @@ mod tests {
                 id: 1,
                 wait_status: 256,
             },
+            Report::Armed { id: 1 },
+            Report::Frozen { id: 2 },
+            Report::NotFrozen { id: 3, failure },
         ] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }

@@ -81,3 +81,22 @@ pub mod shared_nr {
     pub const LANDLOCK_ADD_RULE: usize = 445;
     pub const LANDLOCK_RESTRICT_SELF: usize = 446;
 }
+
+/// What only snapshots need.
+#[cfg(target_arch = "x86_64")]
+pub mod trace_nr {
+    pub use super::nr::DUP3;
+
+    pub const MMAP: usize = 9;
+    pub const MUNMAP: usize = 11;
+    pub const GETPID: usize = 39;
+    pub const SOCKETPAIR: usize = 53;
+    pub const CLONE: usize = 56;
+    pub const FORK: usize = 57;
+    pub const PTRACE: usize = 101;
+    pub const SET_TID_ADDRESS: usize = 218;
+    pub const PROCESS_VM_READV: usize = 310;
+    pub const PROCESS_VM_WRITEV: usize = 311;
+    pub const CLONE3: usize = 435;
+    pub const PIDFD_GETFD: usize = 438;
+}

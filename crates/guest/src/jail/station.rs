@@ -14,9 +14,10 @@ use std::{ffi::CString, time::Duration};
 
 use super::{
     entry::{CGROUPS_MAX, Entry},
+    ghost::{self, Locks},
     helper,
     init::{Ground, Init},
-    message::{Configuration, Failure, Group, Help, MESSAGE_MAX, Order, Report, Start, Step},
+    message::{Configuration, Failure, Group, Help, Kind, MESSAGE_MAX, Order, Report, Start, Step},
     sys::{self, Errno, SIGCHLD, SIGKILL},
 };
 
@@ -36,6 +37,34 @@ pub trait Maker {
         start: &Start,
         entry: Entry<'_>,
     ) -> Result<Born, Failure>;
+
+    /// Makes one whose own copies others are to be; see [`ghost`](super::ghost).
+    fn make_snapshot(&mut self, _: &Start, _: Entry<'_>) -> Result<Born, Failure> {
+        Err(ghost::failure(Step::Aside, sys::EINVAL))
+    }
+
+    /// Watches that one for its next fork.
+    fn arm(&mut self, _pid: i32) -> Result<(), Errno> {
+        Err(sys::EINVAL)
+    }
+
+    /// A process has stopped: whether it is that one, at its fork.
+    fn stopped(&mut self, _pid: i32, _wait_status: i32) -> bool {
+        false
+    }
+
+    /// It has ended there, and all of its environment.
+    fn settle(&mut self, _: &Locks<'_>) -> Result<(), Failure> {
+        Err(ghost::failure(Step::Freeze, sys::EINVAL))
+    }
+
+    /// Makes a copy of it.
+    fn restore(&mut self, _: Entry<'_>) -> Result<Born, Failure> {
+        Err(ghost::failure(Step::Restore, sys::EINVAL))
+    }
+
+    /// What was set aside of it has ended.
+    fn gone(&mut self, _pid: i32) {}
 }
 
 pub enum Born {
@@ -48,6 +77,11 @@ pub enum Born {
     Reporting {
         pid: i32,
     },
+    /// The same, and beside it a process that holds its memory.
+    Haunted {
+        pid: i32,
+        ghost: i32,
+    },
 }
 
 /// As what the caller of [`Station::run`] goes on.
@@ -59,7 +93,7 @@ pub enum Role {
     Environment(Start),
 }
 
-pub struct Station<M> {
+pub struct Station<M: Maker> {
     socket: i32,
     signals: i32,
     null: i32,
@@ -81,6 +115,8 @@ struct Environment {
     init: Init,
     wait_status: Option<i32>,
     init_gone: bool,
+    /// Holds its memory, and outlives it where a snapshot is made.
+    ghost: Option<i32>,
 }
 
 impl<M: Maker> Station<M> {
@@ -163,6 +199,8 @@ impl<M: Maker> Station<M> {
             Order::Configure(_) => None,
             Order::Help(helper) => self.help(&helper, fds),
             Order::Start(start) => self.start(start, fds),
+            Order::Freeze { id } => self.freeze(id),
+            Order::Discard { id } => self.discard_snapshot(id),
         }
     }
 
@@ -183,7 +221,14 @@ impl<M: Maker> Station<M> {
         let id = start.id;
         match self.make(&start, fds) {
             Ok((Born::Child, _)) => return Some(Role::Environment(start)),
-            Ok((born @ (Born::Parent { pid } | Born::Reporting { pid }), init)) => {
+            Ok((
+                born @ (Born::Parent { pid } | Born::Reporting { pid } | Born::Haunted { pid, .. }),
+                init,
+            )) => {
+                let ghost = match born {
+                    Born::Haunted { ghost, .. } => Some(ghost),
+                    _ => None,
+                };
                 if matches!(born, Born::Parent { .. }) {
                     let report = Report::Started { id };
                     let _ = sys::send(self.socket, &report.encode(), &[init.pidfd], 0);
@@ -195,6 +240,7 @@ impl<M: Maker> Station<M> {
                     init,
                     wait_status: None,
                     init_gone: false,
+                    ghost,
                 });
             }
             Err(failure) => self.report(&Report::NotStarted { id, failure }),
@@ -250,9 +296,14 @@ impl<M: Maker> Station<M> {
             landlock_abi: self.landlock_abi,
             seccomp: &self.configuration.seccomp,
         };
-        let born = sys::setns(init.pidfd, sys::CLONE_NEWPID)
-            .map_err(|errno| failed(Step::Init, errno))
-            .and_then(|_| self.maker.make(&self.configuration, start, entry));
+        let born = match start.kind {
+            Kind::Plain => sys::setns(init.pidfd, sys::CLONE_NEWPID)
+                .map_err(|errno| failed(Step::Init, errno))
+                .and_then(|_| self.maker.make(&self.configuration, start, entry)),
+            // What stays behind of it must not be in its process namespace.
+            Kind::Snapshot => self.maker.make_snapshot(start, entry),
+            Kind::Restored => self.maker.restore(entry),
+        };
         if matches!(born, Ok(Born::Child)) {
             return born.map(|born| (born, init));
         }
@@ -268,7 +319,59 @@ impl<M: Maker> Station<M> {
     }
 }
 
-impl<M> Station<M> {
+impl<M: Maker> Station<M> {
+    fn freeze(&mut self, id: u32) -> Option<Role> {
+        let found = self.environments.iter().find(|one| one.id == id);
+        let armed = match found {
+            Some(environment) => self.maker.arm(environment.pid),
+            None => Err(sys::ECHILD),
+        };
+        self.report(&match armed {
+            Ok(()) => Report::Armed { id },
+            Err(errno) => Report::NotFrozen {
+                id,
+                failure: ghost::failure(Step::Arm, errno),
+            },
+        });
+        None
+    }
+
+    /// Its end is reported once it has come.
+    fn discard_snapshot(&mut self, id: u32) -> Option<Role> {
+        let found = self.environments.iter().find(|one| one.id == id);
+        if let Some(ghost) = found.and_then(|environment| environment.ghost) {
+            let _ = sys::kill(ghost, SIGKILL);
+        }
+        None
+    }
+
+    /// A process whose next fork is its snapshot is there. First everything ends that has its memory
+    /// but what was set aside.
+    fn take_snapshot(&mut self, pid: i32) {
+        let Some(at) = self.environments.iter().position(|one| one.pid == pid) else {
+            return;
+        };
+        let environment = &mut self.environments[at];
+        let _ = sys::kill(environment.init.pid, SIGKILL);
+        let ended = sys::wait4(pid, 0).ok().flatten();
+        let _ = sys::wait4(environment.init.pid, 0);
+        environment.wait_status = Some(ended.map_or(SIGKILL, |(_, status)| status));
+        environment.init_gone = true;
+        let id = environment.id;
+        let settled = self.maker.settle(&Locks {
+            landlock_abi: self.landlock_abi,
+            seccomp: &self.configuration.seccomp,
+            tasks_max: self.configuration.tasks_max,
+        });
+        match settled {
+            Ok(()) => self.report(&Report::Frozen { id }),
+            Err(failure) => {
+                self.report(&Report::NotFrozen { id, failure });
+                self.discard_snapshot(id);
+            }
+        }
+    }
+
     /// An init that no environment moved into: ended and waited for, which is quick, as nothing
     /// else is in its namespace.
     fn discard(&mut self, init: Init) {
@@ -302,7 +405,13 @@ impl<M> Station<M> {
 
     fn reap(&mut self) {
         while let Ok(Some((pid, wait_status))) = sys::wait4(-1, sys::WNOHANG) {
-            self.bury(pid, wait_status);
+            if has_stopped(wait_status) {
+                if self.maker.stopped(pid, wait_status) {
+                    self.take_snapshot(pid);
+                }
+            } else {
+                self.bury(pid, wait_status);
+            }
         }
     }
 
@@ -318,13 +427,23 @@ impl<M> Station<M> {
         let Some(at) = self
             .environments
             .iter()
-            .position(|one| one.pid == pid || one.init.pid == pid)
+            .position(|one| one.pid == pid || one.init.pid == pid || one.ghost == Some(pid))
         else {
             return;
         };
         let environment = &mut self.environments[at];
-        if environment.pid == pid {
+        if environment.ghost == Some(pid) {
+            environment.ghost = None;
+            self.maker.gone(pid);
+            if !environment.init_gone {
+                // There will be no snapshot of it.
+                let _ = sys::kill(environment.init.pid, SIGKILL);
+            }
+        } else if environment.pid == pid {
             environment.wait_status = Some(wait_status);
+            if let Some(ghost) = environment.ghost {
+                let _ = sys::kill(ghost, SIGKILL);
+            }
             if !environment.init_gone {
                 // The first process has ended: so do all others. The kernel reports the init
                 // dead only when its namespace is empty.
@@ -333,7 +452,8 @@ impl<M> Station<M> {
         } else {
             environment.init_gone = true;
         }
-        if let (Some(wait_status), true) = (environment.wait_status, environment.init_gone) {
+        let gone = environment.init_gone && environment.ghost.is_none();
+        if let (Some(wait_status), true) = (environment.wait_status, gone) {
             let gone = self.environments.swap_remove(at);
             self.keep(gone.init);
             self.report(&Report::Exited {
@@ -355,12 +475,16 @@ impl<M> Station<M> {
             if !environment.init_gone {
                 let _ = sys::kill(environment.init.pid, SIGKILL);
             }
+            if let Some(ghost) = environment.ghost {
+                let _ = sys::kill(ghost, SIGKILL);
+            }
         }
         if let Some(spare) = self.spare.take() {
             self.discard(spare);
         }
         while !self.environments.is_empty() {
             match sys::wait4(-1, 0) {
+                Ok(Some((_, wait_status))) if has_stopped(wait_status) => {}
                 Ok(Some((pid, wait_status))) => self.bury(pid, wait_status),
                 Ok(None) | Err(sys::EINTR) => {}
                 Err(_) => break,
@@ -370,7 +494,12 @@ impl<M> Station<M> {
     }
 }
 
-impl<M> Drop for Station<M> {
+/// A traced process, and not dead.
+fn has_stopped(wait_status: i32) -> bool {
+    wait_status & 0xff == 0x7f
+}
+
+impl<M: Maker> Drop for Station<M> {
     fn drop(&mut self) {
         self.end();
     }

@@ -31,6 +31,8 @@ impl From<Errno> for std::io::Error {
 }
 
 pub const CLONE_VM: c_int = 0x100;
+pub const CLONE_SIGHAND: c_int = 0x800;
+pub const CLONE_PARENT: c_int = 0x8000;
 pub const CLONE_FILES: c_int = 0x400;
 pub const CLONE_PIDFD: c_int = 0x1000;
 pub const CLONE_VFORK: c_int = 0x4000;
@@ -42,6 +44,7 @@ pub const CLONE_NEWUSER: c_int = 0x1000_0000;
 pub const CLONE_NEWPID: c_int = 0x2000_0000;
 pub const CLONE_NEWNET: c_int = 0x4000_0000;
 
+pub const SIGTRAP: i32 = 5;
 pub const SIGKILL: i32 = 9;
 pub const SIGUSR1: i32 = 10;
 pub const SIGUSR2: i32 = 12;
@@ -428,7 +431,7 @@ pub fn limit_to(resource: u32, value: u64) -> Result<usize, Errno> {
     }
 }
 
-fn hard_limit(resource: u32) -> Result<u64, Errno> {
+pub fn hard_limit(resource: u32) -> Result<u64, Errno> {
     let mut limit = [0u64; 2];
     // SAFETY: struct rlimit64 is two 64-bit numbers.
     unsafe {
@@ -643,14 +646,19 @@ pub fn landlock_abi() -> u32 {
         .map_or(0, |abi| abi as u32)
 }
 
-/// A ruleset that handles these rights; `size` says how much of the struct this ABI knows.
-pub fn landlock_ruleset(fs: u64, scoped: u64, abi: u32) -> Result<i32, Errno> {
-    let ruleset = LandlockRuleset { fs, net: 0, scoped };
-    let size = match abi {
+/// How much of `landlock_ruleset_attr` an ABI knows.
+pub fn landlock_ruleset_size(abi: u32) -> usize {
+    match abi {
         0..4 => 8,
         4..6 => 16,
         _ => 24,
-    };
+    }
+}
+
+/// A ruleset that handles these rights; `size` says how much of the struct this ABI knows.
+pub fn landlock_ruleset(fs: u64, scoped: u64, abi: u32) -> Result<i32, Errno> {
+    let ruleset = LandlockRuleset { fs, net: 0, scoped };
+    let size = landlock_ruleset_size(abi);
     // SAFETY: `size` is within the struct.
     unsafe {
         call(

@@ -7,6 +7,7 @@
 //! - [`helper`]: the connection to the jailer; [`slots`]: what it makes ahead.
 //! - [`station`]: the connection to a function version's station; [`template`]: the version.
 //! - [`zygote`]: the version's forking station, where that is faster; [`pool`]: booted processes.
+//! - [`snapshot`]: an environment that others begin as.
 //! - [`start`]: one start; [`environment`]: one environment, from its order to its end; [`memory`]: its memory limit.
 
 mod environment;
@@ -15,6 +16,7 @@ mod link;
 mod memory;
 mod pool;
 mod slots;
+mod snapshot;
 mod start;
 mod station;
 mod template;

@@ -39,7 +39,7 @@ const KEEP: Duration = Duration::from_secs(600);
 /// `/tmp` of a waiting process: Lambda's default.
 const TMP_MB: u32 = 512;
 /// A line that fits into an empty pipe, so that writing it never waits.
-const LINE_BYTES_MAX: usize = 64 * 1024;
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// What a process must have been booted with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -228,8 +228,9 @@ impl Pool {
         let station = version.station().await?;
         let pipe = std::io::pipe().map_err(|error| system("make a line", error))?;
         let wish = Wish {
-            environment: Vec::new(),
             line: Some(pipe.0.into()),
+            waits: true,
+            ..Wish::plain(Vec::new())
         };
         let running = version.start_on(&station, wish).await?;
         Ok(Some(Waiting {
@@ -296,7 +297,7 @@ impl Waiting {
 }
 
 /// The variables as the runtime client reads them.
-fn line(environment: &[CString]) -> String {
+pub fn line(environment: &[CString]) -> String {
     let mut line = String::from("{\"env\":{");
     for (number, variable) in environment.iter().enumerate() {
         let text = variable.to_string_lossy();

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use guest::jail::message::{Group, MESSAGE_MAX, Order, Start};
+use guest::jail::message::{Group, Kind, MESSAGE_MAX, Order, Start};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use super::{
@@ -59,8 +59,22 @@ impl Doors {
 /// What is wanted of a start.
 pub struct Wish {
     pub environment: Vec<CString>,
-    /// The read end of a line, for a process that is to wait on it for its function.
+    /// The read end of a line, for a process that is to be told more on it.
     pub line: Option<OwnedFd>,
+    /// It is to wait on its line for its function.
+    pub waits: bool,
+    pub kind: Kind,
+}
+
+impl Wish {
+    pub fn plain(environment: Vec<CString>) -> Self {
+        Wish {
+            environment,
+            line: None,
+            waits: false,
+            kind: Kind::Plain,
+        }
+    }
 }
 
 /// An environment whose process runs. Dropped, it is killed.
@@ -70,6 +84,8 @@ pub struct Running {
     pub platform: Option<Arc<TcpListener>>,
     pub log: OwnedFd,
     pub exit: oneshot::Receiver<Exit>,
+    /// The station's number for it.
+    pub id: u32,
 }
 
 impl Running {
@@ -97,18 +113,18 @@ impl Version {
     ) -> Result<Running, Error> {
         let id = station.next_id();
         let slot = station.helper().take_slot(self.size()).await?;
-        let waits = wish.line.is_some();
         let Furnished {
             live,
             owner,
             log,
             mut doors,
-        } = self.furnish(station.helper(), slot, waits)?;
+        } = self.furnish(station.helper(), slot, wish.waits)?;
         doors.line = wish.line;
         let message = Order::Start(Start {
             id,
             owner,
-            waits,
+            waits: doors.line.is_some(),
+            kind: wish.kind,
             group: doors.group.as_ref().map_or(Group::None, |(kind, _)| *kind),
             environment: wish.environment,
         });
@@ -133,6 +149,7 @@ impl Version {
                 platform,
                 log,
                 exit,
+                id,
             }),
             Ok(Ok(Err(failure))) => Err(self.explain(failure)),
             Ok(Err(_)) => Err(system(

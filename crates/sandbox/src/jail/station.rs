@@ -12,7 +12,10 @@ use std::{
 };
 
 use guest::jail::message::{Configuration, Failure, Help, MESSAGE_MAX, Order, Report};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use super::{
     environment::{Environment, Live},
@@ -36,6 +39,7 @@ pub struct Station {
     /// The station whose helper this is; it dies with that.
     _beside: Option<Arc<Station>>,
     environments: Mutex<HashMap<u32, Entry>>,
+    snapshots: Mutex<HashMap<u32, watch::Sender<Stage>>>,
     next: AtomicU32,
     dead: AtomicBool,
 }
@@ -45,6 +49,18 @@ struct Entry {
     started: Option<oneshot::Sender<Outcome>>,
     exit: oneshot::Sender<Exit>,
     environment: Arc<Environment>,
+}
+
+/// How far an environment's snapshot is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    Init,
+    Armed,
+    Frozen,
+    /// There will be none.
+    Failed(Failure),
+    /// What there was of it has ended.
+    Gone,
 }
 
 /// Of an order to start.
@@ -119,6 +135,7 @@ impl Station {
             memory,
             _beside: beside,
             environments: Mutex::default(),
+            snapshots: Mutex::default(),
             next: AtomicU32::new(0),
             dead: AtomicBool::new(false),
         });
@@ -151,6 +168,44 @@ impl Station {
         self.environments
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn snapshots(&self) -> MutexGuard<'_, HashMap<u32, watch::Sender<Stage>>> {
+        let snapshots = self.snapshots.lock();
+        snapshots.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stages of an environment's snapshot.
+    pub fn snapshot(&self, id: u32) -> watch::Receiver<Stage> {
+        let sender = watch::Sender::new(Stage::Init);
+        let receiver = sender.subscribe();
+        // One that has ended already has no entry to end with.
+        if self.table().contains_key(&id) {
+            self.snapshots().insert(id, sender);
+        } else {
+            sender.send_replace(Stage::Gone);
+        }
+        receiver
+    }
+
+    fn reached(&self, id: u32, stage: Stage) {
+        if let Some(sender) = self.snapshots().get(&id) {
+            sender.send_replace(stage);
+        }
+    }
+
+    /// Orders something about a snapshot.
+    pub async fn order(&self, order: &Order) -> Result<(), Error> {
+        let sent = self.link.send(&order.encode(), &[]).await;
+        sent.map_err(|error| system("order a snapshot", error))
+    }
+
+    /// Lets go of a snapshot, without waiting.
+    pub fn discard(self: &Arc<Self>, id: u32) {
+        let station = self.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { station.order(&Order::Discard { id }).await });
+        }
     }
 
     /// Enters an environment that is about to be ordered.
@@ -220,6 +275,8 @@ impl Station {
                 let Some(entry) = self.table().remove(&id) else {
                     return;
                 };
+                self.reached(id, Stage::Gone);
+                self.snapshots().remove(&id);
                 let Some((exit, live)) = entry.environment.ended(wait_status) else {
                     return;
                 };
@@ -228,6 +285,9 @@ impl Station {
                 let _ = entry.exit.send(exit);
                 self.recycle(live);
             }
+            Report::Armed { id } => self.reached(id, Stage::Armed),
+            Report::Frozen { id } => self.reached(id, Stage::Frozen),
+            Report::NotFrozen { id, failure } => self.reached(id, Stage::Failed(failure)),
             Report::Ready | Report::Broken(_) => {
                 tracing::warn!("station: unexpected {report:?}");
             }
@@ -270,6 +330,9 @@ impl Station {
     /// The station is gone, and the kernel has killed its environments.
     fn bury_all(&self) {
         self.dead.store(true, Ordering::Release);
+        for (_, sender) in self.snapshots().drain() {
+            sender.send_replace(Stage::Gone);
+        }
         let entries: Vec<_> = self.table().drain().collect();
         for (_, entry) in entries {
             let Some((exit, live)) = entry.environment.ended(libc::SIGKILL) else {

@@ -14,12 +14,13 @@ use super::{
     Inner,
     helper::{Helper, system},
     pool::{Key, Pool},
+    snapshot,
     start::{Running, Wish},
     station::Station,
     zygote::Zygote,
 };
 use crate::{
-    Error, Launch, RUNTIME_API_PORT, Sandbox, Template, TemplateSpec, cgroup::TASKS_MAX,
+    Error, Launch, RUNTIME_API_PORT, Sandbox, Snapshot, Template, TemplateSpec, cgroup::TASKS_MAX,
     jailer::message::Root, runtimes,
 };
 
@@ -153,6 +154,21 @@ impl Version {
         }
     }
 
+    /// The zygote, which alone can make snapshots.
+    pub(super) async fn forking_station(&self) -> Result<Arc<Station>, Error> {
+        let station = self.station().await?;
+        match self.zygote.get() {
+            Some(zygote) => zygote.station(&station).await.ok_or_else(|| {
+                Error::NoSnapshot("the interpreter to make it from has not come up".into())
+            }),
+            None => Err(Error::NoSnapshot(
+                "it takes a runtime of Python, and none of the function's variables may have a say \
+                 in how the interpreter starts"
+                    .into(),
+            )),
+        }
+    }
+
     /// The zygote where there is one, else the station that executes; and which of the two.
     async fn starting_station(&self) -> Result<(Arc<Station>, bool), Error> {
         let station = self.station().await?;
@@ -173,20 +189,26 @@ impl Template for Version {
             return Ok(running.into_sandbox());
         }
         let (station, forks) = self.starting_station().await?;
-        let wish = |environment| Wish {
-            environment,
-            line: None,
-        };
-        let running = match self.start_on(&station, wish(environment.clone())).await {
+        let running = match self
+            .start_on(&station, Wish::plain(environment.clone()))
+            .await
+        {
             // The station died under our hands; the environment never was. Once more, on another.
             Err(Error::System { .. }) if station.is_dead() => {
                 tracing::warn!(forks, "the station of {} has died", self.spec.label);
                 let station = self.station().await?;
-                self.start_on(&station, wish(environment)).await
+                self.start_on(&station, Wish::plain(environment)).await
             }
             outcome => outcome,
         };
         running.map(Running::into_sandbox)
+    }
+
+    async fn start_snapshot(
+        self: Arc<Self>,
+        env: Vec<(String, String)>,
+    ) -> Result<(Sandbox, Box<dyn Snapshot>), Error> {
+        snapshot::begin(self, strings(&env)?).await
     }
 }
 
@@ -257,7 +279,7 @@ impl TemplateSpec {
 }
 
 /// `NAME=value` as `exec` wants them.
-fn strings(variables: &[(String, String)]) -> Result<Vec<CString>, Error> {
+pub fn strings(variables: &[(String, String)]) -> Result<Vec<CString>, Error> {
     let join = |(name, value): &(String, String)| {
         CString::new(format!("{name}={value}")).map_err(|_| {
             let what = format!("pass the environment variable {name}");

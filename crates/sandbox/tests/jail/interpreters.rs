@@ -108,13 +108,13 @@ exports.handler = async (event, context) => {
 console.log('loaded');
 "#;
 
-async fn start(template: &Arc<dyn Template>, from_start: &str) -> Sandbox {
+pub async fn start(template: &Arc<dyn Template>, from_start: &str) -> Sandbox {
     let env = vec![("FROM_START".into(), from_start.into())];
     template.start(env).await.expect("start")
 }
 
 /// Two calls in one environment: what the second answered, and the log.
-async fn converse(sandbox: Sandbox) -> (String, String) {
+pub async fn converse(sandbox: Sandbox) -> (String, String) {
     let mut client = Client::accept(&sandbox.runtime_api).await;
     client.invoke("{\"n\":1}").await;
     let response = client.invoke("{\"n\":2}").await;
@@ -128,7 +128,7 @@ async fn converse(sandbox: Sandbox) -> (String, String) {
     (text(&response.body), ended.log)
 }
 
-fn assert_has(answer: &str, parts: &[&str]) {
+pub fn assert_has(answer: &str, parts: &[&str]) {
     let compact = answer.replace(": ", ":").replace(", ", ",");
     for part in parts {
         assert!(compact.contains(part), "{part} is not in {compact}");
@@ -232,7 +232,7 @@ async fn python_without_its_zygote() {
         .expect("prepare");
     let (answer, _) = converse(start(&template, "1").await).await;
     assert_has(&answer, &["zygote.py"]);
-    for pid in crate::processes::mentioning("/var/runtime/zygote.py") {
+    for pid in crate::processes::ours_mentioning("/var/runtime/zygote.py") {
         crate::processes::kill(pid);
     }
     let (answer, _) = converse(start(&template, "2").await).await;

@@ -14,11 +14,13 @@ mod ordinary;
 mod processes;
 mod runner;
 mod runtime_api;
+mod snapshots;
 mod world;
 
 const TESTS: &[&[runner::Test]] = &[
     life::TESTS,
     interpreters::TESTS,
+    snapshots::TESTS,
     limits::TESTS,
     escape::TESTS,
     crash::TESTS,

@@ -17,6 +17,29 @@ pub fn mentioning(text: &str) -> Vec<i32> {
     })
 }
 
+/// Of these, those that come from this process.
+pub fn ours_mentioning(text: &str) -> Vec<i32> {
+    let mut all = mentioning(text);
+    all.retain(|pid| is_ours(*pid));
+    all
+}
+
+/// Whether it comes from this process.
+fn is_ours(pid: i32) -> bool {
+    let mut pid = pid;
+    while pid > 1 {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The second field is the name in brackets and may contain anything.
+        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let parent = after_name.split(' ').nth(1);
+        pid = parent.and_then(|parent| parent.parse().ok()).unwrap_or(0);
+        if pid == std::process::id() as i32 {
+            return true;
+        }
+    }
+    false
+}
+
 fn matching(wanted: impl Fn(&[u8]) -> bool) -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("read /proc").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());

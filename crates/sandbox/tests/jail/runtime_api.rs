@@ -20,14 +20,26 @@ pub struct Request {
 }
 
 impl Client {
-    /// Waits for the client to be up: for its first question.
-    pub async fn accept(listener: &TcpListener) -> Self {
+    /// Waits for the client's first request, whatever it is.
+    pub async fn first(listener: &TcpListener) -> (Self, Request) {
         let (stream, _) = listener.accept().await.expect("a connection");
         let mut client = Client {
             stream: BufReader::new(stream),
             asked: false,
         };
         let first = client.read().await;
+        (client, first)
+    }
+
+    /// Answers with nothing but that it is well.
+    pub async fn nod(&mut self) {
+        let well = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        self.stream.write_all(well.as_bytes()).await.expect("nod");
+    }
+
+    /// Waits for the client to be up: for its first question.
+    pub async fn accept(listener: &TcpListener) -> Self {
+        let (mut client, first) = Self::first(listener).await;
         assert!(
             first.line.contains("/invocation/next"),
             "{}: {}",

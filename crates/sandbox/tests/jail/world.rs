@@ -163,3 +163,9 @@ async fn read(mut log: tokio::net::unix::pipe::Receiver) -> String {
     log.read_to_end(&mut text).await.expect("read the log");
     String::from_utf8_lossy(&text).into_owned()
 }
+
+/// What an environment has written that is gone and has not ended: its snapshot lives.
+pub async fn said(sandbox: Sandbox) -> String {
+    let log = tokio::net::unix::pipe::Receiver::from_owned_fd(sandbox.log).expect("a pipe");
+    read(log).await
+}
