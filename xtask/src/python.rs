@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{exec, packages, repo};
 
-/// boto3 at its pinned version asks for this.
-const MINOR_MIN: u32 = 10;
+/// The durable execution SDK at its pinned version asks for this.
+const MINOR_MIN: u32 = 11;
 
 /// A virtual environment that has what its requirements file names.
 pub struct Venv {
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn compares_versions_as_numbers() {
         assert!(!is_new_enough("3.9.18"));
-        assert!(is_new_enough("3.10.0"));
+        assert!(is_new_enough("3.11.0"));
         assert!(is_new_enough("3.14.0rc1"));
         assert!(!is_new_enough("2.7.18"));
     }

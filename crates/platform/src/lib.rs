@@ -3,6 +3,7 @@
 pub mod background;
 mod body;
 pub mod clock;
+pub mod durable;
 pub mod events;
 pub mod functions;
 pub mod gateway;

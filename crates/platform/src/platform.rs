@@ -22,6 +22,7 @@ use crate::{
     background::Background,
     body::Body,
     clock::Clock,
+    durable::{self, DurableExecutions},
     events::Events,
     functions::{
         self, Functions, FunctionsConfig, MIGRATION_COUNT,
@@ -91,6 +92,7 @@ struct Inner {
     queues: Queues,
     mappings: EventSourceMappings,
     events: Events,
+    executions: DurableExecutions,
     execution: Execution,
     way_in: Arc<WayIn>,
     logs: Logs,
@@ -144,11 +146,16 @@ impl Platform {
         let counts = Arc::new(InvocationCounts::default());
         let secrets = Arc::new(Secrets::open(&data.join("functions.key"))?);
         let clock = Arc::new(Clock::new());
-        let queues = Queues::open(store.clone(), secrets.clone(), clock, &config.base_url);
+        let queues = Queues::open(
+            store.clone(),
+            secrets.clone(),
+            clock.clone(),
+            &config.base_url,
+        );
         let (queues, keeping) = queues.await?;
         let functions = Functions::open(FunctionsConfig {
             data_dir: config.data_dir,
-            secrets,
+            secrets: secrets.clone(),
             store: store.clone(),
             blobs: blobs.clone(),
             executor: Arc::new(Runs {
@@ -170,6 +177,13 @@ impl Platform {
         );
         let mappings = mappings.await?;
         let events = Events::open(functions.clone(), queues.clone(), &reconciling).await;
+        let executions = DurableExecutions::open(
+            store.clone(),
+            secrets,
+            functions.clone(),
+            clock,
+            &reconciling,
+        );
         let identity = Arc::new(Identity::new(&config.credentials, sessions));
         let inner = Inner {
             router: Router::new(&services::SERVED),
@@ -188,6 +202,7 @@ impl Platform {
             queues,
             mappings,
             events,
+            executions,
             execution,
             way_in,
             logs,
@@ -205,6 +220,7 @@ impl Platform {
     pub fn begin_stop(&self) {
         self.inner.mappings.begin_stop();
         self.inner.events.begin_stop();
+        self.inner.executions.begin_stop();
         self.inner.queues.let_waiters_go();
     }
 
@@ -216,6 +232,8 @@ impl Platform {
         self.inner.events.stop(left).await;
         let left = until.saturating_duration_since(Instant::now());
         self.inner.execution.drain(left).await;
+        let left = until.saturating_duration_since(Instant::now());
+        self.inner.executions.stop(left).await;
         self.inner.reconciling.stop();
         for task in &self.inner.background {
             task.abort();
@@ -381,8 +399,15 @@ impl Platform {
             body: &body,
         };
         let inner = &self.inner;
-        let (functions, events) = (&inner.functions, &inner.events);
-        services::dispatch(functions, events, &inner.mappings, &inner.queues, call).await
+        services::dispatch(
+            &inner.functions,
+            &inner.events,
+            &inner.mappings,
+            &inner.executions,
+            &inner.queues,
+            call,
+        )
+        .await
     }
 
     fn caller(
@@ -434,6 +459,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
     all.extend(functions::layer_migrations(next(&all)));
     all.extend(functions::version_migrations(next(&all)));
     all.push(functions::signing_migration(next(&all)));
+    all.extend(durable::migrations(next(&all)));
     all
 }
 

@@ -9,7 +9,7 @@ use wire::{
     sqs,
 };
 
-use crate::{body::Body, events, triggers};
+use crate::{body::Body, durable, events, triggers};
 
 /// All that are served.
 pub static SERVED: [&Service; 2] = [&lambda::SERVICE, &sqs::SERVICE];
@@ -40,13 +40,21 @@ pub trait LambdaStreams {
 }
 
 /// Runs the operation that a request was routed to.
-pub async fn dispatch<L: Lambda + LambdaStreams, E: Lambda, M: Lambda, Q: sqs::SQS>(
+pub async fn dispatch<L, E, M, D, Q>(
     functions: &L,
     events: &E,
     mappings: &M,
+    executions: &D,
     queues: &Q,
     call: Call<'_>,
-) -> Response<Body> {
+) -> Response<Body>
+where
+    L: Lambda + LambdaStreams,
+    E: Lambda,
+    M: Lambda,
+    D: Lambda,
+    Q: sqs::SQS,
+{
     let answer = match Which::of(call.route.service) {
         Which::Lambda if call.route.operation.name == "InvokeWithResponseStream" => {
             return functions.invoke_with_response_stream(call).await;
@@ -55,6 +63,9 @@ pub async fn dispatch<L: Lambda + LambdaStreams, E: Lambda, M: Lambda, Q: sqs::S
             lambda::dispatch(mappings, call).await
         }
         Which::Lambda if events::owns(call.route.operation) => lambda::dispatch(events, call).await,
+        Which::Lambda if durable::owns(call.route.operation) => {
+            lambda::dispatch(executions, call).await
+        }
         Which::Lambda => lambda::dispatch(functions, call).await,
         Which::Sqs => sqs::dispatch(queues, call).await,
     };

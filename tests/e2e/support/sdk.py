@@ -12,6 +12,7 @@ import botocore
 
 # What boto3 is made of, and the services' data that the tests use; all of it is 25 MB.
 _PYTHON = ["boto3", "botocore", "jmespath", "s3transfer", "dateutil", "urllib3"]
+_DURABLE = "aws_durable_execution_sdk_python"
 _SERVICES = ["lambda", "sqs"]
 _NODE = ["@aws-sdk", "@aws", "@smithy", "bowser", "tslib"]
 
@@ -19,6 +20,11 @@ _NODE = ["@aws-sdk", "@aws", "@smithy", "bowser", "tslib"]
 def python_package(code: str) -> bytes:
     """A zip of a handler and boto3."""
     return _with(_python_sdk(), "index.py", code)
+
+
+def durable_python_package(code: str) -> bytes:
+    """The same with AWS's durable execution SDK; the JavaScript one is in `node_package`."""
+    return _with(_python_sdk(_DURABLE), "index.py", code)
 
 
 def node_package(code: str) -> bytes:
@@ -33,7 +39,7 @@ def rust_package() -> bytes:
 
 
 @functools.cache
-def _python_sdk() -> bytes:
+def _python_sdk(*more: str) -> bytes:
     site = pathlib.Path(boto3.__file__).parent.parent
     data = pathlib.Path(botocore.__file__).parent / "data"
 
@@ -43,7 +49,7 @@ def _python_sdk() -> bytes:
             len(of_service) < 2 or of_service[0] in _SERVICES
         )
 
-    files = [file for package in _PYTHON for file in (site / package).rglob("*")]
+    files = [file for package in [*_PYTHON, *more] for file in (site / package).rglob("*")]
     return _files(site, [site / "six.py", *filter(is_used, files)])
 
 

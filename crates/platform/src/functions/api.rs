@@ -787,6 +787,7 @@ pub(crate) fn refusal(error: Error) -> Refusal {
         Error::PolicyTooLong { .. } => errors::policy_length_exceeded(message),
         Error::PayloadTooLarge { .. } => errors::request_too_large(message),
         Error::PayloadNotJson(_) => errors::invalid_request_content(message),
+        Error::DurableAlreadyStarted(_) => errors::durable_execution_already_started(message),
         Error::Throttled { reason } => api::too_many_requests(reason, message),
         Error::EventTooLarge { .. } => errors::request_too_large(message),
         Error::Recursive => errors::recursive_invocation(message),

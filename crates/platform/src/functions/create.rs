@@ -11,6 +11,7 @@ use wire::{
 use super::{
     Functions,
     definitions::{Draft, Published},
+    durable,
     error::{Error, Result},
     execution::VersionId,
     images, key_of, network, new_revision_id, requested,
@@ -154,6 +155,7 @@ impl Functions {
             dead_letter: requested::dead_letter(input.dead_letter_config.as_ref())?,
             image: None,
             runtime_updates: RuntimeUpdates::default(),
+            durable: durable::created(input.durable_config.as_ref())?,
             runtime,
             handler,
         };

@@ -82,6 +82,9 @@ pub enum Error {
     PayloadTooLarge { max: usize },
     #[error("Could not parse request body into json: {0}")]
     PayloadNotJson(String),
+    /// Another execution has the name.
+    #[error("{0}")]
+    DurableAlreadyStarted(String),
     #[error("Rate Exceeded.")]
     Throttled { reason: &'static str },
     #[error("{bytes} byte payload is too large for the Event invocation type (limit {max} bytes)")]

@@ -8,7 +8,7 @@ use wire::{
 };
 
 use super::{
-    Functions,
+    Functions, durable,
     error::{Error, Result},
     execution::{FunctionKey, Invocation, InvokeError, Invoked, Outcome, VersionKey},
     json_text, key_of, limits, not_found,
@@ -35,6 +35,14 @@ impl Functions {
         input: InvocationRequest,
     ) -> Result<InvocationResponse> {
         let invocation_type = input.invocation_type.clone();
+        if invocation_type.as_deref() != Some("DryRun") {
+            let key = key_of(cx, &name.name);
+            if let Some(target) = self.durable_target(&key, name.qualifier.as_deref())? {
+                let payload = checked_payload(input.payload.clone())?;
+                return self.invoke_durably(cx, target, (input, payload)).await;
+            }
+            durable::refuse_name(&input, name)?;
+        }
         let (key, invocation) = self.checked(cx, name, input)?;
         match invocation_type.as_deref() {
             Some("DryRun") => return Ok(answered(204)),
@@ -119,14 +127,27 @@ impl Functions {
 
     /// Runs an invocation that has been checked, from the API, a function URL or a trigger, in the
     /// version that the qualifier leads to. One that is active but not deployed, as after a
-    /// restart, is deployed first.
+    /// restart, is deployed first. One that is durable is an execution, whose end is waited for.
     pub async fn run(
         &self,
         key: &FunctionKey,
         qualifier: Option<&str>,
         invocation: Invocation,
     ) -> Result<Outcome> {
-        self.run_at(key, qualifier, random, invocation).await
+        match self.run_if_durable(key, qualifier, &invocation).await {
+            Some(done) => done,
+            None => self.run_at(key, qualifier, random, invocation).await,
+        }
+    }
+
+    /// Runs one invocation of a version, whether or not the function is durable.
+    pub async fn run_version(
+        &self,
+        key: &FunctionKey,
+        version: &str,
+        invocation: Invocation,
+    ) -> Result<Outcome> {
+        self.run_at(key, Some(version), random, invocation).await
     }
 
     /// The same; `random` decides between the versions of an alias.
@@ -156,6 +177,7 @@ impl Functions {
         qualifier: Option<&str>,
         mut invocation: Invocation,
     ) -> Result<Invoked> {
+        self.refuse_durable(key, qualifier)?;
         let version = self.version_for(key, qualifier, random)?;
         invocation.trace_id = Some(self.traced(key, invocation.trace_id.as_deref())?);
         let executor = &self.0.executor;
@@ -169,7 +191,7 @@ impl Functions {
     }
 
     /// The version that answers one request to a qualifier.
-    fn version_for(
+    pub(super) fn version_for(
         &self,
         key: &FunctionKey,
         qualifier: Option<&str>,
@@ -197,7 +219,7 @@ impl Functions {
         Some(Principal::of(&key.account_id, Some(&role)))
     }
 
-    fn check_invocable(&self, key: &FunctionKey, qualifier: Option<&str>) -> Result<()> {
+    pub(super) fn check_invocable(&self, key: &FunctionKey, qualifier: Option<&str>) -> Result<()> {
         // Lambda names the version that it looked for, asked or not.
         let unknown = || not_found(key, qualifier.or(Some(LATEST)));
         let entry = self.0.definitions.get(key).ok_or_else(unknown)?;
@@ -211,11 +233,6 @@ impl Functions {
 }
 
 fn refuse_unsupported(input: &InvocationRequest) -> Result<()> {
-    if input.durable_execution_name.is_some() {
-        return Err(Error::Unsupported {
-            what: "Durable execution (DurableExecutionName)",
-        });
-    }
     if input.tenant_id.is_some() {
         return Err(Error::Unsupported {
             what: "Tenant isolation (TenantId)",
@@ -252,7 +269,7 @@ fn client_context(given: &str) -> Result<String> {
 }
 
 /// From 0 up to 1, and not 1 itself.
-fn random() -> f64 {
+pub(super) fn random() -> f64 {
     let mut bytes = [0_u8; 4];
     // Without randomness the first version has all requests.
     match aws_lc_rs::rand::fill(&mut bytes) {

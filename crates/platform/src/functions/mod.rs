@@ -13,6 +13,7 @@ mod definitions;
 mod delete;
 mod deployment;
 mod discovery;
+pub mod durable;
 pub(crate) mod error;
 mod event_invoke;
 pub mod execution;
@@ -54,7 +55,7 @@ mod tests;
 use std::{
     collections::{BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::SystemTime,
 };
 
@@ -66,7 +67,7 @@ use crate::secrets::Secrets;
 
 pub(crate) use api::{refusal, to_its_end};
 pub use code::LINK_PATH;
-pub use error::Error;
+pub use error::{Error, Result};
 pub use event_invoke::{AskedEventInvoke, EventTerms, function_at};
 pub use executor::{DeployError, Executor};
 pub use invoke::AsyncEvent;
@@ -81,7 +82,6 @@ pub use url_access::{AuthType, url_allowed};
 
 use code::Packages;
 use definitions::{Definitions, Draft, Entry, KeyLocks, Published};
-use error::Result;
 use execution::{FunctionKey, VersionKey};
 use images::{Images, ImagesConfig};
 use runtimes::Runtimes;
@@ -125,6 +125,7 @@ struct Inner {
     deploying: Semaphore,
     /// Which generation the executor has.
     deployed: Mutex<HashMap<VersionKey, i64>>,
+    durable: OnceLock<Arc<dyn durable::DurableRuns>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +161,7 @@ impl Functions {
             deployments: KeyLocks::default(),
             deploying: Semaphore::new(limits::DEPLOYMENTS_AT_ONCE),
             deployed: Mutex::default(),
+            durable: OnceLock::new(),
         }));
         functions.load().await?;
         Ok(functions)

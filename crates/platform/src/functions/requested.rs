@@ -44,10 +44,6 @@ pub fn refuse_unsupported_create(input: &CreateFunctionRequest) -> Result<()> {
             "A capacity provider (CapacityProviderConfig)",
         ),
         (
-            input.durable_config.is_some(),
-            "Durable execution (DurableConfig)",
-        ),
-        (
             input.runtime_config.is_some(),
             "A managed runtime version (RuntimeConfig)",
         ),
@@ -69,10 +65,6 @@ pub fn refuse_unsupported_update(input: &UpdateFunctionConfigurationRequest) -> 
         (
             input.capacity_provider_config.is_some(),
             "A capacity provider (CapacityProviderConfig)",
-        ),
-        (
-            input.durable_config.is_some(),
-            "Durable execution (DurableConfig)",
         ),
         (
             input.runtime_config.is_some(),

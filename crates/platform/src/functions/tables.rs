@@ -11,6 +11,7 @@ use serde_json::Value;
 use store::{BlobHash, Cause, Migration, Record, Table};
 
 use super::{
+    durable::DurableConfig,
     execution::{FunctionKey, VersionId},
     images::ImageSpec,
     layers::LayerUse,
@@ -328,6 +329,9 @@ pub struct Spec {
     pub image: Option<ImageSpec>,
     #[serde(default)]
     pub runtime_updates: RuntimeUpdates,
+    /// That of a durable function.
+    #[serde(default)]
+    pub durable: Option<DurableConfig>,
 }
 
 impl Spec {

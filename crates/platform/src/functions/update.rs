@@ -11,6 +11,7 @@ use wire::{
 use super::{
     Functions,
     deployment::{begin_update, check_updatable},
+    durable,
     error::{Error, Result},
     images, key_of,
     layers::{Asked, LayerUse},
@@ -173,6 +174,7 @@ impl Functions {
         if let Some(image) = spec.image.as_mut().filter(|_| input.image_config.is_some()) {
             image.overrides = images::overrides(input.image_config.as_ref())?;
         }
+        spec.durable = durable::updated(spec.durable, input.durable_config.as_ref())?;
         if let Some(role) = &input.role {
             record.role.clone_from(role);
         }

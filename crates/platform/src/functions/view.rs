@@ -11,7 +11,7 @@ use wire::{
 };
 
 use super::{
-    Functions,
+    Functions, durable,
     error::{Error, Result},
     layers::LayerUse,
     requested,
@@ -113,6 +113,7 @@ impl Functions {
                 system_log_level: spec.logging.system_level.clone(),
                 log_group: Some(spec.logging.group.clone()),
             }),
+            durable_config: spec.durable.map(durable::shown),
             ..FunctionConfiguration::default()
         })
     }

@@ -40,6 +40,21 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "AddPermission")) }
     }
 
+    /// `POST /2025-12-01/durable-executions/{DurableExecutionArn}/checkpoint`
+    fn checkpoint_durable_execution(
+        &self,
+        cx: &Context,
+        input: CheckpointDurableExecutionRequest,
+    ) -> impl Future<Output = Result<CheckpointDurableExecutionResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "CheckpointDurableExecution",
+            ))
+        }
+    }
+
     /// `POST /2015-03-31/functions/{FunctionName}/aliases`
     fn create_alias(
         &self,
@@ -238,6 +253,41 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<GetCodeSigningConfigResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "GetCodeSigningConfig")) }
+    }
+
+    /// `GET /2025-12-01/durable-executions/{DurableExecutionArn}`
+    fn get_durable_execution(
+        &self,
+        cx: &Context,
+        input: GetDurableExecutionRequest,
+    ) -> impl Future<Output = Result<GetDurableExecutionResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "GetDurableExecution")) }
+    }
+
+    /// `GET /2025-12-01/durable-executions/{DurableExecutionArn}/history`
+    fn get_durable_execution_history(
+        &self,
+        cx: &Context,
+        input: GetDurableExecutionHistoryRequest,
+    ) -> impl Future<Output = Result<GetDurableExecutionHistoryResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "GetDurableExecutionHistory",
+            ))
+        }
+    }
+
+    /// `GET /2025-12-01/durable-executions/{DurableExecutionArn}/state`
+    fn get_durable_execution_state(
+        &self,
+        cx: &Context,
+        input: GetDurableExecutionStateRequest,
+    ) -> impl Future<Output = Result<GetDurableExecutionStateResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "GetDurableExecutionState")) }
     }
 
     /// `GET /2015-03-31/event-source-mappings/{UUID}`
@@ -443,6 +493,21 @@ pub trait Lambda: Send + Sync {
     ) -> impl Future<Output = Result<ListCodeSigningConfigsResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "ListCodeSigningConfigs")) }
+    }
+
+    /// `GET /2025-12-01/functions/{FunctionName}/durable-executions`
+    fn list_durable_executions_by_function(
+        &self,
+        cx: &Context,
+        input: ListDurableExecutionsByFunctionRequest,
+    ) -> impl Future<Output = Result<ListDurableExecutionsByFunctionResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "ListDurableExecutionsByFunction",
+            ))
+        }
     }
 
     /// `GET /2015-03-31/event-source-mappings`
@@ -690,6 +755,64 @@ pub trait Lambda: Send + Sync {
         async { Err(Error::not_implemented(&SERVICE, "RemovePermission")) }
     }
 
+    /// `POST /2025-12-01/durable-execution-callbacks/{CallbackId}/fail`
+    fn send_durable_execution_callback_failure(
+        &self,
+        cx: &Context,
+        input: SendDurableExecutionCallbackFailureRequest,
+    ) -> impl Future<Output = Result<SendDurableExecutionCallbackFailureResponse, Error>> + Send
+    {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "SendDurableExecutionCallbackFailure",
+            ))
+        }
+    }
+
+    /// `POST /2025-12-01/durable-execution-callbacks/{CallbackId}/heartbeat`
+    fn send_durable_execution_callback_heartbeat(
+        &self,
+        cx: &Context,
+        input: SendDurableExecutionCallbackHeartbeatRequest,
+    ) -> impl Future<Output = Result<SendDurableExecutionCallbackHeartbeatResponse, Error>> + Send
+    {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "SendDurableExecutionCallbackHeartbeat",
+            ))
+        }
+    }
+
+    /// `POST /2025-12-01/durable-execution-callbacks/{CallbackId}/succeed`
+    fn send_durable_execution_callback_success(
+        &self,
+        cx: &Context,
+        input: SendDurableExecutionCallbackSuccessRequest,
+    ) -> impl Future<Output = Result<SendDurableExecutionCallbackSuccessResponse, Error>> + Send
+    {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "SendDurableExecutionCallbackSuccess",
+            ))
+        }
+    }
+
+    /// `POST /2025-12-01/durable-executions/{DurableExecutionArn}/stop`
+    fn stop_durable_execution(
+        &self,
+        cx: &Context,
+        input: StopDurableExecutionRequest,
+    ) -> impl Future<Output = Result<StopDurableExecutionResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "StopDurableExecution")) }
+    }
+
     /// `POST /2017-03-31/tags/{Resource}`
     fn tag_resource(
         &self,
@@ -800,6 +923,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
                 .await
         }
         1 => call.answer(|input| service.add_permission(cx, input)).await,
+        2 => {
+            call.answer(|input| service.checkpoint_durable_execution(cx, input))
+                .await
+        }
         3 => call.answer(|input| service.create_alias(cx, input)).await,
         5 => {
             call.answer(|input| service.create_code_signing_config(cx, input))
@@ -863,6 +990,18 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
             call.answer(|input| service.get_code_signing_config(cx, input))
                 .await
         }
+        26 => {
+            call.answer(|input| service.get_durable_execution(cx, input))
+                .await
+        }
+        27 => {
+            call.answer(|input| service.get_durable_execution_history(cx, input))
+                .await
+        }
+        28 => {
+            call.answer(|input| service.get_durable_execution_state(cx, input))
+                .await
+        }
         29 => {
             call.answer(|input| service.get_event_source_mapping(cx, input))
                 .await
@@ -918,6 +1057,10 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
         48 => call.answer(|input| service.list_aliases(cx, input)).await,
         50 => {
             call.answer(|input| service.list_code_signing_configs(cx, input))
+                .await
+        }
+        51 => {
+            call.answer(|input| service.list_durable_executions_by_function(cx, input))
                 .await
         }
         52 => {
@@ -989,6 +1132,22 @@ pub async fn dispatch<S: Lambda>(service: &S, call: Call<'_>) -> Response<bytes:
         }
         75 => {
             call.answer(|input| service.remove_permission(cx, input))
+                .await
+        }
+        77 => {
+            call.answer(|input| service.send_durable_execution_callback_failure(cx, input))
+                .await
+        }
+        78 => {
+            call.answer(|input| service.send_durable_execution_callback_heartbeat(cx, input))
+                .await
+        }
+        79 => {
+            call.answer(|input| service.send_durable_execution_callback_success(cx, input))
+                .await
+        }
+        80 => {
+            call.answer(|input| service.stop_durable_execution(cx, input))
                 .await
         }
         81 => call.answer(|input| service.tag_resource(cx, input)).await,
@@ -1167,12 +1326,157 @@ shape!(AmazonManagedKafkaEventSourceConfig {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CallbackDetails {
+    pub callback_id: Option<String>,
+    pub result: Option<String>,
+    pub error: Option<ErrorObject>,
+}
+shape!(CallbackDetails {
+    callback_id,
+    result,
+    error
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CallbackFailedDetails {
+    pub error: EventError,
+}
+shape!(CallbackFailedDetails { error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CallbackOptions {
+    pub timeout_seconds: Option<i32>,
+    pub heartbeat_timeout_seconds: Option<i32>,
+}
+shape!(CallbackOptions {
+    timeout_seconds,
+    heartbeat_timeout_seconds
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CallbackStartedDetails {
+    pub callback_id: String,
+    pub heartbeat_timeout: Option<i32>,
+    pub timeout: Option<i32>,
+}
+shape!(CallbackStartedDetails {
+    callback_id,
+    heartbeat_timeout,
+    timeout
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CallbackSucceededDetails {
+    pub result: EventResult,
+}
+shape!(CallbackSucceededDetails { result });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CallbackTimedOutDetails {
+    pub error: EventError,
+}
+shape!(CallbackTimedOutDetails { error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CapacityProviderConfig {
     pub lambda_managed_instances_capacity_provider_config:
         LambdaManagedInstancesCapacityProviderConfig,
 }
 shape!(CapacityProviderConfig {
     lambda_managed_instances_capacity_provider_config
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChainedInvokeDetails {
+    pub result: Option<String>,
+    pub error: Option<ErrorObject>,
+}
+shape!(ChainedInvokeDetails { result, error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChainedInvokeFailedDetails {
+    pub error: EventError,
+}
+shape!(ChainedInvokeFailedDetails { error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChainedInvokeOptions {
+    pub function_name: String,
+    pub tenant_id: Option<String>,
+    pub x_amzn_trace_id: Option<String>,
+}
+shape!(ChainedInvokeOptions {
+    function_name,
+    tenant_id,
+    x_amzn_trace_id
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChainedInvokeStartedDetails {
+    pub function_name: String,
+    pub tenant_id: Option<String>,
+    pub input: Option<EventInput>,
+    pub executed_version: Option<String>,
+    pub durable_execution_arn: Option<String>,
+}
+shape!(ChainedInvokeStartedDetails {
+    function_name,
+    tenant_id,
+    input,
+    executed_version,
+    durable_execution_arn
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChainedInvokeStoppedDetails {
+    pub error: EventError,
+}
+shape!(ChainedInvokeStoppedDetails { error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChainedInvokeSucceededDetails {
+    pub result: EventResult,
+}
+shape!(ChainedInvokeSucceededDetails { result });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChainedInvokeTimedOutDetails {
+    pub error: EventError,
+}
+shape!(ChainedInvokeTimedOutDetails { error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CheckpointDurableExecutionRequest {
+    pub durable_execution_arn: String,
+    pub checkpoint_token: String,
+    pub updates: Option<Vec<OperationUpdate>>,
+    pub client_token: Option<String>,
+}
+shape!(CheckpointDurableExecutionRequest {
+    durable_execution_arn,
+    checkpoint_token,
+    updates,
+    client_token
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CheckpointDurableExecutionResponse {
+    pub checkpoint_token: Option<String>,
+    pub new_execution_state: CheckpointUpdatedExecutionState,
+}
+shape!(CheckpointDurableExecutionResponse {
+    checkpoint_token,
+    new_execution_state
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CheckpointUpdatedExecutionState {
+    pub operations: Option<Vec<OperationShape>>,
+    pub next_marker: Option<String>,
+}
+shape!(CheckpointUpdatedExecutionState {
+    operations,
+    next_marker
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -1208,6 +1512,40 @@ pub struct Concurrency {
 shape!(Concurrency {
     reserved_concurrent_executions
 });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContextDetails {
+    pub replay_children: Option<bool>,
+    pub result: Option<String>,
+    pub error: Option<ErrorObject>,
+}
+shape!(ContextDetails {
+    replay_children,
+    result,
+    error
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContextFailedDetails {
+    pub error: EventError,
+}
+shape!(ContextFailedDetails { error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContextOptions {
+    pub replay_children: Option<bool>,
+}
+shape!(ContextOptions { replay_children });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContextStartedDetails {}
+shape!(ContextStartedDetails {});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContextSucceededDetails {
+    pub result: EventResult,
+}
+shape!(ContextSucceededDetails { result });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cors {
@@ -1593,6 +1931,127 @@ pub struct EphemeralStorage {
 shape!(EphemeralStorage { size });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ErrorObject {
+    pub error_message: Option<String>,
+    pub error_type: Option<String>,
+    pub error_data: Option<String>,
+    pub stack_trace: Option<Vec<String>>,
+}
+shape!(ErrorObject {
+    error_message,
+    error_type,
+    error_data,
+    stack_trace
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Event {
+    pub event_type: Option<String>,
+    pub sub_type: Option<String>,
+    pub event_id: Option<i32>,
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub event_timestamp: Option<crate::Timestamp>,
+    pub parent_id: Option<String>,
+    pub execution_started_details: Option<ExecutionStartedDetails>,
+    pub execution_succeeded_details: Option<ExecutionSucceededDetails>,
+    pub execution_failed_details: Option<ExecutionFailedDetails>,
+    pub execution_timed_out_details: Option<ExecutionTimedOutDetails>,
+    pub execution_stopped_details: Option<ExecutionStoppedDetails>,
+    pub context_started_details: Option<ContextStartedDetails>,
+    pub context_succeeded_details: Option<ContextSucceededDetails>,
+    pub context_failed_details: Option<ContextFailedDetails>,
+    pub wait_started_details: Option<WaitStartedDetails>,
+    pub wait_succeeded_details: Option<WaitSucceededDetails>,
+    pub wait_cancelled_details: Option<WaitCancelledDetails>,
+    pub step_started_details: Option<StepStartedDetails>,
+    pub step_succeeded_details: Option<StepSucceededDetails>,
+    pub step_failed_details: Option<StepFailedDetails>,
+    pub chained_invoke_started_details: Option<ChainedInvokeStartedDetails>,
+    pub chained_invoke_succeeded_details: Option<ChainedInvokeSucceededDetails>,
+    pub chained_invoke_failed_details: Option<ChainedInvokeFailedDetails>,
+    pub chained_invoke_timed_out_details: Option<ChainedInvokeTimedOutDetails>,
+    pub chained_invoke_stopped_details: Option<ChainedInvokeStoppedDetails>,
+    pub callback_started_details: Option<CallbackStartedDetails>,
+    pub callback_succeeded_details: Option<CallbackSucceededDetails>,
+    pub callback_failed_details: Option<CallbackFailedDetails>,
+    pub callback_timed_out_details: Option<CallbackTimedOutDetails>,
+    pub invocation_completed_details: Option<InvocationCompletedDetails>,
+    pub execution_paused_details: Option<ExecutionPausedDetails>,
+    pub execution_resumed_details: Option<ExecutionResumedDetails>,
+}
+shape!(Event {
+    event_type,
+    sub_type,
+    event_id,
+    id,
+    name,
+    event_timestamp,
+    parent_id,
+    execution_started_details,
+    execution_succeeded_details,
+    execution_failed_details,
+    execution_timed_out_details,
+    execution_stopped_details,
+    context_started_details,
+    context_succeeded_details,
+    context_failed_details,
+    wait_started_details,
+    wait_succeeded_details,
+    wait_cancelled_details,
+    step_started_details,
+    step_succeeded_details,
+    step_failed_details,
+    chained_invoke_started_details,
+    chained_invoke_succeeded_details,
+    chained_invoke_failed_details,
+    chained_invoke_timed_out_details,
+    chained_invoke_stopped_details,
+    callback_started_details,
+    callback_succeeded_details,
+    callback_failed_details,
+    callback_timed_out_details,
+    invocation_completed_details,
+    execution_paused_details,
+    execution_resumed_details
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventError {
+    pub payload: Option<ErrorObject>,
+    pub truncated: Option<bool>,
+}
+shape!(EventError { payload, truncated });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventInput {
+    pub payload: Option<String>,
+    pub truncated: Option<bool>,
+}
+shape!(EventInput { payload, truncated });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventPauseReason {
+    pub payload: Option<String>,
+    pub truncated: Option<bool>,
+}
+shape!(EventPauseReason { payload, truncated });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventResult {
+    pub payload: Option<String>,
+    pub truncated: Option<bool>,
+}
+shape!(EventResult { payload, truncated });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventResumeReason {
+    pub payload: Option<String>,
+    pub truncated: Option<bool>,
+}
+shape!(EventResumeReason { payload, truncated });
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct EventSourceMappingConfiguration {
     pub uuid: Option<String>,
     pub starting_position: Option<String>,
@@ -1675,6 +2134,88 @@ pub struct EventSourceMappingMetricsConfig {
     pub metrics: Option<Vec<String>>,
 }
 shape!(EventSourceMappingMetricsConfig { metrics });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Execution {
+    pub durable_execution_arn: String,
+    pub durable_execution_name: String,
+    pub function_arn: String,
+    pub status: String,
+    pub start_timestamp: crate::Timestamp,
+    pub end_timestamp: Option<crate::Timestamp>,
+    pub kms_key_arn: Option<String>,
+}
+shape!(Execution {
+    durable_execution_arn,
+    durable_execution_name,
+    function_arn,
+    status,
+    start_timestamp,
+    end_timestamp,
+    kms_key_arn
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecutionDetails {
+    pub input_payload: Option<String>,
+}
+shape!(ExecutionDetails { input_payload });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecutionFailedDetails {
+    pub error: EventError,
+}
+shape!(ExecutionFailedDetails { error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecutionPausedDetails {
+    pub pause_request_timestamp: crate::Timestamp,
+    pub reason: Option<EventPauseReason>,
+    pub execution_timeout_paused: bool,
+}
+shape!(ExecutionPausedDetails {
+    pause_request_timestamp,
+    reason,
+    execution_timeout_paused
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecutionResumedDetails {
+    pub resume_request_timestamp: crate::Timestamp,
+    pub reason: Option<EventResumeReason>,
+}
+shape!(ExecutionResumedDetails {
+    resume_request_timestamp,
+    reason
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecutionStartedDetails {
+    pub input: EventInput,
+    pub execution_timeout: i32,
+}
+shape!(ExecutionStartedDetails {
+    input,
+    execution_timeout
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecutionStoppedDetails {
+    pub error: EventError,
+}
+shape!(ExecutionStoppedDetails { error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecutionSucceededDetails {
+    pub result: EventResult,
+}
+shape!(ExecutionSucceededDetails { result });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecutionTimedOutDetails {
+    pub error: Option<EventError>,
+}
+shape!(ExecutionTimedOutDetails { error });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FileSystemConfig {
@@ -1934,6 +2475,102 @@ pub struct GetCodeSigningConfigResponse {
 }
 shape!(GetCodeSigningConfigResponse {
     code_signing_config
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetDurableExecutionHistoryRequest {
+    pub durable_execution_arn: String,
+    pub include_execution_data: Option<bool>,
+    pub max_items: Option<i32>,
+    pub marker: Option<String>,
+    pub reverse_order: Option<bool>,
+}
+shape!(GetDurableExecutionHistoryRequest {
+    durable_execution_arn,
+    include_execution_data,
+    max_items,
+    marker,
+    reverse_order
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetDurableExecutionHistoryResponse {
+    pub events: Vec<Event>,
+    pub next_marker: Option<String>,
+}
+shape!(GetDurableExecutionHistoryResponse {
+    events,
+    next_marker
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetDurableExecutionRequest {
+    pub durable_execution_arn: String,
+    pub include_execution_data: Option<bool>,
+}
+shape!(GetDurableExecutionRequest {
+    durable_execution_arn,
+    include_execution_data
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetDurableExecutionResponse {
+    pub durable_execution_arn: String,
+    pub durable_execution_name: String,
+    pub function_arn: String,
+    pub input_payload: Option<String>,
+    pub result: Option<String>,
+    pub error: Option<ErrorObject>,
+    pub start_timestamp: crate::Timestamp,
+    pub status: String,
+    pub end_timestamp: Option<crate::Timestamp>,
+    pub version: Option<String>,
+    pub trace_header: Option<TraceHeader>,
+    pub execution_data_included: Option<bool>,
+    pub durable_config: Option<DurableConfig>,
+    pub pause_details: Option<PauseDetails>,
+    pub expected_execution_timeout_timestamp: Option<crate::Timestamp>,
+}
+shape!(GetDurableExecutionResponse {
+    durable_execution_arn,
+    durable_execution_name,
+    function_arn,
+    input_payload,
+    result,
+    error,
+    start_timestamp,
+    status,
+    end_timestamp,
+    version,
+    trace_header,
+    execution_data_included,
+    durable_config,
+    pause_details,
+    expected_execution_timeout_timestamp
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetDurableExecutionStateRequest {
+    pub durable_execution_arn: String,
+    pub checkpoint_token: String,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+shape!(GetDurableExecutionStateRequest {
+    durable_execution_arn,
+    checkpoint_token,
+    marker,
+    max_items
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetDurableExecutionStateResponse {
+    pub operations: Vec<OperationShape>,
+    pub next_marker: Option<String>,
+}
+shape!(GetDurableExecutionStateResponse {
+    operations,
+    next_marker
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -2223,6 +2860,20 @@ shape!(ImageConfigResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct InvocationCompletedDetails {
+    pub start_timestamp: crate::Timestamp,
+    pub end_timestamp: crate::Timestamp,
+    pub request_id: String,
+    pub error: Option<EventError>,
+}
+shape!(InvocationCompletedDetails {
+    start_timestamp,
+    end_timestamp,
+    request_id,
+    error
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct InvocationRequest {
     pub function_name: String,
     pub invocation_type: Option<String>,
@@ -2501,6 +3152,40 @@ shape!(ListCodeSigningConfigsResponse {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListDurableExecutionsByFunctionRequest {
+    pub function_name: String,
+    pub qualifier: Option<String>,
+    pub durable_execution_name: Option<String>,
+    pub statuses: Option<Vec<String>>,
+    pub started_after: Option<crate::Timestamp>,
+    pub started_before: Option<crate::Timestamp>,
+    pub reverse_order: Option<bool>,
+    pub marker: Option<String>,
+    pub max_items: Option<i32>,
+}
+shape!(ListDurableExecutionsByFunctionRequest {
+    function_name,
+    qualifier,
+    durable_execution_name,
+    statuses,
+    started_after,
+    started_before,
+    reverse_order,
+    marker,
+    max_items
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListDurableExecutionsByFunctionResponse {
+    pub durable_executions: Option<Vec<Execution>>,
+    pub next_marker: Option<String>,
+}
+shape!(ListDurableExecutionsByFunctionResponse {
+    durable_executions,
+    next_marker
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListEventSourceMappingsRequest {
     pub event_source_arn: Option<String>,
     pub function_name: Option<String>,
@@ -2745,6 +3430,84 @@ pub struct OnSuccess {
     pub destination: Option<String>,
 }
 shape!(OnSuccess { destination });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OperationShape {
+    pub id: String,
+    pub parent_id: Option<String>,
+    pub name: Option<String>,
+    pub type_: String,
+    pub sub_type: Option<String>,
+    pub start_timestamp: crate::Timestamp,
+    pub end_timestamp: Option<crate::Timestamp>,
+    pub status: String,
+    pub execution_details: Option<ExecutionDetails>,
+    pub context_details: Option<ContextDetails>,
+    pub step_details: Option<StepDetails>,
+    pub wait_details: Option<WaitDetails>,
+    pub callback_details: Option<CallbackDetails>,
+    pub chained_invoke_details: Option<ChainedInvokeDetails>,
+}
+shape!(OperationShape {
+    id,
+    parent_id,
+    name,
+    type_,
+    sub_type,
+    start_timestamp,
+    end_timestamp,
+    status,
+    execution_details,
+    context_details,
+    step_details,
+    wait_details,
+    callback_details,
+    chained_invoke_details
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OperationUpdate {
+    pub id: String,
+    pub parent_id: Option<String>,
+    pub name: Option<String>,
+    pub type_: String,
+    pub sub_type: Option<String>,
+    pub action: String,
+    pub payload: Option<String>,
+    pub error: Option<ErrorObject>,
+    pub context_options: Option<ContextOptions>,
+    pub step_options: Option<StepOptions>,
+    pub wait_options: Option<WaitOptions>,
+    pub callback_options: Option<CallbackOptions>,
+    pub chained_invoke_options: Option<ChainedInvokeOptions>,
+}
+shape!(OperationUpdate {
+    id,
+    parent_id,
+    name,
+    type_,
+    sub_type,
+    action,
+    payload,
+    error,
+    context_options,
+    step_options,
+    wait_options,
+    callback_options,
+    chained_invoke_options
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PauseDetails {
+    pub pause_request_timestamp: crate::Timestamp,
+    pub reason: Option<String>,
+    pub execution_timeout_paused: bool,
+}
+shape!(PauseDetails {
+    pause_request_timestamp,
+    reason,
+    execution_timeout_paused
+});
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProvisionedConcurrencyConfigListItem {
@@ -2995,6 +3758,16 @@ shape!(ResolvedS3Object {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct RetryDetails {
+    pub current_attempt: Option<i32>,
+    pub next_attempt_delay_seconds: Option<i32>,
+}
+shape!(RetryDetails {
+    current_attempt,
+    next_attempt_delay_seconds
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RuntimeVersionConfig {
     pub runtime_version_arn: Option<String>,
     pub error: Option<RuntimeVersionError>,
@@ -3047,6 +3820,41 @@ shape!(SelfManagedKafkaEventSourceConfig {
 });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct SendDurableExecutionCallbackFailureRequest {
+    pub callback_id: String,
+    pub error: Option<ErrorObject>,
+}
+shape!(SendDurableExecutionCallbackFailureRequest { callback_id, error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SendDurableExecutionCallbackFailureResponse {}
+shape!(SendDurableExecutionCallbackFailureResponse {});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SendDurableExecutionCallbackHeartbeatRequest {
+    pub callback_id: String,
+}
+shape!(SendDurableExecutionCallbackHeartbeatRequest { callback_id });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SendDurableExecutionCallbackHeartbeatResponse {}
+shape!(SendDurableExecutionCallbackHeartbeatResponse {});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SendDurableExecutionCallbackSuccessRequest {
+    pub callback_id: String,
+    pub result: Option<Bytes>,
+}
+shape!(SendDurableExecutionCallbackSuccessRequest {
+    callback_id,
+    result
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SendDurableExecutionCallbackSuccessResponse {}
+shape!(SendDurableExecutionCallbackSuccessResponse {});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SnapStart {
     pub apply_on: Option<String>,
 }
@@ -3068,6 +3876,68 @@ pub struct SourceAccessConfiguration {
     pub uri: Option<String>,
 }
 shape!(SourceAccessConfiguration { type_, uri });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepDetails {
+    pub attempt: Option<i32>,
+    pub next_attempt_timestamp: Option<crate::Timestamp>,
+    pub result: Option<String>,
+    pub error: Option<ErrorObject>,
+}
+shape!(StepDetails {
+    attempt,
+    next_attempt_timestamp,
+    result,
+    error
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepFailedDetails {
+    pub error: EventError,
+    pub retry_details: RetryDetails,
+}
+shape!(StepFailedDetails {
+    error,
+    retry_details
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepOptions {
+    pub next_attempt_delay_seconds: Option<i32>,
+}
+shape!(StepOptions {
+    next_attempt_delay_seconds
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepStartedDetails {}
+shape!(StepStartedDetails {});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepSucceededDetails {
+    pub result: EventResult,
+    pub retry_details: RetryDetails,
+}
+shape!(StepSucceededDetails {
+    result,
+    retry_details
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StopDurableExecutionRequest {
+    pub durable_execution_arn: String,
+    pub error: Option<ErrorObject>,
+}
+shape!(StopDurableExecutionRequest {
+    durable_execution_arn,
+    error
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StopDurableExecutionResponse {
+    pub stop_timestamp: crate::Timestamp,
+}
+shape!(StopDurableExecutionResponse { stop_timestamp });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TagResourceRequest {
@@ -3093,6 +3963,12 @@ pub struct TenancyConfig {
 shape!(TenancyConfig {
     tenant_isolation_mode
 });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TraceHeader {
+    pub x_amzn_trace_id: Option<String>,
+}
+shape!(TraceHeader { x_amzn_trace_id });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TracingConfig {
@@ -3364,6 +4240,42 @@ shape!(VpcConfigResponse {
     vpc_id,
     ipv6_allowed_for_dual_stack
 });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WaitCancelledDetails {
+    pub error: Option<EventError>,
+}
+shape!(WaitCancelledDetails { error });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WaitDetails {
+    pub scheduled_end_timestamp: Option<crate::Timestamp>,
+}
+shape!(WaitDetails {
+    scheduled_end_timestamp
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WaitOptions {
+    pub wait_seconds: Option<i32>,
+}
+shape!(WaitOptions { wait_seconds });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WaitStartedDetails {
+    pub duration: i32,
+    pub scheduled_end_timestamp: crate::Timestamp,
+}
+shape!(WaitStartedDetails {
+    duration,
+    scheduled_end_timestamp
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WaitSucceededDetails {
+    pub duration: Option<i32>,
+}
+shape!(WaitSucceededDetails { duration });
 
 /// The service's errors, each with the status and members of its shape.
 pub mod errors {

@@ -1,0 +1,716 @@
+"""Durable functions, with AWS's own durable execution SDKs for Python and JavaScript in them."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from botocore.exceptions import ClientError
+
+from conftest import function_factory
+from support import sdk
+from support.package import payload_of
+
+MINUTE = {"ExecutionTimeout": 60, "RetentionPeriodInDays": 3}
+
+# What each execution did, a line each, in the function's log.
+ORDER = """
+from aws_durable_execution_sdk_python import durable_execution
+from aws_durable_execution_sdk_python.config import Duration
+
+def did(what, answer):
+    print("did", what)
+    return answer
+
+@durable_execution
+def handler(event, context):
+    first = context.step(lambda _: did("first", event["n"] + 1), name="first")
+    context.wait(Duration.from_seconds(1), name="pause")
+    second = context.step(lambda _: did("second", first * 10), name="second")
+    return {"first": first, "second": second}
+"""
+
+
+@pytest.fixture
+def make_durable(make_function):
+    """Creates durable functions in Python."""
+
+    def make(code, **options):
+        options = {"MemorySize": 512, "Timeout": 30, "DurableConfig": MINUTE} | options
+        return make_function(zip_file=sdk.durable_python_package(code), **options)
+
+    return make
+
+
+def start(client, function, event=None, **options):
+    """Starts an execution of `$LATEST` that nobody waits for, and gives its ARN."""
+    payload = json.dumps({} if event is None else event)
+    answer = client.invoke(
+        FunctionName=function,
+        Qualifier="$LATEST",
+        InvocationType="Event",
+        Payload=payload,
+        **options,
+    )
+    assert answer["StatusCode"] == 202
+    return answer["DurableExecutionArn"]
+
+
+def run(client, function, event=None, **options):
+    payload = json.dumps({} if event is None else event)
+    return client.invoke(FunctionName=function, Qualifier="$LATEST", Payload=payload, **options)
+
+
+def until(client, arn, *statuses, timeout_s=60):
+    """The execution once it has one of the statuses."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        execution = client.get_durable_execution(DurableExecutionArn=arn)
+        if execution["Status"] in statuses:
+            return execution
+        assert execution["Status"] == "RUNNING", execution
+        assert time.monotonic() < deadline, history(client, arn)
+        time.sleep(0.02)
+
+
+def history(client, arn, **options):
+    pages = client.get_paginator("get_durable_execution_history").paginate(
+        DurableExecutionArn=arn, **options
+    )
+    return [event for page in pages for event in page["Events"]]
+
+
+def kinds(client, arn):
+    return [event["EventType"] for event in history(client, arn)]
+
+
+def test_steps_are_done_once_and_a_wait_ends_the_invocation(client, make_durable):
+    function = make_durable(ORDER)
+    answer = run(client, function, {"n": 4})
+    assert "FunctionError" not in answer, payload_of(answer)
+    assert payload_of(answer) == {"first": 5, "second": 50}
+    assert answer["ExecutedVersion"] == "$LATEST"
+    arn = answer["DurableExecutionArn"]
+    assert kinds(client, arn) == [
+        "ExecutionStarted",
+        "StepStarted",
+        "StepSucceeded",
+        "WaitStarted",
+        "InvocationCompleted",
+        "WaitSucceeded",
+        "StepStarted",
+        "StepSucceeded",
+        "InvocationCompleted",
+        "ExecutionSucceeded",
+    ]
+
+
+def test_a_name_starts_once(client, make_durable):
+    function = make_durable(ORDER)
+    name = f"order-{function[-20:]}"
+    first = start(client, function, {"n": 1}, DurableExecutionName=name)
+    assert f":function:{function}:$LATEST/durable-execution/{name}/" in first
+    assert start(client, function, {"n": 1}, DurableExecutionName=name) == first
+    with pytest.raises(client.exceptions.DurableExecutionAlreadyStartedException):
+        start(client, function, {"n": 2}, DurableExecutionName=name)
+    # Who waits for it gets what it comes to, while it runs and afterwards.
+    for _ in range(2):
+        answer = run(client, function, {"n": 1}, DurableExecutionName=name)
+        assert payload_of(answer) == {"first": 2, "second": 20}
+        assert answer["DurableExecutionArn"] == first
+    assert kinds(client, first).count("ExecutionStarted") == 1
+
+
+def test_what_an_execution_tells_of_itself(client, make_durable):
+    function = make_durable(ORDER)
+    arn = start(client, function, {"n": 1}, DurableExecutionName=f"told-{function[-20:]}")
+    running = client.get_durable_execution(DurableExecutionArn=arn)
+    assert running["DurableConfig"] == MINUTE
+    assert running["Status"] == "RUNNING" and "EndTimestamp" not in running
+    ended = until(client, arn, "SUCCEEDED")
+    assert ended["FunctionArn"].endswith(f":function:{function}:$LATEST")
+    assert ended["InputPayload"] == '{"n": 1}'
+    assert json.loads(ended["Result"]) == {"first": 2, "second": 20}
+    assert ended["EndTimestamp"] > ended["StartTimestamp"]
+    bare = client.get_durable_execution(DurableExecutionArn=arn, IncludeExecutionData=False)
+    assert "Result" not in bare and "InputPayload" not in bare
+    events = history(client, arn, IncludeExecutionData=True)
+    assert [event["EventId"] for event in events] == list(range(1, len(events) + 1))
+    assert events[0]["ExecutionStartedDetails"]["Input"]["Payload"] == '{"n": 1}'
+    assert events[0]["ExecutionStartedDetails"]["ExecutionTimeout"] == 60
+    step = events[2]["StepSucceededDetails"]
+    assert step["Result"]["Payload"] == "2" and step["RetryDetails"]["CurrentAttempt"] == 1
+    backwards = history(client, arn, ReverseOrder=True, MaxItems=3)
+    assert [event["EventId"] for event in backwards] == list(range(len(events), 0, -1))
+    listed = client.list_durable_executions_by_function(FunctionName=function)
+    (execution,) = listed["DurableExecutions"]
+    assert execution["DurableExecutionArn"] == arn and execution["Status"] == "SUCCEEDED"
+
+
+def test_executions_are_listed_in_pages_and_by_what_they_are(client, make_durable):
+    function = make_durable(ORDER)
+    arns = [start(client, function, {"n": n}, DurableExecutionName=f"e-{n}") for n in range(5)]
+    for arn in arns:
+        until(client, arn, "SUCCEEDED")
+
+    def names(**options):
+        pages = client.get_paginator("list_durable_executions_by_function").paginate(
+            FunctionName=function, **options
+        )
+        return [one["DurableExecutionName"] for page in pages for one in page["DurableExecutions"]]
+
+    assert names(MaxItems=2) == names() == [f"e-{n}" for n in range(5)]
+    assert names(ReverseOrder=True, MaxItems=3) == [f"e-{n}" for n in reversed(range(5))]
+    assert names(DurableExecutionName="e-3") == ["e-3"]
+    assert names(Statuses=["RUNNING", "FAILED"]) == []
+    assert len(names(Statuses=["SUCCEEDED"], Qualifier="$LATEST")) == 5
+    third = client.get_durable_execution(DurableExecutionArn=arns[2])["StartTimestamp"]
+    assert names(StartedAfter=third) == ["e-3", "e-4"]
+    assert names(StartedBefore=third) == ["e-0", "e-1"]
+
+
+def test_what_a_durable_function_is_not_asked_for(client, make_durable, make_function, invoke):
+    function = make_durable(ORDER, DurableConfig={"ExecutionTimeout": 901})
+    shown = client.get_function_configuration(FunctionName=function)
+    assert shown["DurableConfig"] == {"ExecutionTimeout": 901, "RetentionPeriodInDays": 14}
+    with pytest.raises(ClientError, match="using an unqualified ARN"):
+        invoke(function, {"n": 1})
+    with pytest.raises(ClientError, match="greater than 15 minutes"):
+        run(client, function, {"n": 1})
+    client.update_function_configuration(
+        FunctionName=function, DurableConfig={"ExecutionTimeout": 900}
+    )
+    shown = client.get_function_configuration(FunctionName=function)
+    assert shown["DurableConfig"] == {"ExecutionTimeout": 900, "RetentionPeriodInDays": 14}
+    plain = make_function("def handler(event, context): return event", FunctionName=f"{function}-p")
+    with pytest.raises(ClientError, match="only when a function is created"):
+        client.update_function_configuration(FunctionName=plain, DurableConfig=MINUTE)
+    with pytest.raises(ClientError, match="has no DurableConfig"):
+        run(client, plain, DurableExecutionName="x")
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{function}:$LATEST"
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_durable_execution(DurableExecutionArn=f"{arn}/durable-execution/a/b")
+    with pytest.raises(ClientError, match="Invalid checkpoint token"):
+        client.checkpoint_durable_execution(
+            DurableExecutionArn=f"{arn}/durable-execution/a/b", CheckpointToken="AAAA"
+        )
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.send_durable_execution_callback_heartbeat(CallbackId="AAAA")
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.list_durable_executions_by_function(FunctionName=f"{function}-none")
+
+
+RETRIES = """
+from aws_durable_execution_sdk_python import durable_execution
+from aws_durable_execution_sdk_python.config import Duration, StepConfig
+from aws_durable_execution_sdk_python.retries import RetryStrategyConfig, create_retry_strategy
+
+tried = []
+
+def flaky(_):
+    tried.append(1)
+    if len(tried) < 3:
+        raise ValueError(f"not yet {len(tried)}")
+    return len(tried)
+
+@durable_execution
+def handler(event, context):
+    retries = create_retry_strategy(
+        RetryStrategyConfig(max_attempts=event["attempts"], initial_delay=Duration.from_seconds(1))
+    )
+    return context.step(flaky, name="flaky", config=StepConfig(retry_strategy=retries))
+"""
+
+
+def test_a_step_that_fails_is_tried_again_later(client, make_durable):
+    function = make_durable(RETRIES)
+    answer = run(client, function, {"attempts": 3})
+    assert payload_of(answer) == 3
+    events = history(client, answer["DurableExecutionArn"], IncludeExecutionData=True)
+    failed = [event["StepFailedDetails"] for event in events if "StepFailedDetails" in event]
+    assert [one["Error"]["Payload"]["ErrorMessage"] for one in failed] == ["not yet 1", "not yet 2"]
+    assert [one["RetryDetails"]["CurrentAttempt"] for one in failed] == [1, 2]
+    assert all(one["RetryDetails"]["NextAttemptDelaySeconds"] >= 1 for one in failed)
+
+
+def test_a_step_that_fails_for_good_fails_the_execution(client, make_durable):
+    function = make_durable(RETRIES)
+    answer = run(client, function, {"attempts": 1})
+    assert answer["FunctionError"] == "Unhandled"
+    error = payload_of(answer)
+    assert "not yet 1" in error["errorMessage"] and error["errorType"]
+    ended = client.get_durable_execution(DurableExecutionArn=answer["DurableExecutionArn"])
+    assert ended["Status"] == "FAILED"
+    assert ended["Error"]["ErrorMessage"] == error["errorMessage"]
+    assert kinds(client, answer["DurableExecutionArn"])[-1] == "ExecutionFailed"
+
+
+CALLBACK = """
+from aws_durable_execution_sdk_python import CallbackError, durable_execution
+from aws_durable_execution_sdk_python.config import CallbackConfig, Duration
+
+@durable_execution
+def handler(event, context):
+    seconds = Duration.from_seconds
+    config = CallbackConfig(
+        timeout=seconds(event.get("timeout", 0)), heartbeat_timeout=seconds(event.get("beat", 0))
+    )
+    callback = context.create_callback(name="approval", config=config)
+    try:
+        return {"answer": callback.result()}
+    except CallbackError as error:
+        return {"error": str(error), "kind": type(error).__name__}
+"""
+
+
+def callback_of(client, arn):
+    """The id of an execution's callback, once it has one."""
+    deadline = time.monotonic() + 30
+    while True:
+        for event in history(client, arn):
+            if event["EventType"] == "CallbackStarted":
+                return event["CallbackStartedDetails"]["CallbackId"]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_callback_is_answered_once(client, make_durable):
+    function = make_durable(CALLBACK)
+    arn = start(client, function)
+    callback = callback_of(client, arn)
+    client.send_durable_execution_callback_heartbeat(CallbackId=callback)
+    client.send_durable_execution_callback_success(CallbackId=callback, Result=b'"granted"')
+    ended = until(client, arn, "SUCCEEDED")
+    assert json.loads(ended["Result"])["answer"] == '"granted"'
+    for say in (
+        lambda: client.send_durable_execution_callback_success(CallbackId=callback, Result=b"1"),
+        lambda: client.send_durable_execution_callback_failure(CallbackId=callback, Error={}),
+        lambda: client.send_durable_execution_callback_heartbeat(CallbackId=callback),
+    ):
+        with pytest.raises(client.exceptions.CallbackTimeoutException):
+            say()
+
+
+def test_a_callback_that_fails_or_does_not_come(client, make_durable):
+    function = make_durable(CALLBACK)
+    arn = start(client, function)
+    error = {"ErrorType": "Refused", "ErrorMessage": "no"}
+    client.send_durable_execution_callback_failure(
+        CallbackId=callback_of(client, arn), Error=error
+    )
+    late, lonely = start(client, function, {"timeout": 1}), start(client, function, {"beat": 1})
+    ended = json.loads(until(client, arn, "SUCCEEDED")["Result"])
+    assert "no" in ended["error"] and ended["kind"] == "CallbackExternalError"
+    for arn in (late, lonely):
+        ended = json.loads(until(client, arn, "SUCCEEDED")["Result"])
+        assert ended["kind"] == "CallbackTimeoutError", ended
+        assert "CallbackTimedOut" in kinds(client, arn)
+    events = history(client, lonely, IncludeExecutionData=True)
+    (told,) = [one["CallbackTimedOutDetails"] for one in events if "CallbackTimedOutDetails" in one]
+    assert told["Error"]["Payload"]["ErrorType"] == "Callback.Heartbeat"
+
+
+CHAIN = """
+from aws_durable_execution_sdk_python import InvokeError, durable_execution
+
+@durable_execution
+def handler(event, context):
+    try:
+        return {"answer": context.invoke(event["target"], event["with"], name="call")}
+    except InvokeError as error:
+        return {"error": str(error)}
+"""
+
+
+def test_other_functions_are_invoked(client, make_durable, make_function):
+    parent = make_durable(CHAIN)
+    child = make_durable(ORDER, FunctionName=f"{parent}-child")
+    failing = make_durable(RETRIES, FunctionName=f"{parent}-failing")
+    code = """
+    def handler(event, context):
+        if "fail" in event:
+            raise ValueError(event["fail"])
+        return {"doubled": event["n"] * 2}
+    """
+    plain = make_function(code, FunctionName=f"{parent}-plain")
+
+    def call(target, **event):
+        answer = run(client, parent, {"target": target, "with": event})
+        return payload_of(answer), answer["DurableExecutionArn"]
+
+    assert call(plain, n=4)[0] == {"answer": {"doubled": 8}}
+    answer, arn = call(f"{child}:$LATEST", n=2)
+    assert answer == {"answer": {"first": 3, "second": 30}}
+    (started,) = [
+        event["ChainedInvokeStartedDetails"]
+        for event in history(client, arn, IncludeExecutionData=True)
+        if event["EventType"] == "ChainedInvokeStarted"
+    ]
+    assert started["FunctionName"] == f"{child}:$LATEST"
+    assert json.loads(started["Input"]["Payload"]) == {"n": 2}
+    of_child = client.get_durable_execution(DurableExecutionArn=started["DurableExecutionArn"])
+    assert of_child["Status"] == "SUCCEEDED"
+    assert "broken" in call(plain, fail="broken")[0]["error"]
+    assert "Function not found" in call(f"{parent}-none", n=1)[0]["error"]
+    assert "unqualified" in call(child, n=1)[0]["error"]
+    failed = call(f"{failing}:$LATEST", attempts=1)[0]["error"]
+    assert "not yet 1" in failed, "the child's own error"
+
+
+MANY = """
+from aws_durable_execution_sdk_python import durable_execution
+from aws_durable_execution_sdk_python.config import Duration
+from aws_durable_execution_sdk_python.waits import WaitForConditionConfig, WaitForConditionDecision
+
+def square(context, item, index, items):
+    context.wait(Duration.from_seconds(1 + index % 2), name=f"wait-{index}")
+    return context.step(lambda _: item * item, name=f"square-{index}")
+
+def branch(n):
+    return lambda context: context.step(lambda _: n, name=f"branch-{n}")
+
+def more(state, attempt):
+    if state >= 3:
+        return WaitForConditionDecision.stop_polling()
+    return WaitForConditionDecision.continue_waiting(Duration.from_seconds(1))
+
+@durable_execution
+def handler(event, context):
+    squares = context.map([1, 2, 3, 4], square, name="squares").get_results()
+    both = context.parallel([branch(7), branch(8)], name="both").get_results()
+    config = WaitForConditionConfig(wait_strategy=more, initial_state=0)
+    polled = context.wait_for_condition(lambda state, _: state + 1, config, name="poll")
+    large = context.run_in_child_context(lambda child: "x" * 300_000, name="large")
+    context.wait(Duration.from_seconds(1))
+    return {"squares": squares, "both": both, "polled": polled, "large": len(large)}
+"""
+
+
+def test_branches_conditions_and_large_contexts(client, make_durable):
+    function = make_durable(MANY, MemorySize=1024)
+    answer = run(client, function)
+    assert payload_of(answer) == {
+        "squares": [1, 4, 9, 16],
+        "both": [7, 8],
+        "polled": 3,
+        "large": 300_000,
+    }
+    found = kinds(client, answer["DurableExecutionArn"])
+    assert found.count("WaitSucceeded") == 5
+    assert found.count("ContextStarted") == found.count("ContextSucceeded")
+
+
+LARGE = """
+from aws_durable_execution_sdk_python import durable_execution
+from aws_durable_execution_sdk_python.config import Duration
+
+@durable_execution
+def handler(event, context):
+    parts = [
+        context.step(lambda _: "x" * 200_000, name=f"part-{n}") for n in range(event["parts"])
+    ]
+    context.wait(Duration.from_seconds(1))
+    return sum(map(len, parts))
+"""
+
+
+def test_state_that_does_not_fit_in_an_event_is_fetched(client, make_durable):
+    function = make_durable(LARGE, MemorySize=1024)
+    answer = run(client, function, {"parts": 40})
+    assert payload_of(answer) == 8_000_000
+
+
+def test_a_result_too_large_for_a_step_fails_the_execution(client, make_durable):
+    code = LARGE.replace("200_000", "300_000")
+    answer = run(client, make_durable(code), {"parts": 1})
+    assert answer["FunctionError"] == "Unhandled"
+    assert "STEP output payload size" in payload_of(answer)["errorMessage"]
+
+
+def test_an_execution_is_stopped(client, make_durable):
+    function = make_durable(CALLBACK)
+    arn = start(client, function)
+    callback = callback_of(client, arn)
+    error = {"ErrorType": "Operator", "ErrorMessage": "enough"}
+    stopped = client.stop_durable_execution(DurableExecutionArn=arn, Error=error)
+    again = client.stop_durable_execution(DurableExecutionArn=arn)
+    assert stopped["StopTimestamp"] == again["StopTimestamp"]
+    ended = until(client, arn, "STOPPED")
+    assert ended["Error"] == error
+    assert kinds(client, arn)[-1] == "ExecutionStopped"
+    with pytest.raises(client.exceptions.CallbackTimeoutException):
+        client.send_durable_execution_callback_success(CallbackId=callback)
+
+
+def test_an_execution_runs_out_of_time(client, make_durable):
+    function = make_durable(CALLBACK, DurableConfig={"ExecutionTimeout": 2})
+    answer = run(client, function)
+    assert answer["FunctionError"] == "Unhandled"
+    assert payload_of(answer)["errorMessage"] == "Execution timed out after 2 seconds."
+    arn = answer["DurableExecutionArn"]
+    assert client.get_durable_execution(DurableExecutionArn=arn)["Status"] == "TIMED_OUT"
+
+
+CRASHING = """
+import os
+from aws_durable_execution_sdk_python import durable_execution
+
+@durable_execution
+def handler(event, context):
+    done_now = []
+    context.step(lambda _: done_now.append(1), name="before")
+    if done_now:
+        os._exit(3)
+    return "recovered"
+"""
+
+
+def test_an_invocation_that_dies_is_made_again(client, make_durable):
+    function = make_durable(CRASHING)
+    arn = start(client, function)
+    ended = until(client, arn, "SUCCEEDED", "FAILED")
+    found = kinds(client, arn)
+    assert found.count("StepSucceeded") == 1, found
+    assert ended["Status"] == "SUCCEEDED" and found.count("InvocationCompleted") == 2
+
+
+def test_a_function_that_is_gone_fails_its_executions(client, make_durable):
+    function = make_durable(CALLBACK)
+    arn = start(client, function)
+    callback = callback_of(client, arn)
+    client.delete_function(FunctionName=function)
+    client.send_durable_execution_callback_success(CallbackId=callback, Result=b"1")
+    ended = until(client, arn, "FAILED")
+    assert ended["Error"]["ErrorType"] == "ResourceNotFoundException"
+
+
+# The same as in Python, and what Python's tests do in parts.
+NODE_ORDER = """
+import { withDurableExecution } from "@aws/durable-execution-sdk-js";
+
+let tries = 0;
+
+export const handler = withDurableExecution(async (event, context) => {
+  const first = await context.step("first", async () => event.n + 1);
+  await context.wait("pause", { seconds: 1 });
+  const both = await context.parallel("both", [
+    async (branch) => branch.step(async () => first * 10),
+    async (branch) => {
+      await branch.wait({ seconds: 1 });
+      return branch.step(async () => first * 100);
+    },
+  ]);
+  const retried = await context.step(
+    "retried",
+    async () => {
+      if (event.retry && tries++ === 0) throw new Error("not yet");
+      return "in the end";
+    },
+    { retryStrategy: (error, attempt) => ({ shouldRetry: attempt < 3, delay: { seconds: 1 } }) },
+  );
+  const polled = await context.waitForCondition("poll", async (state) => state + 1, {
+    initialState: 0,
+    waitStrategy: (state) =>
+      state >= 2 ? { shouldContinue: false } : { shouldContinue: true, delay: { seconds: 1 } },
+  });
+  return { first, both: both.getResults(), retried, polled };
+});
+"""
+
+NODE_OTHERS = """
+import { withDurableExecution } from "@aws/durable-execution-sdk-js";
+
+export const handler = withDurableExecution(async (event, context) => {
+  const [promise, id] = await context.createCallback("approval", { timeout: { minutes: 1 } });
+  const answer = await promise;
+  const called = await context.invoke("call", event.target, { n: 3 });
+  return { answer, called };
+});
+"""
+
+NODE = "nodejs22.x"
+
+
+@pytest.fixture
+def make_node(make_function):
+    def make(code, **options):
+        options = {"MemorySize": 1024, "Timeout": 30, "DurableConfig": MINUTE} | options
+        return make_function(zip_file=sdk.node_package(code), Runtime=NODE, **options)
+
+    return make
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_node_does_steps_waits_branches_and_conditions(client, make_node, retry):
+    answer = run(client, make_node(NODE_ORDER), {"n": 1, "retry": retry})
+    assert payload_of(answer) == {
+        "first": 2,
+        "both": [20, 200],
+        "retried": "in the end",
+        "polled": 2,
+    }
+    found = kinds(client, answer["DurableExecutionArn"])
+    assert found.count("WaitSucceeded") == 2
+    assert found.count("StepFailed") == (1 if retry else 0)
+
+
+def test_node_waits_for_callbacks_and_invokes_others(client, make_node, make_function):
+    function = make_node(NODE_OTHERS)
+    code = "def handler(event, context): return event['n'] * 2"
+    target = make_function(code, FunctionName=f"{function}-plain")
+    arn = start(client, function, {"target": target})
+    callback = callback_of(client, arn)
+    client.send_durable_execution_callback_success(CallbackId=callback, Result=b"granted")
+    ended = until(client, arn, "SUCCEEDED")
+    assert json.loads(ended["Result"]) == {"answer": "granted", "called": 6}
+
+
+def test_a_node_function_that_fails_fails_its_execution(client, make_node):
+    code = """
+    import { withDurableExecution } from "@aws/durable-execution-sdk-js";
+    export const handler = withDurableExecution(async (event, context) => {
+      await context.wait({ seconds: 1 });
+      throw new TypeError("of no use");
+    });
+    """
+    answer = run(client, make_node(code))
+    assert answer["FunctionError"] == "Unhandled"
+    assert payload_of(answer)["errorMessage"] == "of no use"
+
+
+# Slow enough to be killed anywhere.
+LONG = """
+import time
+from aws_durable_execution_sdk_python import durable_execution
+from aws_durable_execution_sdk_python.config import Duration
+
+def slowly(n):
+    def step(_):
+        print(f"did {n}")
+        time.sleep(0.4)
+        return n
+
+    return step
+
+@durable_execution
+def handler(event, context):
+    done = []
+    for n in range(event["steps"]):
+        done.append(context.step(slowly(n), name=f"step-{n}"))
+        if n % 2:
+            context.wait(Duration.from_seconds(1), name=f"wait-{n}")
+    return done
+"""
+
+
+class World:
+    """A server that is killed and started again over the same data."""
+
+    def __init__(self, server, stem):
+        self.server = server.start()
+        self.functions = function_factory(self.client, stem)
+        self.make = next(self.functions)
+
+    @property
+    def client(self):
+        return self.server.client()
+
+    def durable(self, code, **options):
+        options = {"MemorySize": 512, "Timeout": 30, "DurableConfig": MINUTE} | options
+        return self.make(zip_file=sdk.durable_python_package(code), **options)
+
+    def crash(self):
+        self.server.kill()
+        self.server.start()
+
+    def until_event(self, arn, kind):
+        deadline = time.monotonic() + 30
+        while kind not in kinds(self.client, arn):
+            assert time.monotonic() < deadline, kinds(self.client, arn)
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def world(new_server, name):
+    return World(new_server(), name)
+
+
+def test_a_wait_outlasts_a_crash(world):
+    function = world.durable(ORDER)
+    arn = start(world.client, function, {"n": 1}, DurableExecutionName="once")
+    world.until_event(arn, "WaitStarted")
+    world.crash()
+    assert start(world.client, function, {"n": 1}, DurableExecutionName="once") == arn
+    ended = until(world.client, arn, "SUCCEEDED")
+    assert json.loads(ended["Result"]) == {"first": 2, "second": 20}
+    found = kinds(world.client, arn)
+    assert found.count("StepSucceeded") == 2 and found.count("WaitSucceeded") == 1
+
+
+def test_a_wait_that_was_over_while_nothing_ran_ends_at_once(world):
+    function = world.durable(ORDER)
+    arn = start(world.client, function, {"n": 1})
+    world.until_event(arn, "WaitStarted")
+    world.server.kill()
+    time.sleep(1.2)
+    world.server.start()
+    until(world.client, arn, "SUCCEEDED")
+
+
+def test_a_callback_outlasts_a_crash(world):
+    arn = start(world.client, world.durable(CALLBACK))
+    callback = callback_of(world.client, arn)
+    world.crash()
+    world.client.send_durable_execution_callback_success(CallbackId=callback, Result=b"yes")
+    # The answer is stored; what it leads to comes after another crash too.
+    world.crash()
+    assert json.loads(until(world.client, arn, "SUCCEEDED")["Result"]) == {"answer": "yes"}
+
+
+def test_a_chained_invoke_outlasts_a_crash(world):
+    parent, child = world.durable(CHAIN), world.durable(LONG)
+    plain = world.make(
+        "import time\ndef handler(event, context):\n    time.sleep(1)\n    return 'slept'"
+    )
+    targets = [f"{child}:$LATEST", plain]
+    arns = [
+        start(world.client, parent, {"target": target, "with": {"steps": 3}}) for target in targets
+    ]
+    for arn in arns:
+        world.until_event(arn, "ChainedInvokeStarted")
+    world.crash()
+    of_durable, of_plain = [until(world.client, arn, "SUCCEEDED")["Result"] for arn in arns]
+    assert json.loads(of_durable) == {"answer": [0, 1, 2]}
+    assert json.loads(of_plain) == {"answer": "slept"}
+
+
+def test_crashes_anywhere_lose_nothing(world):
+    function = world.durable(LONG)
+    arn = start(world.client, function, {"steps": 6})
+    for crash in range(5):
+        time.sleep(0.3 + 0.37 * crash)
+        world.crash()
+    ended = until(world.client, arn, "SUCCEEDED")
+    assert json.loads(ended["Result"]) == list(range(6))
+    done = [
+        event["Name"]
+        for event in history(world.client, arn)
+        if event["EventType"] == "StepSucceeded"
+    ]
+    assert done == [f"step-{n}" for n in range(6)]
+
+
+def test_an_end_in_good_order_lets_go_of_who_waits(world):
+    function = world.durable(CALLBACK)
+    client = world.client
+    arn = start(client, function, DurableExecutionName="held")
+    callback = callback_of(client, arn)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(run, client, function, DurableExecutionName="held")
+        time.sleep(0.2)
+        assert world.server.stop() == 0
+        with pytest.raises(ClientError, match="shutting down"):
+            waiting.result()
+    world.server.start()
+    world.client.send_durable_execution_callback_success(CallbackId=callback, Result=b"yes")
+    until(world.client, arn, "SUCCEEDED")
