@@ -2,6 +2,7 @@
 
 import json
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -198,6 +199,58 @@ def test_what_a_durable_function_is_not_asked_for(client, make_durable, make_fun
         client.send_durable_execution_callback_heartbeat(CallbackId="AAAA")
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.list_durable_executions_by_function(FunctionName=f"{function}-none")
+
+
+def test_an_execution_keeps_to_its_version(client, make_durable, update_code):
+    """Also if the alias by which it was started moves on meanwhile."""
+    answering = """
+    from aws_durable_execution_sdk_python import durable_execution
+
+    @durable_execution
+    def handler(event, context):
+        return [context.create_callback(name="approval").result(), "VERSION"]
+    """
+    function = make_durable(answering.replace("VERSION", "first"))
+    first = client.publish_version(FunctionName=function)["Version"]
+    client.create_alias(FunctionName=function, Name="live", FunctionVersion=first)
+    payload = b"{}"
+    started = client.invoke(
+        FunctionName=function, Qualifier="live", InvocationType="Event", Payload=payload
+    )
+    arn = started["DurableExecutionArn"]
+    assert f":function:{function}:{first}/durable-execution/" in arn
+    assert started["ExecutedVersion"] == first
+    callback = callback_of(client, arn)
+    second_code = sdk.durable_python_package(answering.replace("VERSION", "second"))
+    update_code(function, zip_file=second_code)
+    second = client.publish_version(FunctionName=function)["Version"]
+    client.update_alias(FunctionName=function, Name="live", FunctionVersion=second)
+    client.send_durable_execution_callback_success(CallbackId=callback, Result=b"yes")
+    ended = until(client, arn, "SUCCEEDED")
+    assert json.loads(ended["Result"]) == ["yes", "first"] and ended["Version"] == first
+    again = client.invoke(
+        FunctionName=function, Qualifier="live", InvocationType="Event", Payload=payload
+    )
+    assert again["ExecutedVersion"] == second
+    listed = client.list_durable_executions_by_function(FunctionName=function, Qualifier=first)
+    assert [one["DurableExecutionArn"] for one in listed["DurableExecutions"]] == [arn]
+
+
+def test_a_function_url_waits_for_the_execution(client, make_durable, server):
+    function = make_durable(ORDER.replace('event["n"]', '3'))
+    url_id = client.create_function_url_config(FunctionName=function, AuthType="NONE")
+    url_id = url_id["FunctionUrl"].split("/")[2].split(".")[0]
+    client.add_permission(
+        FunctionName=function,
+        StatementId="all",
+        Action="lambda:InvokeFunctionUrl",
+        Principal="*",
+        FunctionUrlAuthType="NONE",
+    )
+    with urllib.request.urlopen(f"{server.url}/_lambent/url/{url_id}/") as answer:
+        assert json.load(answer) == {"first": 4, "second": 40}
+    with pytest.raises(ClientError, match="not supported by this platform yet"):
+        client.invoke_with_response_stream(FunctionName=function, Qualifier="$LATEST")
 
 
 RETRIES = """

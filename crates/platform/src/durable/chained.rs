@@ -2,7 +2,7 @@
 //! of its own, which tells its parent; one of another is an invocation, which is made again if the
 //! process ends before it does.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -118,6 +118,7 @@ impl Inner {
 
     async fn try_invoke_plain(self: &Arc<Self>, lane: &Arc<Lane>, id: &str) -> Result<()> {
         let mut closed = lane.closed.subscribe();
+        let mut refusals = 0;
         let (status, answer) = loop {
             let Some((key, qualifier, invocation)) = self.plain_invocation(lane, id).await? else {
                 return Ok(());
@@ -142,8 +143,8 @@ impl Inner {
                 Err(_) if self.is_stopping() => return Ok(()),
                 Err(error) => {
                     tracing::debug!(%error, execution = lane.id, "a chained invoke did not run");
-                    let again = limits::NOT_RUN_AGAIN_MS.unsigned_abs();
-                    tokio::time::sleep(Duration::from_millis(again)).await;
+                    refusals += 1;
+                    self.pause(lane, refusals).await;
                 }
             }
         };

@@ -10,6 +10,7 @@ use super::{
     core::{Ended, ErrorObject, Output},
     error::Result,
     lane::{Lane, Session},
+    limits,
     start::function_of,
     token::{self, CheckpointToken},
     view,
@@ -25,26 +26,74 @@ struct Begun {
     version: String,
     invocation: Invocation,
     start_ms: i64,
+    /// The operations that it is told changed.
+    updated: Vec<String>,
+}
+
+enum Made {
+    Ended(Ended),
+    /// It was throttled, or the platform could not run it.
+    NotRun,
+    /// Its end is of no interest any more: the execution is closed, or the platform ends.
+    Dropped,
 }
 
 impl Inner {
     /// Until nothing is owed; whoever calls has claimed it.
     pub(super) async fn drive(self: &Arc<Self>, lane: &Arc<Lane>) {
+        let mut refusals = 0;
         loop {
             let begun = match self.begin(lane).await {
                 Ok(Some(begun)) => begun,
                 Ok(None) => return,
                 Err(error) => return self.gave_up(lane, &error),
             };
-            let (start_ms, request_id) = (begun.start_ms, begun.invocation.request_id.clone());
-            let Some(ended) = self.invoke(lane, begun).await else {
-                // It is closed, or the platform ends; what is owed is stored.
-                return Lane::gives_up(&lane.driven);
+            let of = (begun.start_ms, begun.invocation.request_id.clone());
+            let updated = begun.updated.clone();
+            let done = match self.invoke(lane, begun).await {
+                Made::Ended(ended) => {
+                    refusals = 0;
+                    self.finish(lane, ended, of).await
+                }
+                // Nothing is written for it: it is owed as before.
+                Made::NotRun => {
+                    refusals += 1;
+                    let again = self.not_told(lane, updated).await;
+                    self.pause(lane, refusals).await;
+                    again
+                }
+                // What is owed is stored.
+                Made::Dropped => return Lane::gives_up(&lane.driven),
             };
-            if let Err(error) = self.finish(lane, ended, (start_ms, request_id)).await {
+            if let Err(error) = done {
                 return self.gave_up(lane, &error);
             }
         }
+    }
+
+    /// Waits before something that could not be run is tried again; not for what nobody needs any
+    /// more.
+    pub(super) async fn pause(&self, lane: &Lane, refusals: u32) {
+        let doubled = 1_u32 << refusals.clamp(1, 16).saturating_sub(1);
+        let after = (limits::NOT_RUN_AGAIN * doubled).min(limits::NOT_RUN_AGAIN_MAX);
+        let (mut closed, mut stopping) = (lane.closed.subscribe(), self.stopping.subscribe());
+        tokio::select! {
+            () = tokio::time::sleep(after) => {}
+            _ = closed.wait_for(|closed| *closed) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+
+    /// The function did not see what it was to be told.
+    async fn not_told(&self, lane: &Lane, updated: Vec<String>) -> Result<()> {
+        if let Some(mut held) = self.lock(lane).await? {
+            held.session = None;
+            let known = &mut held.state.head.updated;
+            let missing = updated.into_iter().filter(|id| !known.contains(id));
+            let missing: Vec<String> = missing.collect();
+            known.splice(0..0, missing);
+        }
+        Ok(())
     }
 
     /// The reconciler comes back to it.
@@ -97,6 +146,7 @@ impl Inner {
                 log_tail: false,
             },
             start_ms: now_ms,
+            updated,
         };
         let seen = held.state.touches();
         held.session = Some(Session {
@@ -108,8 +158,7 @@ impl Inner {
         Ok(Some(begun))
     }
 
-    /// None if its end is of no interest any more.
-    async fn invoke(self: &Arc<Self>, lane: &Arc<Lane>, begun: Begun) -> Option<Ended> {
+    async fn invoke(self: &Arc<Self>, lane: &Arc<Lane>, begun: Begun) -> Made {
         let Begun {
             function,
             version,
@@ -124,17 +173,17 @@ impl Inner {
             );
         let outcome = tokio::select! {
             outcome = running => outcome,
-            _ = closed.wait_for(|closed| *closed) => return None,
+            _ = closed.wait_for(|closed| *closed) => return Made::Dropped,
         };
         match outcome {
-            Ok(Ok(outcome)) => Some(ended(&outcome)),
-            Ok(Err(error)) if is_gone(&error) => Some(Ended::Gone(not_found(&error))),
-            Ok(Err(_)) if self.is_stopping() => None,
+            Ok(Ok(outcome)) => Made::Ended(ended(&outcome)),
+            Ok(Err(error)) if is_gone(&error) => Made::Ended(Ended::Gone(not_found(&error))),
+            Ok(Err(_)) if self.is_stopping() => Made::Dropped,
             Ok(Err(error)) => {
                 tracing::debug!(%error, execution = lane.id, "an invocation did not run");
-                Some(Ended::NotRun)
+                Made::NotRun
             }
-            Err(_) => Some(Ended::NotRun),
+            Err(_) => Made::NotRun,
         }
     }
 

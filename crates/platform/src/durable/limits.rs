@@ -36,8 +36,10 @@ pub const AGAIN_AFTER_MS: i64 = 1_000;
 pub const AGAIN_AFTER_MAX_MS: i64 = 60_000;
 /// The same for answers that say that they wait for what is not there.
 pub const INVALID_PENDING_MAX: u32 = 3;
-/// An invocation that was throttled or could not be run.
-pub const NOT_RUN_AGAIN_MS: i64 = 1_000;
+/// An invocation that was throttled or could not be run is made again after this time, and then
+/// after ever longer ones.
+pub const NOT_RUN_AGAIN: Duration = Duration::from_millis(500);
+pub const NOT_RUN_AGAIN_MAX: Duration = Duration::from_secs(20);
 
 /// Rows read from the store at once.
 pub const LOAD_ROWS: u32 = 200;

@@ -12,8 +12,6 @@ pub enum Ended {
     Answered(Output),
     /// It failed, was throttled or timed out: it is invoked again, after a while.
     Failed(ErrorObject),
-    /// It did not run, for a reason that is not the function's.
-    NotRun,
     /// The function is not there any more.
     Gone(ErrorObject),
 }
@@ -89,9 +87,9 @@ impl State {
         let error = match &ended {
             Ended::Failed(error) | Ended::Gone(error) => Some(error.clone()),
             Ended::Answered(Output::Invalid(why)) => Some(invalid_output(why)),
-            Ended::Answered(_) | Ended::NotRun => None,
+            Ended::Answered(_) => None,
         };
-        if !matches!(ended, Ended::NotRun | Ended::Gone(_)) {
+        if !matches!(ended, Ended::Gone(_)) {
             self.record(Event {
                 number: 0,
                 at_ms: now_ms,
@@ -118,7 +116,6 @@ impl State {
                 self.close(Status::Failed, None, Some(invalid_output(&why)), now_ms);
             }
             Ended::Failed(error) => self.try_again(error, limits::FAILURES_MAX, now_ms),
-            Ended::NotRun => self.head.owed_ms = Some(now_ms + limits::NOT_RUN_AGAIN_MS),
             Ended::Gone(error) => self.close(Status::Failed, None, Some(error), now_ms),
         }
     }

@@ -349,7 +349,6 @@ fn happens() -> impl Strategy<Value = Happens> {
         4 => Just(Happens::Invoked),
         4 => Just(Happens::Ended(Ended::Answered(Output::Pending))),
         1 => Just(Happens::Ended(Ended::Failed(error()))),
-        1 => Just(Happens::Ended(Ended::NotRun)),
         2 => (id(), any::<bool>()).prop_map(|(id, good)| Happens::Callback(id, good)),
         1 => id().prop_map(Happens::Heartbeat),
         2 => (id(), any::<bool>()).prop_map(|(id, good)| Happens::Invoke(id, good)),
