@@ -149,6 +149,23 @@ def test_that_cannot_be_initialised_say_so(client, make_function):
     assert got == ("ProvisionedConcurrencyConfigNotFoundException", message, 404)
 
 
+def test_cost_what_they_are_kept_and_less_for_what_runs(server, client, published):
+    put(client, published, "1", 1)
+    until_ready(client, published, "1")
+    run(client, published, "1", s=1)
+    # The end of a function is the end of a bill.
+    client.delete_function(FunctionName=published)
+    usage = http.request(server, "GET", f"{server.url}/_lambent/usage").json()["usage"]
+    (row,) = [row for row in usage if row["function"] == published]
+    assert row["version"] == "1" and row["requests"] == 1
+    assert row["provisioned_ms"] >= row["billed_ms"] > 1000
+    kept, ran = (0.0000041667, 0.0000097222)
+    if row["architecture"] == "arm64":
+        kept, ran = (0.0000033334, 0.0000077778)
+    assert row["cost_provisioned"] == pytest.approx(row["provisioned_gb_seconds"] * kept)
+    assert row["cost_compute"] == pytest.approx(row["gb_seconds"] * ran)
+
+
 def test_are_part_of_what_is_reserved(client, published):
     put(client, published, "1", 2)
     until_ready(client, published, "1")

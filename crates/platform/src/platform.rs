@@ -460,6 +460,8 @@ pub(crate) fn migrations() -> Vec<Migration> {
     all.extend(functions::version_migrations(next(&all)));
     all.push(functions::signing_migration(next(&all)));
     all.extend(durable::migrations(next(&all)));
+    let sql = metering::PROVISIONED_MIGRATION_SQL;
+    all.push(Migration::new(next(&all), "usage_provisioned", sql));
     all
 }
 

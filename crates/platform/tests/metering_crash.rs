@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lambent_platform::metering::{MIGRATION_SQL, Metering};
+use lambent_platform::metering::{MIGRATION_SQL, Metering, PROVISIONED_MIGRATION_SQL};
 use store::{Migration, Store, StoreConfig, params};
 
 const LOAD_TIME_MAX: Duration = Duration::from_millis(40);
@@ -57,7 +57,10 @@ fn run_and_kill(location: &str, directory: &Path, from: From) -> u64 {
 
 async fn every_use_is_billed_once(location: &str) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let migrations = [Migration::new(1, "usage", MIGRATION_SQL)];
+    let migrations = [
+        Migration::new(1, "usage", MIGRATION_SQL),
+        Migration::new(2, "usage_provisioned", PROVISIONED_MIGRATION_SQL),
+    ];
     let (mut said, mut killed, mut billed) = (0, 0, 0);
     for _ in 0..rounds() {
         let from = [From::Start, From::FirstNote][killed as usize % 2];

@@ -194,6 +194,8 @@ fn add(sum: &mut UsageRow, row: &UsageRow) {
     sum.billed_ms += row.billed_ms;
     sum.init_ms += row.init_ms;
     sum.max_memory_mb = sum.max_memory_mb.max(row.max_memory_mb);
+    sum.provisioned_billed_ms += row.provisioned_billed_ms;
+    sum.provisioned_ms += row.provisioned_ms;
 }
 
 /// What identifies a row, a tab, and what is added up, separated by commas: none of the names may
@@ -210,15 +212,18 @@ fn line(usage: &Usage<'_>) -> String {
     } = usage;
     let day = usage.at.strftime("%Y-%m-%d");
     let counts = match usage.event {
-        UsageEvent::Throttled => "0,0,1,0,0,0".to_owned(),
+        UsageEvent::Throttled => "0,0,1,0,0,0,0,0".to_owned(),
+        UsageEvent::Provisioned { kept_ms } => format!("0,0,0,0,0,0,0,{kept_ms}"),
         UsageEvent::Invoked {
             billed_ms,
             init_ms,
             max_memory_mb,
             failed,
+            provisioned,
         } => format!(
-            "1,{},0,{billed_ms},{init_ms},{max_memory_mb}",
-            u8::from(failed)
+            "1,{},0,{billed_ms},{init_ms},{max_memory_mb},{},0",
+            u8::from(failed),
+            if provisioned { billed_ms } else { 0 }
         ),
     };
     format!(
@@ -235,9 +240,14 @@ fn summed((key, row): (&String, &UsageRow)) -> String {
         billed_ms,
         init_ms,
         max_memory_mb,
+        provisioned_billed_ms,
+        provisioned_ms,
         ..
     } = row;
-    format!("{key}\t{requests},{errors},{throttles},{billed_ms},{init_ms},{max_memory_mb}\n")
+    format!(
+        "{key}\t{requests},{errors},{throttles},{billed_ms},{init_ms},{max_memory_mb},\
+         {provisioned_billed_ms},{provisioned_ms}\n"
+    )
 }
 
 fn parse(line: &str) -> Option<(String, UsageRow)> {
@@ -248,6 +258,10 @@ fn parse(line: &str) -> Option<(String, UsageRow)> {
     let (function, version, architecture, memory_mb) = (name()?, name()?, name()?, name()?);
     let mut counts = counts.split(',').map(str::parse::<u64>);
     let mut count = || counts.next()?.ok();
+    let (requests, errors, throttles) = (count()?, count()?, count()?);
+    let (billed_ms, init_ms, max_memory_mb) = (count()?, count()?, count()?);
+    // A journal of before provisioned concurrency has no more.
+    let mut later = || counts.next().map_or(Some(0), Result::ok);
     let row = UsageRow {
         account_id: account_id.to_owned(),
         region: region.to_owned(),
@@ -256,12 +270,14 @@ fn parse(line: &str) -> Option<(String, UsageRow)> {
         architecture: architecture.to_owned(),
         memory_mb: memory_mb.parse().ok()?,
         day: day.to_owned(),
-        requests: count()?,
-        errors: count()?,
-        throttles: count()?,
-        billed_ms: count()?,
-        init_ms: count()?,
-        max_memory_mb: count()?,
+        requests,
+        errors,
+        throttles,
+        billed_ms,
+        init_ms,
+        max_memory_mb,
+        provisioned_billed_ms: later()?,
+        provisioned_ms: later()?,
     };
     Some((key.to_owned(), row))
 }
@@ -346,6 +362,16 @@ mod tests {
         let text = format!("{whole}rubbish\n{whole}{}", &whole[..whole.len() - 2]);
         let Sum { rows, damaged } = sum(text.as_bytes());
         assert_eq!((rows[0].billed_ms, damaged), (10, 1));
+    }
+
+    #[test]
+    fn a_journal_of_before_provisioned_concurrency_is_read() {
+        let old = "2026-01-02,000000000000,eu-west-1,f,1,arm64,128\t1,0,0,5,2,64\n";
+        let Sum { rows, damaged } = sum(old.as_bytes());
+        assert_eq!(
+            (rows[0].billed_ms, rows[0].provisioned_ms, damaged),
+            (5, 0, 0)
+        );
     }
 
     /// As after a power cut that undid the making of a file.

@@ -22,7 +22,7 @@ use std::{
 
 use journal::{Closed, Journal, Sum};
 pub use price::{Cost, Prices};
-pub use table::MIGRATION_SQL;
+pub use table::{MIGRATION_SQL, PROVISIONED_MIGRATION_SQL};
 use wire::Timestamp;
 
 use crate::limits;
@@ -52,8 +52,14 @@ pub enum UsageEvent {
         init_ms: u64,
         max_memory_mb: u64,
         failed: bool,
+        /// In an environment of provisioned concurrency, which has a price of its own.
+        provisioned: bool,
     },
     Throttled,
+    /// Environments were kept ready, so many milliseconds all together.
+    Provisioned {
+        kept_ms: u64,
+    },
 }
 
 /// What one function version used on one day.
@@ -73,12 +79,30 @@ pub struct UsageRow {
     pub billed_ms: u64,
     pub init_ms: u64,
     pub max_memory_mb: u64,
+    /// What of the billed time ran in environments of provisioned concurrency.
+    pub provisioned_billed_ms: u64,
+    /// How long such environments were kept, all together.
+    pub provisioned_ms: u64,
 }
 
 impl UsageRow {
     /// Billed time by memory size, as Lambda counts it: 1,024 MB for a second is one.
     pub fn gb_s(&self) -> f64 {
-        self.billed_ms as f64 / 1000.0 * f64::from(self.memory_mb) / 1024.0
+        self.gb_s_of(self.billed_ms)
+    }
+
+    /// The part of it that ran in environments of provisioned concurrency.
+    pub fn provisioned_billed_gb_s(&self) -> f64 {
+        self.gb_s_of(self.provisioned_billed_ms)
+    }
+
+    /// What was kept ready.
+    pub fn provisioned_gb_s(&self) -> f64 {
+        self.gb_s_of(self.provisioned_ms)
+    }
+
+    fn gb_s_of(&self, ms: u64) -> f64 {
+        ms as f64 / 1000.0 * f64::from(self.memory_mb) / 1024.0
     }
 }
 
@@ -254,7 +278,10 @@ mod tests {
     use super::*;
 
     async fn store(dir: &Path) -> store::Store {
-        let migrations = [store::Migration::new(1, "usage", MIGRATION_SQL)];
+        let migrations = [
+            store::Migration::new(1, "usage", MIGRATION_SQL),
+            store::Migration::new(2, "usage_provisioned", PROVISIONED_MIGRATION_SQL),
+        ];
         let config = store::StoreConfig::new(dir.join("store").to_str().unwrap());
         store::Store::open(config, &migrations).await.unwrap()
     }
@@ -273,6 +300,7 @@ mod tests {
                 init_ms: 7,
                 max_memory_mb: billed_ms,
                 failed,
+                provisioned: failed,
             },
         }
     }
@@ -289,6 +317,10 @@ mod tests {
             event: UsageEvent::Throttled,
             ..invoked(0, false)
         });
+        metering.record(&Usage {
+            event: UsageEvent::Provisioned { kept_ms: 60_000 },
+            ..invoked(0, false)
+        });
         let rows = metering
             .usage(None, "2026-01-02", "2026-01-02")
             .await
@@ -297,6 +329,10 @@ mod tests {
             panic!("{rows:?}")
         };
         assert_eq!((row.requests, row.errors, row.throttles), (2, 1, 1));
+        assert_eq!(
+            (row.provisioned_billed_ms, row.provisioned_ms),
+            (500, 60_000)
+        );
         assert_eq!(
             (row.billed_ms, row.max_memory_mb, row.init_ms),
             (2000, 1500, 14)

@@ -15,6 +15,14 @@ pub struct Prices {
     pub requests_per_million: f64,
     pub gb_s_x86_64: f64,
     pub gb_s_arm64: f64,
+    /// What it costs to keep environments ready; nothing in a table that does not say.
+    #[serde(default)]
+    pub provisioned_gb_s_x86_64: f64,
+    #[serde(default)]
+    pub provisioned_gb_s_arm64: f64,
+    /// What running in one costs; as much as in others in a table that does not say.
+    pub provisioned_run_gb_s_x86_64: Option<f64>,
+    pub provisioned_run_gb_s_arm64: Option<f64>,
 }
 
 /// What a row costs, in the table's currency.
@@ -22,11 +30,13 @@ pub struct Prices {
 pub struct Cost {
     pub requests: f64,
     pub compute: f64,
+    /// Of keeping environments ready.
+    pub provisioned: f64,
 }
 
 impl Cost {
     pub fn total(self) -> f64 {
-        self.requests + self.compute
+        self.requests + self.compute + self.provisioned
     }
 }
 
@@ -37,13 +47,24 @@ impl Prices {
     }
 
     pub fn cost(&self, row: &UsageRow) -> Cost {
-        let gb_s = match row.architecture.as_str() {
-            "arm64" => self.gb_s_arm64,
-            _ => self.gb_s_x86_64,
+        let (gb_s, kept, run) = match row.architecture.as_str() {
+            "arm64" => (
+                self.gb_s_arm64,
+                self.provisioned_gb_s_arm64,
+                self.provisioned_run_gb_s_arm64,
+            ),
+            _ => (
+                self.gb_s_x86_64,
+                self.provisioned_gb_s_x86_64,
+                self.provisioned_run_gb_s_x86_64,
+            ),
         };
+        let provisioned_run = row.provisioned_billed_gb_s();
+        let on_demand = row.gb_s() - provisioned_run;
         Cost {
             requests: row.requests as f64 / 1e6 * self.requests_per_million,
-            compute: row.gb_s() * gb_s,
+            compute: on_demand * gb_s + provisioned_run * run.unwrap_or(gb_s),
+            provisioned: row.provisioned_gb_s() * kept,
         }
     }
 }
@@ -74,9 +95,24 @@ mod tests {
             billed_ms: 1000,
             init_ms: 0,
             max_memory_mb: 0,
+            provisioned_billed_ms: 0,
+            provisioned_ms: 0,
         };
         let cost = Prices::default().cost(&row);
         assert!((cost.requests - 0.20).abs() < 1e-9);
         assert!((cost.compute - 0.000_016_666_7).abs() < 1e-12);
+        // Kept ready for ten seconds, in which it ran for one.
+        let provisioned = UsageRow {
+            provisioned_billed_ms: 1000,
+            provisioned_ms: 10_000,
+            ..row
+        };
+        let cost = Prices::default().cost(&provisioned);
+        assert!((cost.compute - 0.000_009_722_2).abs() < 1e-12);
+        assert!((cost.provisioned - 0.000_041_667).abs() < 1e-12);
+        let own =
+            r#"{"currency": "EUR", "requests_per_million": 0, "gb_s_x86_64": 2, "gb_s_arm64": 1}"#;
+        let cost = Prices::parse(own).unwrap().cost(&provisioned);
+        assert_eq!((cost.compute, cost.provisioned), (2.0, 0.0));
     }
 }

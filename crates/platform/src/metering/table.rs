@@ -16,14 +16,22 @@ CREATE TABLE usage (
 ) {clustered};
 CREATE TABLE usage_folded (journal {text} PRIMARY KEY) {clustered};";
 
+/// The columns of provisioned concurrency, which came later.
+pub const PROVISIONED_MIGRATION_SQL: &str = "
+ALTER TABLE usage ADD COLUMN provisioned_billed_ms {int} NOT NULL DEFAULT 0;
+ALTER TABLE usage ADD COLUMN provisioned_ms {int} NOT NULL DEFAULT 0;";
+
 const ADD: &str = "
 INSERT INTO usage (account_id, day, region, function, version, architecture, memory_mb,
-  requests, errors, throttles, billed_ms, init_ms, max_memory_mb)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+  requests, errors, throttles, billed_ms, init_ms, max_memory_mb, provisioned_billed_ms,
+  provisioned_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (account_id, day, region, function, version, architecture, memory_mb) DO UPDATE SET
   requests = usage.requests + excluded.requests, errors = usage.errors + excluded.errors,
   throttles = usage.throttles + excluded.throttles,
   billed_ms = usage.billed_ms + excluded.billed_ms, init_ms = usage.init_ms + excluded.init_ms,
+  provisioned_billed_ms = usage.provisioned_billed_ms + excluded.provisioned_billed_ms,
+  provisioned_ms = usage.provisioned_ms + excluded.provisioned_ms,
   max_memory_mb = CASE WHEN usage.max_memory_mb > excluded.max_memory_mb
     THEN usage.max_memory_mb ELSE excluded.max_memory_mb END";
 
@@ -85,7 +93,9 @@ fn add_row(tx: &mut Tx, row: &UsageRow) -> Result<()> {
             count(row.throttles),
             count(row.billed_ms),
             count(row.init_ms),
-            count(row.max_memory_mb)
+            count(row.max_memory_mb),
+            count(row.provisioned_billed_ms),
+            count(row.provisioned_ms)
         ],
     )?;
     Ok(())
@@ -99,7 +109,8 @@ pub async fn read(
     to_day: &str,
 ) -> Result<Vec<UsageRow>> {
     const COLUMNS: &str = "SELECT account_id, day, region, function, version, architecture, \
-        memory_mb, requests, errors, throttles, billed_ms, init_ms, max_memory_mb FROM usage";
+        memory_mb, requests, errors, throttles, billed_ms, init_ms, max_memory_mb, \
+        provisioned_billed_ms, provisioned_ms FROM usage";
     const ORDER: &str = "ORDER BY day, region, function, version, architecture, memory_mb, \
         account_id LIMIT";
     let limit = limits::USAGE_ROWS_ANSWERED_MAX + 1;
@@ -134,6 +145,8 @@ pub async fn read(
                 billed_ms: count("billed_ms")?,
                 init_ms: count("init_ms")?,
                 max_memory_mb: count("max_memory_mb")?,
+                provisioned_billed_ms: count("provisioned_billed_ms")?,
+                provisioned_ms: count("provisioned_ms")?,
             })
         })
         .collect()

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use lambent_platform::metering::{MIGRATION_SQL, Metering, Usage, UsageEvent};
+use lambent_platform::metering::{
+    MIGRATION_SQL, Metering, PROVISIONED_MIGRATION_SQL, Usage, UsageEvent,
+};
 use store::{Migration, Store, StoreConfig};
 use wire::Timestamp;
 
@@ -12,7 +14,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [location, directory] = arguments.as_slice() else {
         return Err("usage: usage-load LOCATION DIRECTORY".into());
     };
-    let migrations = [Migration::new(1, "usage", MIGRATION_SQL)];
+    let migrations = [
+        Migration::new(1, "usage", MIGRATION_SQL),
+        Migration::new(2, "usage_provisioned", PROVISIONED_MIGRATION_SQL),
+    ];
     let store = Store::open(StoreConfig::new(location), &migrations).await?;
     let metering = Metering::open(store, directory, "node").await?;
     let folding = metering.clone();
@@ -37,6 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 init_ms: 1,
                 max_memory_mb: 30,
                 failed: false,
+                provisioned: false,
             },
         });
         // Out of this process at once: the kernel keeps what was said when we are killed.

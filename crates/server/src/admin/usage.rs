@@ -64,9 +64,12 @@ pub async fn respond(ask: Ask<'_>) -> Response<Body> {
                 "init_ms": row.init_ms,
                 "max_memory_mb": row.max_memory_mb,
                 "gb_seconds": row.gb_s(),
+                "provisioned_ms": row.provisioned_ms,
+                "provisioned_gb_seconds": row.provisioned_gb_s(),
                 "cost": cost.total(),
                 "cost_requests": cost.requests,
                 "cost_compute": cost.compute,
+                "cost_provisioned": cost.provisioned,
             })
         })
         .collect();

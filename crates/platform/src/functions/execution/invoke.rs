@@ -9,7 +9,7 @@ use wire::Timestamp;
 
 use super::{
     Definition, FunctionError, Invocation, Outcome,
-    environment::Environment,
+    environment::{Environment, Initialization},
     fault::{self, Fault, RESPONSE_BYTES_MAX, STREAM_BYTES_MAX},
     link::{Event, Reply},
     output::Output,
@@ -103,6 +103,7 @@ impl Run<'_> {
             max_memory_mb: environment.memory_peak_mb(),
             produced_bytes: answer.produced_bytes(),
             ending: answer.ending(),
+            provisioned: environment.initialization == Initialization::Provisioned,
         };
         self.close(&environment.output, closing);
 
@@ -140,6 +141,7 @@ impl Run<'_> {
             max_memory_mb: failure.memory_peak_mb,
             produced_bytes: 0,
             ending,
+            provisioned: false,
         };
         self.close(output, closing);
         Outcome {
@@ -149,6 +151,12 @@ impl Run<'_> {
             log_tail: output.take_tail().filter(|_| invocation.log_tail),
             trace_id: invocation.trace_id.clone().unwrap_or_default(),
         }
+    }
+
+    /// Environments were kept ready for so long, all together.
+    pub fn kept(&self, kept_ms: u64) {
+        self.metering
+            .record(&self.usage(UsageEvent::Provisioned { kept_ms }));
     }
 
     pub fn throttled(&self) {
@@ -181,9 +189,10 @@ impl Run<'_> {
             max_memory_mb,
             produced_bytes,
             ending,
+            provisioned,
         } = closing;
         let failed = ending != Ending::Success;
-        let billed_ms = self.meter(took, init, max_memory_mb, failed);
+        let billed_ms = self.meter(took, init, max_memory_mb, failed, provisioned);
         let report = Report {
             request_id,
             duration_ms: took.as_secs_f64() * 1000.0,
@@ -207,12 +216,14 @@ impl Run<'_> {
         init: Option<Duration>,
         max_memory_mb: u64,
         failed: bool,
+        provisioned: bool,
     ) -> u64 {
         let init = init.unwrap_or_default();
         let billed_ms = whole_ms(took + init).max(1);
         self.metering.record(&self.usage(UsageEvent::Invoked {
             billed_ms,
             init_ms: whole_ms(init),
+            provisioned,
             // As the REPORT line says it.
             max_memory_mb: max_memory_mb.min(self.definition.memory_mb.into()),
             failed,
@@ -243,6 +254,7 @@ struct Closing<'a> {
     max_memory_mb: u64,
     produced_bytes: usize,
     ending: Ending<'a>,
+    provisioned: bool,
 }
 
 struct Answer {

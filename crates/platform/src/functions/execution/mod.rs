@@ -68,7 +68,7 @@ use crate::{logs::Logs, metering::Metering};
 const CROWD: usize = 8;
 const SETTLE_TURNS: usize = 4;
 
-/// How often functions at rest are looked for.
+/// How often functions at rest are looked for, and how long others were kept ready.
 const REST_EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy)]
@@ -180,6 +180,7 @@ impl Execution {
         };
         let versions = std::mem::take(&mut *write(&removed.versions));
         for version in versions.into_values() {
+            self.inner.meter_kept(&version);
             version.retire();
         }
     }
@@ -189,6 +190,7 @@ impl Execution {
         let live = read(&self.inner.functions).get(&key.function).cloned();
         let removed = live.and_then(|live| write(&live.versions).remove(&key.version));
         if let Some(version) = removed {
+            self.inner.meter_kept(&version);
             version.retire();
         }
     }
@@ -320,6 +322,7 @@ impl Execution {
             );
         }
         for version in self.inner.versions() {
+            self.inner.meter_kept(&version);
             version.kill_all();
         }
         self.inner.logs.flush();
@@ -340,6 +343,7 @@ impl Execution {
         let old = write(&live.versions).insert(id, version);
         drop(provisioned);
         if let Some(old) = old {
+            self.inner.meter_kept(&old);
             old.retire();
         }
     }
@@ -434,6 +438,16 @@ impl Inner {
         oldest.is_some_and(|(_, version)| version.pool.stop_oldest_idle())
     }
 
+    /// Meters the time for which a version's environments were kept ready.
+    fn meter_kept(&self, version: &Version) {
+        let kept_ms = version
+            .provision()
+            .map(|provision| provision.take_kept_ms(Instant::now()));
+        if let Some(kept_ms) = kept_ms.filter(|kept_ms| *kept_ms > 0) {
+            self.run(version).kept(kept_ms);
+        }
+    }
+
     /// All versions of all functions.
     fn versions(&self) -> Vec<Arc<Version>> {
         let functions = read(&self.functions);
@@ -476,6 +490,7 @@ async fn rest(inner: Weak<Inner>) {
         let Some(inner) = inner.upgrade() else { return };
         let (now, keep_alive) = (Instant::now(), inner.config.idle.keep_alive);
         for version in inner.versions() {
+            inner.meter_kept(&version);
             version.rest(now, keep_alive);
         }
     }

@@ -53,6 +53,10 @@ struct State {
     target: u32,
     /// Initialised and not over.
     ready: HashSet<u64>,
+    /// How long they have been kept, all together, since it was last asked.
+    kept: Duration,
+    /// Until when that is counted.
+    counted: Option<Instant>,
     /// Requests that have one to themselves.
     busy: u32,
     /// Why the last one could not be initialised.
@@ -151,7 +155,7 @@ impl Provision {
     /// An environment is over.
     pub fn ended(&self, id: u64) {
         self.pool.forget(id);
-        self.lock().ready.remove(&id);
+        self.lock().remove(id);
         self.signals.changed.notify_one();
     }
 
@@ -159,12 +163,21 @@ impl Provision {
     pub fn check_in(&self, environment: Arc<Environment>, now: Instant) {
         let mut state = self.lock();
         if plan(state.target, state.count()).stop > 0 {
-            state.ready.remove(&environment.id);
+            state.remove(environment.id);
             drop(state);
             return environment.kill();
         }
         drop(state);
         self.pool.check_in(environment, now);
+    }
+
+    /// How long environments have been kept since it was last asked, all together.
+    pub fn take_kept_ms(&self, now: Instant) -> u64 {
+        let mut state = self.lock();
+        state.count_to(now);
+        let whole_ms = u64::try_from(state.kept.as_millis()).unwrap_or(u64::MAX);
+        state.kept -= Duration::from_millis(whole_ms);
+        whole_ms
     }
 
     /// No request comes here any more.
@@ -180,17 +193,18 @@ impl Provision {
 
     fn stop_one(&self) {
         if let Some(environment) = self.pool.take_oldest_idle() {
-            self.lock().ready.remove(&environment.id);
+            self.lock().remove(environment.id);
             environment.kill();
         }
     }
 
     fn is_ready(&self, environment: Arc<Environment>) {
         let mut state = self.lock();
+        state.count_to(Instant::now());
         state.ready.insert(environment.id);
         // It may have ended in between, and said so before.
         if environment.is_gone() {
-            state.ready.remove(&environment.id);
+            state.remove(environment.id);
         } else {
             state.failure = None;
         }
@@ -208,6 +222,18 @@ impl Provision {
 }
 
 impl State {
+    fn remove(&mut self, id: u64) {
+        self.count_to(Instant::now());
+        self.ready.remove(&id);
+    }
+
+    fn count_to(&mut self, now: Instant) {
+        if let Some(since) = self.counted {
+            self.kept += now.saturating_duration_since(since) * self.count();
+        }
+        self.counted = Some(now);
+    }
+
     fn count(&self) -> u32 {
         u32::try_from(self.ready.len()).unwrap_or(u32::MAX)
     }

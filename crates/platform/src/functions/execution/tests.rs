@@ -51,11 +51,7 @@ impl World {
     async fn new(fake: Fake, config: ExecutionConfig) -> Self {
         let data = tempfile::tempdir().unwrap();
         let path = |name: &str| data.path().join(name);
-        let migrations = [store::Migration::new(
-            1,
-            "usage",
-            crate::metering::MIGRATION_SQL,
-        )];
+        let migrations = crate::platform::migrations();
         let store = StoreConfig::new(path("store").to_str().unwrap());
         let store = Store::open(store, &migrations).await.unwrap();
         let metering = Metering::open(store, path("usage"), "node").await.unwrap();

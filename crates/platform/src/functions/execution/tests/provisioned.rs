@@ -71,6 +71,23 @@ async fn they_are_there_before_a_request_and_stay_over_its_end() {
     until(|| world.fake.alive() == 0).await;
     let outcome = answer(execution, "1").await.unwrap();
     assert_eq!(outcome.payload, "on-demand");
+
+    // That they were there is metered, and what ran in them apart from the rest.
+    execution.remove(&key());
+    let metering = &execution.inner.metering;
+    let rows = metering
+        .usage(None, "2000-01-01", "2999-12-31")
+        .await
+        .unwrap();
+    let of = |version: &str| rows.iter().find(|row| row.version == version).unwrap();
+    let (one, latest) = (of("1"), of("$LATEST"));
+    assert_eq!((one.requests, latest.requests), (6, 1));
+    assert!(one.provisioned_ms > 0);
+    assert!(one.provisioned_billed_ms > 0 && one.provisioned_billed_ms < one.billed_ms);
+    assert_eq!(
+        (latest.provisioned_ms, latest.provisioned_billed_ms),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
