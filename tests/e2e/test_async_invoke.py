@@ -8,7 +8,7 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import ROLE, function_factory
+from conftest import ROLE, function_factory, until_active
 from support import sdk
 from support.http import request
 from support.package import PYTHON, python_package
@@ -224,9 +224,12 @@ class TestEnds:
             "ErrorCode": {"StringValue": "200", "DataType": "Number"},
             "ErrorMessage": {"StringValue": "told to", "DataType": "String"},
         }
-        client.update_function_configuration(FunctionName=function, DeadLetterConfig={})
-        shown = client.get_function_configuration(FunctionName=function)
-        assert "DeadLetterConfig" not in shown or not shown["DeadLetterConfig"].get("TargetArn")
+        # One without an ARN changes nothing, as in Lambda.
+        for config, held in [({}, {"TargetArn": letter_arn}), ({"TargetArn": ""}, None)]:
+            until_active(client, function)
+            client.update_function_configuration(FunctionName=function, DeadLetterConfig=config)
+            shown = client.get_function_configuration(FunctionName=function)
+            assert shown.get("DeadLetterConfig") == held
 
     def test_success_is_told_to_a_function(self, server, client, make_function):
         first, second = make_function(SAY), make_function(SAY)

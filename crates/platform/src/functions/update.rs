@@ -168,8 +168,10 @@ impl Functions {
         if input.tracing_config.is_some() {
             spec.tracing_active = view::is_active(input.tracing_config.as_ref());
         }
-        if input.dead_letter_config.is_some() {
-            spec.dead_letter = requested::dead_letter(input.dead_letter_config.as_ref())?;
+        // One without an ARN changes nothing; an empty ARN takes it away.
+        let dead_letter = input.dead_letter_config.as_ref();
+        if dead_letter.is_some_and(|config| config.target_arn.is_some()) {
+            spec.dead_letter = requested::dead_letter(dead_letter)?;
         }
         if let Some(image) = spec.image.as_mut().filter(|_| input.image_config.is_some()) {
             image.overrides = images::overrides(input.image_config.as_ref())?;
