@@ -78,8 +78,10 @@ impl Lambda for Events {
         cx: &Context,
         input: api::InvocationRequest,
     ) -> Answer<api::InvocationResponse> {
-        if input.invocation_type.as_deref() != Some("Event") {
-            return self.0.shared.functions.invoke(cx, input).await;
+        let functions = &self.0.shared.functions;
+        let is_event = input.invocation_type.as_deref() == Some("Event");
+        if !is_event || functions.takes_durably(cx, &input) {
+            return functions.invoke(cx, input).await;
         }
         self.event(cx, input).await?;
         Ok(api::InvocationResponse {

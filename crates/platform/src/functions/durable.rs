@@ -16,6 +16,7 @@ use super::{
     error::{Error, Result},
     execution::{FunctionError, FunctionKey, Invocation, Outcome},
     invoke::random,
+    key_of,
     qualifier::{LATEST, configured},
 };
 
@@ -81,6 +82,23 @@ impl Functions {
             .to_string())
     }
 
+    fn is_durable(&self, key: &FunctionKey, qualifier: Option<&str>) -> bool {
+        let entry = self.0.definitions.get(key);
+        let config = entry.and_then(|entry| configured(&entry, qualifier)?.spec().durable);
+        config.is_some()
+    }
+
+    /// Whether an event for a function is an execution, which is durable by itself.
+    pub(crate) fn takes_durably(&self, cx: &Context, input: &InvocationRequest) -> bool {
+        let name =
+            FunctionName::resolve_anywhere(cx, &input.function_name, input.qualifier.as_deref());
+        name.is_ok_and(|(owner, name)| {
+            let mut key = key_of(cx, &name.name);
+            key.account_id = owner.unwrap_or(key.account_id);
+            self.is_durable(&key, name.qualifier.as_deref())
+        })
+    }
+
     /// What has to be known of a function to start an execution of it; none where it is no durable
     /// one.
     pub fn durable_target(
@@ -89,6 +107,10 @@ impl Functions {
         qualifier: Option<&str>,
     ) -> Result<Option<Target>> {
         self.check_invocable(key, qualifier)?;
+        // The usual case takes no more than a look.
+        if !self.is_durable(key, qualifier) {
+            return Ok(None);
+        }
         let version = self.version_of(key, qualifier)?;
         let entry = self.find(key)?;
         let configured = configured(&entry, Some(&version));
@@ -158,9 +180,6 @@ impl Functions {
         qualifier: Option<&str>,
         invocation: &Invocation,
     ) -> Option<Result<Outcome>> {
-        // The usual case takes no more than a look.
-        let entry = self.0.definitions.get(key)?;
-        configured(&entry, qualifier)?.spec().durable?;
         match self.durable_target(key, qualifier.or(Some(LATEST))) {
             Ok(None) => None,
             Ok(Some(target)) => Some(self.run_durably(target, invocation).await),

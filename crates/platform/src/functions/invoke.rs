@@ -54,9 +54,8 @@ impl Functions {
             }
             _ => {}
         }
-        let outcome = self
-            .run(&key, name.qualifier.as_deref(), invocation)
-            .await?;
+        let qualifier = name.qualifier.as_deref();
+        let outcome = self.run_at(&key, qualifier, random, invocation).await?;
         Ok(InvocationResponse {
             function_error: outcome.error.map(|error| error.as_str().to_owned()),
             log_result: outcome.log_tail.map(|tail| BASE64_STANDARD.encode(tail)),
