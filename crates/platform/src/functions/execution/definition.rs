@@ -1,6 +1,11 @@
 //! What execution has to know of a function: one immutable value per change of it.
 
-use std::{fmt, ops::Deref, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    ops::Deref,
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+};
 
 use sandbox::{Launch, NetworkPolicy};
 
@@ -18,7 +23,9 @@ pub struct VersionId(Arc<str>);
 
 impl VersionId {
     pub fn latest() -> Self {
-        Self(LATEST.into())
+        /// Each request to a function without a qualifier wants one.
+        static SHARED: LazyLock<Arc<str>> = LazyLock::new(|| LATEST.into());
+        Self(SHARED.clone())
     }
 
     pub fn published(number: u64) -> Self {
