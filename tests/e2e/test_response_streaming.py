@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -77,11 +78,12 @@ def open_url(server, client):
         connection.request(method, "/", None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
         answer.leave = lambda: (answer.close(), connection.close())
+        opened.append(answer)
         return answer
 
     yield call
-    for connection in opened:
-        connection.close()
+    for one in opened:
+        one.close()
 
 
 def start(client, function, event=None, **options):
@@ -344,25 +346,28 @@ class TestClients:
         assert gate.told() == "done"
 
     def test_one_that_leaves_does_not_end_the_function(
-        self, client, make_node, open_url, gate, invoke
+        self, server, client, make_node, open_url, gate, invoke
     ):
         function = make_node(TWO_PIECES)
         client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=1)
         answer = open_url(function, {"gate": gate.urls, "tell": True})
         assert answer.read(5) == b"first"
+        request_id = answer.getheader("x-amzn-requestid")
         answer.leave()
         with pytest.raises(client.exceptions.TooManyRequestsException):
             invoke(function, {"gate": gate.urls})
         gate.release()
         assert gate.told() == "done"
-        # Its environment takes the next request.
+        # It is over, and there is room for the next one.
         gate.release()
         again = None
         while again is None:
             with contextlib.suppress(client.exceptions.TooManyRequestsException):
                 again = invoke(function, {"gate": gate.urls}, LogType="Tail")
         assert again["Payload"].read() == b"firstsecond"
-        assert logs.report(again)["init"] is None
+        written = server.command_line("logs", function).stdout
+        reports = re.findall(rf"REPORT RequestId: ({logs.ID})", written)
+        assert reports == [request_id, logs.report(again)["id"]], written
 
     def test_one_that_leaves_a_lot_unread(self, make_node, open_url, gate):
         function = make_node(WRITER, MemorySize=512, Timeout=60)

@@ -11,6 +11,8 @@ use std::{
 
 /// An event of this form, in quotes, is kept for so many milliseconds.
 const HOLD: &str = "hold:";
+/// The answer to one of this form is streamed: a piece at once, and the rest so much later.
+const STREAM: &str = "stream:";
 
 fn main() -> std::io::Result<()> {
     let runtime_api = std::env::var("AWS_LAMBDA_RUNTIME_API").map_err(std::io::Error::other)?;
@@ -32,8 +34,13 @@ fn echo(runtime_api: &str) -> std::io::Result<()> {
     loop {
         writer.write_all(next.as_bytes())?;
         let (id, event) = read_message(&mut reader)?;
-        if let Some(time) = held(&event) {
+        if let Some(time) = asked(&event, HOLD) {
             std::thread::sleep(time);
+        }
+        if let Some(time) = asked(&event, STREAM) {
+            stream_answer(&mut writer, &id, time)?;
+            read_message(&mut reader)?;
+            continue;
         }
         let mut response = format!(
             "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\nHost: {runtime_api}\r\n\
@@ -47,11 +54,22 @@ fn echo(runtime_api: &str) -> std::io::Result<()> {
     }
 }
 
-/// How long an event asks to be kept.
-fn held(event: &[u8]) -> Option<Duration> {
+/// The time that an event of some form names.
+fn asked(event: &[u8], form: &str) -> Option<Duration> {
     let event = event.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let time = std::str::from_utf8(event.strip_prefix(HOLD.as_bytes())?).ok()?;
+    let time = std::str::from_utf8(event.strip_prefix(form.as_bytes())?).ok()?;
     time.parse().ok().map(Duration::from_millis)
+}
+
+fn stream_answer(writer: &mut impl Write, id: &str, time: Duration) -> std::io::Result<()> {
+    let begin = format!(
+        "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\nHost: runtime\r\n\
+         Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n\r\n\
+         5\r\nfirst\r\n"
+    );
+    writer.write_all(begin.as_bytes())?;
+    std::thread::sleep(time);
+    writer.write_all(b"4\r\nlast\r\n0\r\n\r\n")
 }
 
 /// A message's request id, where it has one, and its body.
@@ -97,7 +115,10 @@ mod tests {
 
     #[test]
     fn holds_what_asks_for_it() {
-        assert_eq!(held(b"{\"hold\":1}"), None);
-        assert_eq!(held(b"\"hold:300\""), Some(Duration::from_millis(300)));
+        assert_eq!(asked(b"{\"hold\":1}", HOLD), None);
+        let time = Some(Duration::from_millis(300));
+        assert_eq!(asked(b"\"hold:300\"", HOLD), time);
+        assert_eq!(asked(b"\"stream:300\"", STREAM), time);
+        assert_eq!(asked(b"\"stream:300\"", HOLD), None);
     }
 }

@@ -8,7 +8,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -17,7 +17,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-type Answer = Result<Response<Full<Bytes>>, Infallible>;
+/// An answer of its own, or what a function streams as it comes.
+type Body = Either<Full<Bytes>, Incoming>;
+type Answer = Result<Response<Body>, Infallible>;
 
 /// A server that ends with its handle.
 pub struct Server {
@@ -53,19 +55,19 @@ where
 
 /// A bare hyper server that sends back what it gets.
 pub async fn echo() -> Result<Server> {
-    serve(|request| async move { Ok(Response::new(Full::new(body_of(request).await))) }).await
+    serve(|request| async move { Ok(Response::new(whole(body_of(request).await))) }).await
 }
 
 struct Invocation {
     event: Bytes,
-    answer: oneshot::Sender<Bytes>,
+    answer: oneshot::Sender<Body>,
 }
 
 /// Invocations that wait for a process, and those that a process has in hand.
 struct Exchange {
     sender: mpsc::Sender<Invocation>,
     waiting: Mutex<mpsc::Receiver<Invocation>>,
-    in_hand: std::sync::Mutex<Vec<Option<oneshot::Sender<Bytes>>>>,
+    in_hand: std::sync::Mutex<Vec<Option<oneshot::Sender<Body>>>>,
     /// How many asks for an event there have been so far.
     asks: watch::Sender<usize>,
 }
@@ -120,10 +122,9 @@ async fn invoke(exchange: Arc<Exchange>, request: Request<Incoming>) -> Answer {
     {
         return Ok(status(StatusCode::SERVICE_UNAVAILABLE));
     }
-    Ok(answered.await.map_or_else(
-        |_| status(StatusCode::BAD_GATEWAY),
-        |answer| Response::new(Full::new(answer)),
-    ))
+    Ok(answered
+        .await
+        .map_or_else(|_| status(StatusCode::BAD_GATEWAY), Response::new))
 }
 
 async fn runtime_call(exchange: Arc<Exchange>, request: Request<Incoming>) -> Answer {
@@ -135,7 +136,13 @@ async fn runtime_call(exchange: Arc<Exchange>, request: Request<Incoming>) -> An
     let place = call
         .strip_suffix("/response")
         .and_then(|id| id.parse::<usize>().ok());
-    let answer = body_of(request).await;
+    let streams = request
+        .headers()
+        .contains_key("lambda-runtime-function-response-mode");
+    let answer = match streams {
+        true => Either::Right(request.into_body()),
+        false => whole(body_of(request).await),
+    };
     let sender = place.and_then(|place| {
         let mut in_hand = exchange.in_hand.lock().expect("no holder panics");
         in_hand.get_mut(place)?.take()
@@ -145,7 +152,7 @@ async fn runtime_call(exchange: Arc<Exchange>, request: Request<Incoming>) -> An
     Ok(status(StatusCode::ACCEPTED))
 }
 
-async fn next(exchange: &Exchange) -> Response<Full<Bytes>> {
+async fn next(exchange: &Exchange) -> Response<Body> {
     exchange.asks.send_modify(|asks| *asks += 1);
     let Some(Invocation { event, answer }) = exchange.waiting.lock().await.recv().await else {
         return status(StatusCode::GONE);
@@ -162,12 +169,16 @@ async fn next(exchange: &Exchange) -> Response<Full<Bytes>> {
     };
     let response = Response::builder().header("Lambda-Runtime-Aws-Request-Id", place.to_string());
     response
-        .body(Full::new(event))
+        .body(whole(event))
         .expect("a number is a good header")
 }
 
-fn status(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+fn whole(body: Bytes) -> Body {
+    Either::Left(Full::new(body))
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(whole(Bytes::new()));
     *response.status_mut() = status;
     response
 }

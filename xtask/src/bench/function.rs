@@ -24,7 +24,13 @@ pub fn holding_event(time: Duration) -> String {
     format!("\"{HOLD}{}\"", time.as_millis())
 }
 
+/// An event whose answer the Rust function streams: a piece, and after a while the rest.
+pub fn streaming_event(hold: Duration) -> String {
+    format!("\"{STREAM}{}\"", hold.as_millis())
+}
+
 const HOLD: &str = "hold:";
+const STREAM: &str = "stream:";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {

@@ -8,9 +8,12 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet};
 
@@ -107,16 +110,25 @@ impl Client {
         Ok(Client { sender })
     }
 
-    pub async fn send(&mut self, template: &Template) -> Result<(StatusCode, Bytes)> {
+    /// An answer whose body is yet to be read.
+    pub async fn begin(&mut self, template: &Template) -> Result<Response<Incoming>> {
         self.sender
             .ready()
             .await
             .context("wait for the connection")?;
-        let response = self
-            .sender
-            .send_request(template.to_request())
-            .await
-            .context("send")?;
+        let answer = self.sender.send_request(template.to_request());
+        answer.await.context("send")
+    }
+
+    /// Reads what comes next of a body; false at its end.
+    pub async fn frame(&mut self, response: &mut Response<Incoming>) -> Result<bool> {
+        let frame = response.body_mut().frame().await;
+        let frame = frame.transpose().context("read a piece of an answer")?;
+        Ok(frame.is_some())
+    }
+
+    pub async fn send(&mut self, template: &Template) -> Result<(StatusCode, Bytes)> {
+        let response = self.begin(template).await?;
         let status = response.status();
         let body = response
             .into_body()

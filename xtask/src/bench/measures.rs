@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -21,6 +21,7 @@ use super::{
     request::Template,
     sandbox::{self, Yard},
     stats::{Samples, median},
+    streaming,
     table::{Goals, Row, Unit, render},
 };
 
@@ -137,6 +138,13 @@ fn measures() -> Vec<Measure> {
         unit: Unit::PerSecond,
         figure: Box::new(|bench| bench.events_run(CLIENTS)),
         floor: None,
+        goals: None,
+    });
+    measures.push(Measure {
+        name: "first byte of a streamed response p50, Rust".to_owned(),
+        unit: Unit::Ms,
+        figure: Box::new(streaming::first_byte),
+        floor: Some(Box::new(streaming::bare_first_byte)),
         goals: None,
     });
     measures.push(Measure {
@@ -298,6 +306,10 @@ impl Bench {
 
     fn bare_ready(&self) -> Result<Samples> {
         sandbox::bare_ready(&self.echo)
+    }
+
+    pub(super) fn binary(&self) -> &Path {
+        &self.binary
     }
 
     pub(super) fn fresh_name(&self) -> String {

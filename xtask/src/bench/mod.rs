@@ -32,6 +32,8 @@ mod queues;
 mod request;
 #[cfg(feature = "bench")]
 mod sandbox;
+#[cfg(feature = "bench")]
+mod streaming;
 
 use anyhow::Result;
 
