@@ -2,6 +2,7 @@
 //! clients that managed runtimes find at `/var/runtime`.
 
 pub mod jail;
+pub mod supervisor;
 
 /// The socket of a zygote.
 pub use jail::helper::SOCKET as ZYGOTE_SOCKET;

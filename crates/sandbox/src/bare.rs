@@ -145,6 +145,10 @@ impl Template for Version {
 
 impl Version {
     fn command(&self) -> Result<Command, Error> {
+        if runtimes::has_extensions(&self.spec.layers) {
+            let text = "external extensions (extensions/ in a layer) need the process jail";
+            return Err(Error::InvalidEntrypoint(text.into()));
+        }
         let client = |interpreter: &Path, flags: &[&str], path: PathBuf| {
             let mut command = Command::new(interpreter);
             command.args(flags).arg(path);
@@ -289,6 +293,10 @@ impl Control for Group {
 
     fn kill(&self) {
         self.signal(libc::SIGKILL);
+    }
+
+    fn terminate(&self) {
+        self.signal(libc::SIGTERM);
     }
 
     fn init_done(&self) {}

@@ -23,6 +23,10 @@ use std::{net::IpAddr, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration
 use async_trait::async_trait;
 use tokio::{net::TcpListener, sync::oneshot};
 
+/// What begins the paths of the calls, on the Runtime API's listener, by which the process that
+/// starts external extensions speaks with the platform.
+pub use guest::supervisor::PREFIX as SUPERVISOR_PREFIX;
+
 /// The port of the Runtime API on an environment's own loopback.
 const RUNTIME_API_PORT: u16 = 9001;
 
@@ -36,9 +40,10 @@ pub const fn platform_port(public: u16) -> u16 {
     }
 }
 
-/// To be called first thing in `main`: the jail's privileged part is the same executable, started
-/// with a hidden argument, and in that case this never returns.
+/// To be called first thing in `main`: the jail's privileged part and what starts extensions inside
+/// are the same executable, started with a hidden argument, and in that case this never returns.
 pub fn run_helper_if_asked() {
+    guest::supervisor::run_if_asked();
     jailer::run_if_asked();
 }
 
@@ -205,6 +210,8 @@ pub trait Control: Send + Sync + 'static {
     fn thaw(&self);
     /// Ends it at once, frozen or not; `exit` follows.
     fn kill(&self);
+    /// Asks all of its processes to end, by SIGTERM.
+    fn terminate(&self) {}
     /// Ends the start-up boost: from now on the CPU share follows the memory size.
     fn init_done(&self);
     /// The most memory it has used so far, in bytes; 0 where nothing measures it.

@@ -5,11 +5,14 @@ use std::{
     borrow::Cow,
     ffi::CString,
     fs,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use guest::jail::message::{Help, Program};
+use guest::{
+    jail::message::{Help, Program},
+    supervisor,
+};
 
 use crate::{Image, Interpreter, Launch, TemplateSpec, jailer::message::Runtime};
 
@@ -42,8 +45,41 @@ pub fn runtime(launch: &Launch) -> Runtime {
     }
 }
 
+/// What starts extensions, and the runtime after them.
+pub const SUPERVISOR: &str = "/var/runtime/lambent";
+
 /// What to execute, in order of preference.
 pub fn programs(spec: &TemplateSpec) -> Vec<Program> {
+    match has_extensions(&spec.layers) {
+        true => vec![supervised(&runtime_programs(spec))],
+        false => runtime_programs(spec),
+    }
+}
+
+/// Whether layers bring external extensions.
+pub fn has_extensions(layers: &[PathBuf]) -> bool {
+    let is_one = |entry: fs::DirEntry| {
+        let about = fs::metadata(entry.path());
+        about.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    };
+    layers.iter().any(|layer| {
+        let entries = fs::read_dir(layer.join("extensions"));
+        entries.into_iter().flatten().flatten().any(is_one)
+    })
+}
+
+fn supervised(programs: &[Program]) -> Program {
+    let mut words: Vec<&[u8]> = vec![SUPERVISOR.as_bytes(), supervisor::ARGUMENT.as_bytes()];
+    for (number, program) in programs.iter().enumerate() {
+        if number > 0 {
+            words.push(supervisor::OR.as_bytes());
+        }
+        words.extend(program.arguments.iter().map(|word| word.as_bytes()));
+    }
+    program(&words)
+}
+
+fn runtime_programs(spec: &TemplateSpec) -> Vec<Program> {
     match &spec.launch {
         Launch::Bootstrap => vec![
             program(&[b"/var/task/bootstrap"]),
@@ -258,7 +294,8 @@ pub fn starts_plainly(spec: &TemplateSpec) -> bool {
         "LANG" | "LC_ALL" | "LC_CTYPE" => !value.to_ascii_uppercase().ends_with("UTF-8"),
         _ => OF_THE_LOADER.iter().any(|prefix| name.starts_with(prefix)),
     };
-    !spec.env.iter().any(|(name, value)| has_a_say(name, value))
+    let supervised = has_extensions(&spec.layers);
+    !supervised && !spec.env.iter().any(|(name, value)| has_a_say(name, value))
 }
 
 /// Whether a library path leads to libraries of the function or its layers. Lambda's own path

@@ -19,7 +19,7 @@ use core::{
 use super::{
     message::Step,
     process,
-    sys::{self, Errno, SIGCHLD, SIGUSR1, SIGUSR2},
+    sys::{self, Errno, SIGCHLD, SIGTERM, SIGUSR1, SIGUSR2},
 };
 
 const STACK_SIZE: usize = 16 * 1024;
@@ -28,6 +28,8 @@ const STACK_SIZE: usize = 16 * 1024;
 pub const STOP: i32 = SIGUSR1;
 /// Undoes that.
 pub const CONTINUE: i32 = SIGUSR2;
+/// Asks them to end.
+pub const TERMINATE: i32 = SIGTERM;
 
 /// Everything that an environment's first process enters from its init.
 pub const NAMESPACES: c_int =
@@ -138,7 +140,10 @@ fn mount(tmp_options: &CStr) -> Result<(), (Step, Errno)> {
 
 /// Reaps orphans; stops and continues everybody where there is no freezer.
 fn watch() -> ! {
-    let wanted = sys::signal_bit(SIGCHLD) | sys::signal_bit(STOP) | sys::signal_bit(CONTINUE);
+    let wanted = [SIGCHLD, STOP, CONTINUE, TERMINATE];
+    let wanted = wanted
+        .into_iter()
+        .fold(0, |all, one| all | sys::signal_bit(one));
     loop {
         match sys::wait_signal(wanted) {
             Ok(SIGCHLD) => while let Ok(Some(_)) = sys::wait4(-1, sys::WNOHANG) {},
@@ -148,6 +153,9 @@ fn watch() -> ! {
             }
             Ok(CONTINUE) => {
                 let _ = sys::kill(-1, sys::SIGCONT);
+            }
+            Ok(TERMINATE) => {
+                let _ = sys::kill(-1, SIGTERM);
             }
             _ => {}
         }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use guest::jail::{
-    init::{CONTINUE, STOP},
+    init::{CONTINUE, STOP, TERMINATE},
     sys::{self, SIGKILL},
 };
 use tokio::net::TcpListener;
@@ -228,6 +228,12 @@ impl Control for Reins {
 
     fn kill(&self) {
         self.0.kill();
+    }
+
+    fn terminate(&self) {
+        if let Some(live) = &*self.0.live() {
+            live.signal(TERMINATE);
+        }
     }
 
     fn init_done(&self) {

@@ -12,7 +12,10 @@ use super::{
     message::{Root, Runtime},
     mounts::{self, NO_DEVICES, NO_EXECUTION, NO_SUID, READ_ONLY, bind, check},
 };
-use crate::{egress::RESOLV_CONF, runtimes::inside};
+use crate::{
+    egress::RESOLV_CONF,
+    runtimes::{SUPERVISOR, has_extensions, inside},
+};
 
 /// Directories of the host's base system. A symbolic link among them (a merged /usr) is made
 /// again as it is; what is not there is left out.
@@ -113,6 +116,14 @@ fn of_the_host(spec: &Root, staging: &Path, ordinary: bool) -> Result<(), Troubl
     files(staging)?;
     devices(&at("dev"), ordinary)?;
     runtime(spec.runtime, &at("var/runtime"))?;
+    if has_extensions(&spec.layers) {
+        let itself = std::env::current_exe().during(|| "find this program".into())?;
+        show(
+            &itself,
+            &staging.join(relative(Path::new(SUPERVISOR))),
+            READ_ONLY,
+        )?;
+    }
     commands(spec, &at("var/lang/bin"))?;
     if !spec.packages.as_os_str().is_empty() {
         show(
