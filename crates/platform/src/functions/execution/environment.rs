@@ -22,7 +22,8 @@ use wire::Timestamp;
 
 use super::{
     Definition,
-    link::{Init, Link},
+    extensions::Reason,
+    link::{About, Init, Link},
     output::Output,
     report, runtime_api, variables,
     way_in::WayIn,
@@ -41,6 +42,7 @@ pub struct Environment {
     log_stream: String,
     control: Box<dyn Control>,
     frozen: AtomicBool,
+    ending: AtomicBool,
     gone: Arc<AtomicBool>,
 }
 
@@ -107,6 +109,12 @@ impl Environment {
             now,
         )?;
         let (link, init) = Link::new();
+        link.describe(About {
+            function_name: definition.key.name.clone(),
+            function_version: definition.version.to_string(),
+            handler: definition.handler.clone(),
+            account_id: definition.key.account_id.clone(),
+        });
         let link = Arc::new(link);
         let gone = Arc::new(AtomicBool::new(false));
         let task = Task {
@@ -130,6 +138,7 @@ impl Environment {
             log_stream,
             control,
             frozen: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             gone,
         });
         Ok(Starting {
@@ -159,6 +168,11 @@ impl Environment {
         self.gone.load(Ordering::Acquire)
     }
 
+    /// An extension of it has failed, so that it is of no use any more.
+    pub fn is_spoiled(&self) -> bool {
+        self.link.is_spoiled()
+    }
+
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Acquire)
     }
@@ -175,8 +189,21 @@ impl Environment {
         }
     }
 
-    pub fn kill(&self) {
-        self.control.kill();
+    /// Ends it: at once, or where it has extensions within the time that Lambda gives those.
+    pub fn end(self: &Arc<Self>, reason: Reason) {
+        if !self.link.has_extensions() || self.is_gone() {
+            return self.control.kill();
+        }
+        if self.ending.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let environment = self.clone();
+        tokio::spawn(async move {
+            environment.thaw();
+            let terminate = || environment.control.terminate();
+            environment.link.shut_down(reason, terminate).await;
+            environment.control.kill();
+        });
     }
 
     pub fn init_done(&self) {

@@ -54,6 +54,14 @@ impl Fault {
         }
     }
 
+    /// What an extension did, by one of Lambda's types.
+    pub fn extension(kind: &'static str, message: &str) -> Self {
+        Self {
+            kind,
+            message: message.to_owned(),
+        }
+    }
+
     pub fn is_timeout(&self) -> bool {
         self.kind == TIMEOUT
     }

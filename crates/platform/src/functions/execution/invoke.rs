@@ -1,7 +1,10 @@
 //! One invocation, from an environment in hand to its outcome: deliver, await, write the log lines,
 //! meter.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -10,8 +13,9 @@ use wire::Timestamp;
 use super::{
     Definition, FunctionError, Invocation, Outcome,
     environment::{Environment, Initialization},
+    extensions::Reason,
     fault::{self, Fault, RESPONSE_BYTES_MAX, STREAM_BYTES_MAX},
-    link::{Event, Reply},
+    link::{Delivery, Event, Reply},
     output::Output,
     report::{self, Ending, Report},
     stream::{Begin, Begun, End, Finished, StreamError},
@@ -55,7 +59,7 @@ impl Run<'_> {
     /// the caller takes the response piece by piece.
     pub async fn request(
         &self,
-        environment: &Environment,
+        environment: &Arc<Environment>,
         invocation: Invocation,
         init: Option<Duration>,
         begun: Option<oneshot::Sender<Begun>>,
@@ -76,9 +80,18 @@ impl Run<'_> {
             begun,
             trace_id: trace_id.clone(),
         });
-        let delivery = environment.link.deliver(event, begin);
+        let mut settled = None;
+        let Delivery { reply, mut idle } = environment.link.deliver(event, begin);
         let timeout = Duration::from_secs(definition.timeout_s.into());
-        let reply = tokio::time::timeout(timeout, delivery.reply).await;
+        let reply = tokio::time::timeout(timeout, async {
+            let reply = reply.await;
+            // What extensions do afterwards is part of the invocation.
+            if environment.link.has_extensions() {
+                settled = Some((&mut idle).await.is_ok());
+            }
+            reply
+        });
+        let reply = reply.await;
         // A timeout is billed as what it was set to, not as when we got round to it.
         let took = started.elapsed().min(timeout);
 
@@ -87,7 +100,7 @@ impl Run<'_> {
             // The link always answers; that it does not can only mean its end.
             Ok(Err(_)) => Answer::fault(Fault::timeout(definition.timeout_s), &request_id),
             Err(_) => {
-                environment.kill();
+                environment.end(Reason::Timeout);
                 Answer::fault(Fault::timeout(definition.timeout_s), &request_id)
             }
         };
@@ -114,9 +127,10 @@ impl Run<'_> {
             log_tail: environment.output.take_tail(),
             trace_id,
         };
-        let after = match answer.fault {
-            Some(_) => After::Over,
-            None => After::Settling(delivery.idle).now(),
+        let after = match (&answer.fault, settled) {
+            (Some(_), _) | (_, Some(false)) => After::Over,
+            (None, Some(true)) => After::Idle,
+            (None, None) => After::Settling(idle).now(),
         };
         let reported = answer.reported;
         (Finished { outcome, reported }, after)
@@ -274,6 +288,7 @@ impl Answer {
             Reply::Error(payload) => Self::error(payload),
             Reply::TooLarge => Self::error(fault::response_too_large(RESPONSE_BYTES_MAX)),
             Reply::Streamed { bytes, end } => Self::streamed(bytes, end),
+            Reply::Fault(fault) => Self::fault(fault, request_id),
             Reply::Exited(exit) => Self::fault(Fault::exited(exit), request_id),
         }
     }

@@ -5,15 +5,26 @@
 //! Refuses what Lambda's own state machine refuses: an answer to a request that does not run, a
 //! `next` while one runs, a second answer.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use sandbox::Exit;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::stream::{Begin, Begun, End, Flow};
+use super::{
+    extensions::Extensions,
+    fault::Fault,
+    stream::{Begin, Begun, End, Flow},
+};
 use crate::limits;
+
+mod extending;
+
+pub use extending::{About, Ends, Stage};
 
 /// What `next` hands to the runtime.
 #[derive(Debug)]
@@ -36,6 +47,8 @@ pub enum Init {
         payload: Bytes,
         kind: String,
     },
+    /// An extension could not be started, or failed.
+    Fault(Fault),
     Exited(Exit),
 }
 
@@ -50,6 +63,8 @@ pub enum Reply {
         bytes: usize,
         end: End,
     },
+    /// An extension failed.
+    Fault(Fault),
     Exited(Exit),
 }
 
@@ -57,7 +72,8 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Delivery {
     pub reply: oneshot::Receiver<Reply>,
-    /// The runtime asks for the next event: the environment may take another request.
+    /// The runtime asks for the next event, and so do all extensions: the environment may take
+    /// another request.
     pub idle: oneshot::Receiver<()>,
 }
 
@@ -75,6 +91,11 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Link {
     state: Mutex<State>,
+    about: OnceLock<About>,
+    /// Said without the lock, as most environments have none.
+    extended: AtomicBool,
+    stage: watch::Sender<Stage>,
+    ends: watch::Sender<Ends>,
 }
 
 #[derive(Debug)]
@@ -84,6 +105,11 @@ struct State {
     event: Option<Event>,
     /// A `next` that waits for one.
     next: Option<oneshot::Sender<Event>>,
+    /// The runtime has asked for an event, which its extensions have not all done yet.
+    asked: bool,
+    extensions: Extensions,
+    /// What an extension did to it: it can take no request any more.
+    fault: Option<Fault>,
 }
 
 #[derive(Debug)]
@@ -124,9 +150,16 @@ impl Link {
             phase: Phase::Init(init),
             event: None,
             next: None,
+            asked: false,
+            extensions: Extensions::default(),
+            fault: None,
         };
         let link = Self {
             state: Mutex::new(state),
+            about: OnceLock::new(),
+            extended: AtomicBool::new(false),
+            stage: watch::Sender::new(Stage::Starting),
+            ends: watch::Sender::new(Ends::default()),
         };
         (link, ready)
     }
@@ -140,6 +173,8 @@ impl Link {
         if let Phase::Gone(exit) = state.phase {
             // The receiver is in our hands.
             let _ = reply.send(Reply::Exited(exit));
+        } else if let Some(fault) = state.fault.clone() {
+            let _ = reply.send(Reply::Fault(fault));
         } else {
             state.phase = Phase::Busy(Busy {
                 request_id: event.request_id.clone(),
@@ -148,6 +183,8 @@ impl Link {
                 overruled: false,
                 streaming: begin.map_or(Streaming::No, Streaming::Wanted),
             });
+            state.asked = false;
+            state.tell_extensions(&event);
             state.offer(event);
         }
         Delivery {
@@ -161,12 +198,14 @@ impl Link {
         let mut state = self.lock();
         match std::mem::replace(&mut state.phase, Phase::Idle) {
             Phase::Init(ready) => {
-                // Whoever started the environment may have given up; then it is about to be ended.
-                let _ = ready.send(Init::Done);
+                state.extensions.close();
+                state.phase = Phase::Init(ready);
+                state.asked = true;
             }
             Phase::Busy(mut busy) if busy.is_over() => {
                 busy.reply_if_cut();
-                let _ = busy.idle.send(());
+                state.phase = Phase::Busy(busy);
+                state.asked = true;
             }
             // It has not fetched its event yet, or its connection broke before it got it.
             Phase::Busy(busy) if state.event.is_some() => state.phase = Phase::Busy(busy),
@@ -185,6 +224,7 @@ impl Link {
             Some(waiting) => drop(next.send(waiting)),
             None => state.next = Some(next),
         }
+        state.settle();
         Ok(event)
     }
 
@@ -290,6 +330,7 @@ impl Link {
 
     /// The environment's process has ended.
     pub fn gone(&self, exit: Exit) {
+        self.ends.send_modify(|ends| ends.runtime = true);
         let mut state = self.lock();
         state.next = None;
         match std::mem::replace(&mut state.phase, Phase::Gone(exit)) {
@@ -337,6 +378,19 @@ impl Busy {
 }
 
 impl State {
+    /// The end of an init or a request: the runtime asks for more, and so do its extensions.
+    fn settle(&mut self) {
+        if !self.asked || !self.extensions.settled() {
+            return;
+        }
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            // Whoever started the environment may have given up; then it is about to be ended.
+            Phase::Init(ready) => drop(ready.send(Init::Done)),
+            Phase::Busy(busy) if busy.reply.is_none() => drop(busy.idle.send(())),
+            other => self.phase = other,
+        }
+    }
+
     fn offer(&mut self, event: Event) {
         self.event = match self.next.take() {
             Some(next) => next.send(event).err(),

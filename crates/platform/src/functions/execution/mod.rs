@@ -8,6 +8,8 @@ mod application_level;
 mod concurrency;
 mod definition;
 mod environment;
+mod extension_api;
+mod extensions;
 mod fault;
 mod handover;
 mod invocation;
@@ -45,6 +47,7 @@ use tokio::{
 
 use concurrency::{AccountConcurrency, FunctionConcurrency, Permit};
 use environment::{Environment, Initialization};
+use extensions::Reason;
 use invoke::{After, Run};
 use stream::{Begun, joined};
 use version::{NotReady, Ready, Version};
@@ -67,6 +70,9 @@ use crate::{logs::Logs, metering::Metering};
 /// clients of a Rust function it is worth a fifth of the throughput; a single client would only wait.
 const CROWD: usize = 8;
 const SETTLE_TURNS: usize = 4;
+
+/// For environments with extensions to end when all is over; a little more than Lambda gives them.
+const EXTENSIONS_WITHIN: Duration = Duration::from_millis(2_500);
 
 /// How often functions at rest are looked for, and how long others were kept ready.
 const REST_EVERY: Duration = Duration::from_secs(30);
@@ -321,10 +327,21 @@ impl Execution {
                 "requests were still running at the end of the drain"
             );
         }
-        for version in self.inner.versions() {
-            self.inner.meter_kept(&version);
-            version.kill_all();
+        let versions = self.inner.versions();
+        let mut extended = Vec::new();
+        for version in &versions {
+            self.inner.meter_kept(version);
+            if version.end_all() {
+                extended.push(version);
+            }
         }
+        let emptied = async {
+            for version in extended {
+                version.emptied().await;
+            }
+        };
+        // Extensions have their last words.
+        let _ = tokio::time::timeout(EXTENSIONS_WITHIN, emptied).await;
         self.inner.logs.flush();
     }
 
@@ -560,7 +577,7 @@ fn release(version: &Arc<Version>, environment: Arc<Environment>, after: After) 
                 }
             });
         }
-        After::Over => environment.kill(),
+        After::Over => environment.end(Reason::Failure),
     }
 }
 

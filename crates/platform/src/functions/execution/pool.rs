@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::{
     environment::Environment,
+    extensions::Reason,
     handover::{Handover, Place},
     scheduler::{Idle, IdlePolicy, plan},
 };
@@ -20,6 +21,7 @@ pub struct Pool {
     state: Mutex<State>,
     /// Wakes the keeper when it would sleep too long.
     changed: Arc<Notify>,
+    emptied: Notify,
 }
 
 #[derive(Default)]
@@ -52,6 +54,7 @@ impl Pool {
             policy,
             state: Mutex::default(),
             changed: Arc::default(),
+            emptied: Notify::new(),
         });
         tokio::spawn(keep(Arc::downgrade(&pool), pool.changed.clone()));
         pool
@@ -98,7 +101,7 @@ impl Pool {
         let mut state = self.lock();
         if state.retired {
             drop(state);
-            return environment.kill();
+            return environment.end(Reason::Spindown);
         }
         let Some(environment) = state.handover.give(environment) else {
             return;
@@ -117,6 +120,7 @@ impl Pool {
         let gone = state.all.remove(&id);
         if state.all.is_empty() && gone.is_some() {
             state.empty_since = Some(Instant::now());
+            self.emptied.notify_waiters();
         }
         drop(state);
         drop(gone);
@@ -130,16 +134,29 @@ impl Pool {
         let idle = std::mem::take(&mut state.idle);
         drop(state);
         for (environment, _) in idle {
-            environment.kill();
+            environment.end(Reason::Spindown);
         }
     }
 
-    /// Ends everything at once.
-    pub fn kill_all(&self) {
+    /// Ends everything; says whether something takes a while.
+    pub fn end_all(&self) -> bool {
         self.retire();
         let all: Vec<_> = self.lock().all.values().cloned().collect();
-        for environment in all {
-            environment.kill();
+        for environment in &all {
+            environment.end(Reason::Spindown);
+        }
+        all.iter()
+            .any(|environment| environment.link.has_extensions())
+    }
+
+    /// Waits until none is left.
+    pub async fn emptied(&self) {
+        loop {
+            let empty = self.emptied.notified();
+            if self.lock().all.is_empty() {
+                return;
+            }
+            empty.await;
         }
     }
 
@@ -158,7 +175,7 @@ impl Pool {
     pub fn stop_oldest_idle(&self) -> bool {
         let oldest = self.take_oldest_idle();
         if let Some(environment) = &oldest {
-            environment.kill();
+            environment.end(Reason::Spindown);
         }
         oldest.is_some()
     }
@@ -208,7 +225,7 @@ impl Pool {
         state.keeper_wakes_at = plan.again_at;
         drop(state);
         for environment in stopped {
-            environment.kill();
+            environment.end(Reason::Spindown);
         }
         plan.again_at
     }
@@ -227,7 +244,9 @@ enum Taken {
 impl State {
     fn take(&mut self) -> Taken {
         while let Some((environment, _)) = self.idle.pop() {
-            if !environment.is_gone() {
+            if environment.is_spoiled() {
+                environment.end(Reason::Failure);
+            } else if !environment.is_gone() {
                 return Taken::Now(environment);
             }
         }

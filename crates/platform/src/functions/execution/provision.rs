@@ -15,6 +15,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use super::{
     Inner,
     environment::{Environment, Initialization},
+    extensions::Reason,
     pool::Pool,
     scheduler::IdlePolicy,
     version::{NotReady, Ready, Version},
@@ -165,7 +166,7 @@ impl Provision {
         if plan(state.target, state.count()).stop > 0 {
             state.remove(environment.id);
             drop(state);
-            return environment.kill();
+            return environment.end(Reason::Spindown);
         }
         drop(state);
         self.pool.check_in(environment, now);
@@ -194,7 +195,7 @@ impl Provision {
     fn stop_one(&self) {
         if let Some(environment) = self.pool.take_oldest_idle() {
             self.lock().remove(environment.id);
-            environment.kill();
+            environment.end(Reason::Spindown);
         }
     }
 

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::oneshot};
 
 use super::{
+    extension_api,
     fault::{self, RESPONSE_BYTES_MAX, STREAM_BYTES_MAX},
     link::{Event, Link, Refusal, Reply},
     stream::{End, StreamError},
@@ -53,7 +54,9 @@ pub async fn serve(connection: TcpStream, link: Arc<Link>) {
 
 async fn answer(link: &Link, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
-    let call = path.strip_prefix(PREFIX).unwrap_or_default();
+    let Some(call) = path.strip_prefix(PREFIX) else {
+        return extension_api::answer(link, request).await;
+    };
     match (request.method(), call) {
         (&Method::GET, "invocation/next") => next(link).await,
         (&Method::POST, "init/error") => init_error(link, request).await,
@@ -353,7 +356,7 @@ fn refuse(refusal: Refusal) -> Response<Full<Bytes>> {
     }
 }
 
-fn unknown() -> Response<Full<Bytes>> {
+pub(super) fn unknown() -> Response<Full<Bytes>> {
     problem(StatusCode::NOT_FOUND, "NotFound", "404 page not found")
 }
 
@@ -365,12 +368,12 @@ fn cut_off() -> Response<Full<Bytes>> {
     )
 }
 
-fn problem(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes>> {
+pub(super) fn problem(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes>> {
     let body = serde_json::json!({"errorMessage": message, "errorType": kind});
     json(status, body.to_string().into())
 }
 
-fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+pub(super) fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("application/json");

@@ -29,6 +29,7 @@ use tokio::{
     task::JoinSet,
 };
 
+mod extensions;
 mod streaming;
 
 use super::*;

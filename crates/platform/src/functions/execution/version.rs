@@ -16,6 +16,7 @@ use wire::Timestamp;
 use super::{
     Definition, Inner,
     environment::{Environment, Initialization, Starting},
+    extensions::Reason,
     fault::Fault,
     link::Init,
     output::Output,
@@ -132,11 +133,21 @@ impl Version {
         }
     }
 
-    pub fn kill_all(&self) {
-        self.pool.kill_all();
+    /// Ends all environments; says whether something takes a while.
+    pub fn end_all(&self) -> bool {
+        let own = self.pool.end_all();
+        let Some(provision) = self.provision.get() else {
+            return own;
+        };
+        provision.set_target(0);
+        provision.pool.end_all() || own
+    }
+
+    /// Waits until none is left.
+    pub async fn emptied(&self) {
+        self.pool.emptied().await;
         if let Some(provision) = self.provision.get() {
-            provision.set_target(0);
-            provision.pool.kill_all();
+            provision.pool.emptied().await;
         }
     }
 
@@ -231,6 +242,10 @@ impl Version {
                     self.give_up(&environment, phase, took.min(limit), fault.into(), kind);
                 return Err(NotReady::Failed(failure));
             }
+            Ok(Ok(Init::Fault(fault))) => {
+                let kind = fault.kind.to_owned();
+                (fault.into(), kind)
+            }
             Ok(Ok(Init::Failed { payload, kind })) => (InitPayload::Reported(payload), kind),
             Ok(Ok(Init::Exited(exit))) => {
                 let fault = Fault::exited(exit);
@@ -282,7 +297,7 @@ impl Version {
     /// Ends an environment whose init has come to nothing.
     fn give_up(
         &self,
-        environment: &Environment,
+        environment: &Arc<Environment>,
         phase: Phase,
         took: Duration,
         payload: InitPayload,
@@ -297,7 +312,7 @@ impl Version {
         let initialization = environment.initialization;
         self.say_init_report(&environment.output, initialization, phase, took, ending);
         let memory_peak_mb = environment.memory_peak_mb();
-        environment.kill();
+        environment.end(Reason::Failure);
         InitFailure {
             payload,
             kind,
