@@ -68,6 +68,15 @@ pub fn has_extensions(layers: &[PathBuf]) -> bool {
     })
 }
 
+/// Whether a container image brings them itself.
+pub fn image_has_extensions(launch: &Launch) -> bool {
+    let Launch::Image(image) = launch else {
+        return false;
+    };
+    let below_opt: Vec<_> = image.layers.iter().map(|layer| layer.join("opt")).collect();
+    has_extensions(&below_opt)
+}
+
 fn supervised(programs: &[Program]) -> Program {
     let mut words: Vec<&[u8]> = vec![SUPERVISOR.as_bytes(), supervisor::ARGUMENT.as_bytes()];
     for (number, program) in programs.iter().enumerate() {
@@ -354,6 +363,26 @@ fn string(text: &[u8]) -> CString {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_function_with_extensions_begins_with_their_supervisor() {
+        let layer = std::env::temp_dir().join(format!("lambent-layer-{}", std::process::id()));
+        let extensions = layer.join("extensions");
+        fs::create_dir_all(&extensions).unwrap();
+        let file = extensions.join("agent");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let spec = TemplateSpec {
+            layers: vec![layer.clone()],
+            ..spec(&[])
+        };
+        let first = |spec: &TemplateSpec| programs(spec)[0].path.clone();
+        assert_ne!(first(&spec).to_bytes(), SUPERVISOR.as_bytes());
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(first(&spec).to_bytes(), SUPERVISOR.as_bytes());
+        assert!(!starts_plainly(&spec) && zygote(&spec).is_none());
+        fs::remove_dir_all(&layer).unwrap();
+    }
 
     #[test]
     fn what_would_be_hidden_moves() {

@@ -44,6 +44,11 @@ impl Version {
                 return Err(system(&what, io::ErrorKind::InvalidInput.into()));
             }
         }
+        if runtimes::image_has_extensions(&spec.launch) {
+            let what = "external extensions (/opt/extensions) of a container image are not \
+                        supported by this platform yet";
+            return Err(Error::InvalidEntrypoint(what.into()));
+        }
         let version = Self::new(jail, spec)?;
         version.station().await?;
         if let Some(key) = Key::of(&version.spec) {
