@@ -1,72 +1,21 @@
 //! Lambda's API: the generated trait, and which of AWS's errors each of ours is.
 
-use std::borrow::Cow;
+mod refusal;
+mod shared;
+mod streams;
 
-use http::{Response, StatusCode};
 use wire::{
-    Call, Context, Error as Refusal,
-    arn::Arn,
-    lambda::{self as api, FunctionName, Lambda, errors},
+    Context, Error as Refusal,
+    lambda::{self as api, FunctionName, Lambda},
 };
 
-use super::{
-    AsyncEvent, Functions, error::Error, execution::Invoked, key_of, response_stream,
-    url_access::account_allowed,
-};
-use crate::{body::Body, services::LambdaStreams};
+use super::{AsyncEvent, Functions, error::Error};
+
+pub(crate) use refusal::refusal;
+
+use refusal::resource_refusal;
 
 type Answer<T> = Result<T, Refusal>;
-
-fn name(cx: &Context, name: &str, qualifier: Option<&str>) -> Answer<FunctionName> {
-    FunctionName::resolve(cx, name, qualifier)
-}
-
-impl Functions {
-    /// The function that an operation is about, and in whose account: another's where the
-    /// function's policy lets the caller's account do it.
-    fn shared<'a>(
-        &self,
-        cx: &'a Context,
-        action: &str,
-        name: &str,
-        qualifier: Option<&str>,
-    ) -> Answer<(Cow<'a, Context>, FunctionName)> {
-        let (other, name) = FunctionName::resolve_anywhere(cx, name, qualifier)?;
-        let Some(owner) = other else {
-            return Ok((Cow::Borrowed(cx), name));
-        };
-        let owners = Context {
-            account_id: owner,
-            ..cx.clone()
-        };
-        let entry = self.0.definitions.get(&key_of(&owners, &name.name));
-        // A policy is of the function as such or of one version or alias, and says nothing of others.
-        let allowed = entry.is_some_and(|entry| {
-            let policy = entry.record.policy(name.qualifier.as_deref());
-            account_allowed(policy, action, &cx.account_id)
-        });
-        match allowed {
-            true => Ok((Cow::Owned(owners), name)),
-            false => Err(Refusal::access_denied(None)),
-        }
-    }
-
-    /// The same for an operation on tags, which take ARNs only.
-    fn shared_resource<'a>(
-        &self,
-        cx: &'a Context,
-        action: &str,
-        resource: &str,
-    ) -> Answer<Cow<'a, Context>> {
-        let others = resource
-            .parse::<Arn>()
-            .is_ok_and(|arn| arn.account_id != cx.account_id && api::function_of(&arn).is_some());
-        if !others {
-            return Ok(Cow::Borrowed(cx));
-        }
-        Ok(self.shared(cx, action, resource, None)?.0)
-    }
-}
 
 /// Runs a change to its end also when the caller is gone by then: half of one would leave memory
 /// and store apart.
@@ -77,6 +26,10 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
         Ok(done) => done.map_err(refusal),
         Err(error) => Err(refusal(Error::platform(error))),
     }
+}
+
+fn name(cx: &Context, name: &str, qualifier: Option<&str>) -> Answer<FunctionName> {
+    FunctionName::resolve(cx, name, qualifier)
 }
 
 impl Functions {
@@ -720,83 +673,5 @@ impl Lambda for Functions {
     ) -> Answer<api::GetRuntimeManagementConfigResponse> {
         let name = name(cx, &input.function_name, input.qualifier.as_deref())?;
         self.runtime_management(cx, &name).map_err(refusal)
-    }
-}
-
-/// The same for an operation on a code signing configuration itself.
-fn resource_refusal(error: Error) -> Refusal {
-    match error {
-        Error::SigningNotFound { .. } => errors::resource_not_found(error.to_string()),
-        other => refusal(other),
-    }
-}
-
-impl LambdaStreams for Functions {
-    async fn invoke_with_response_stream(&self, call: Call<'_>) -> Response<Body> {
-        match self.stream_of(call).await {
-            Ok(invoked) => response_stream::answer(call, invoked),
-            Err(refusal) => call.refuse(&refusal).map(Body::from),
-        }
-    }
-}
-
-impl Functions {
-    async fn stream_of(&self, call: Call<'_>) -> Answer<Option<Invoked>> {
-        let input: api::InvokeWithResponseStreamRequest = call.input()?;
-        let (cx, name) = self.shared(
-            call.cx,
-            "lambda:InvokeFunction",
-            &input.function_name,
-            input.qualifier.as_deref(),
-        )?;
-        self.begin_stream(&cx, &name, input).await.map_err(refusal)
-    }
-}
-
-/// AWS's error for one of ours.
-pub(crate) fn refusal(error: Error) -> Refusal {
-    let message = error.to_string();
-    match error {
-        Error::FunctionNotFound { .. } | Error::AliasNotFound { .. } | Error::NotFound(_) => {
-            errors::resource_not_found(message)
-        }
-        Error::Exists { .. }
-        | Error::UpdateInProgress { .. }
-        | Error::NotActive { .. }
-        | Error::Conflict(_) => errors::resource_conflict(message),
-        Error::WrongRevision { .. } => errors::precondition_failed(message),
-        Error::SigningNotFound { .. } => errors::code_signing_config_not_found(message),
-        Error::Unsigned => errors::code_verification_failed(message),
-        Error::AccessDenied(_) => Refusal::access_denied(Some(message)),
-        Error::Invalid(_)
-        | Error::Unsupported { .. }
-        | Error::TooManyVersions { .. }
-        | Error::TooManyAliases { .. } => errors::invalid_parameter_value(message),
-        Error::Constraint(_) => Refusal::validation(message),
-        // Lambda's front says these, without a type.
-        Error::TooMuchReserved { .. }
-        | Error::OneVersionOnly
-        | Error::LessThanProvisioned { .. } => errors::invalid_parameter_value(message).untyped(),
-        Error::NotProvisioned => errors::provisioned_concurrency_config_not_found(message),
-        Error::ZipTooLarge { .. } => Refusal::new(
-            "RequestEntityTooLargeException",
-            StatusCode::PAYLOAD_TOO_LARGE,
-            message,
-        ),
-        Error::CodeStorageExceeded => errors::code_storage_exceeded(message),
-        Error::PolicyTooLong { .. } => errors::policy_length_exceeded(message),
-        Error::PayloadTooLarge { .. } => errors::request_too_large(message),
-        Error::PayloadNotJson(_) => errors::invalid_request_content(message),
-        Error::DurableAlreadyStarted(_) => errors::durable_execution_already_started(message),
-        Error::Throttled { reason } => api::too_many_requests(reason, message),
-        Error::EventTooLarge { .. } => errors::request_too_large(message),
-        Error::Recursive => errors::recursive_invocation(message),
-        Error::Platform { source, .. } => {
-            tracing::error!(
-                error = &*source as &dyn std::error::Error,
-                "a request failed"
-            );
-            errors::service(message)
-        }
     }
 }

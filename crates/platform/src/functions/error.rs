@@ -1,5 +1,5 @@
 //! Why an operation is refused. What is displayed are Lambda's own words for the caller; which
-//! code and status each becomes is decided in `api.rs`.
+//! code and status each becomes is decided in `api/refusal.rs`.
 
 use std::sync::Arc;
 
