@@ -37,6 +37,7 @@ impl InvocationCounts {
             Err(InvokeError::Throttled(_)) => &self.throttled,
             // Deployed and tried again.
             Err(InvokeError::NotDeployed) => return,
+            Err(InvokeError::SnapStart(_) | InvokeError::SnapStartTimeout) => &self.failed,
             Err(InvokeError::NoEnvironment(_) | InvokeError::ShuttingDown) => &self.refused,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -53,7 +54,11 @@ pub struct Runs {
 impl Executor for Runs {
     async fn deploy(&self, definition: Definition) -> Result<(), DeployError> {
         let deployed = self.execution.deploy(definition).await;
-        deployed.map_err(|error| DeployError(error.to_string()))
+        deployed.map_err(|error| DeployError(error.to_string(), error.fault()))
+    }
+
+    fn has_snapshot(&self, key: &VersionKey) -> bool {
+        self.execution.has_snapshot(key)
     }
 
     fn remove(&self, key: &FunctionKey) {

@@ -29,6 +29,8 @@ pub use guest::supervisor::PREFIX as SUPERVISOR_PREFIX;
 
 /// The port of the Runtime API on an environment's own loopback.
 const RUNTIME_API_PORT: u16 = 9001;
+/// Where a jail's environment finds it.
+pub const RUNTIME_API: &str = "127.0.0.1:9001";
 
 /// The port by which functions in a jail reach a platform that listens on `public`: the same, so
 /// that addresses made outside lead to it inside as well. Where the Runtime API has that one, the
@@ -66,6 +68,11 @@ pub trait Template: Send + Sync + 'static {
     /// ones such as the log stream's name). Returns as soon as the process exists; its init is
     /// still to come and shows as the first connection to the Runtime API.
     async fn start(&self, env: Vec<(String, String)>) -> Result<Sandbox, Error>;
+
+    /// Whether it was made of a snapshot that has ended.
+    fn is_lost(&self) -> bool {
+        false
+    }
 
     /// Starts the environment that others are to begin as. It runs the function's init in a jail like
     /// any other, and asks on its Runtime API for `restore/next` once it is done; see [`Snapshot`].

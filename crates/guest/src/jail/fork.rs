@@ -101,7 +101,7 @@ impl<I: Interpreter> Maker for Fork<I> {
         }
     }
 
-    fn arm(&mut self, pid: i32) -> Result<(), Errno> {
+    fn arm(&mut self, pid: i32) -> Result<Option<i32>, Errno> {
         match &mut self.ghost {
             Some(ghost) if ghost.first() == Some(pid) => ghost.arm(),
             _ => Err(sys::EINVAL),

@@ -27,7 +27,7 @@ use super::{
     numbers::{shared_nr, trace_nr as nr},
     process,
     restore::Image,
-    script::{self, wait},
+    script::{self, wait, wait_status},
     sys::{self, Errno, SIGKILL},
     trace::{self, Floats, Registers, Stop},
 };
@@ -59,7 +59,7 @@ enum Stage {
         armed: bool,
     },
     /// It has ended.
-    Ended(Moment),
+    Ended(Box<Moment>),
     Frozen(Box<Image>),
 }
 
@@ -126,23 +126,27 @@ impl Ghost {
         }
     }
 
-    /// Watches the first process from now on for its next fork.
-    pub fn arm(&mut self) -> Result<(), Errno> {
-        let Stage::Init { first, armed } = &mut self.stage else {
+    /// Watches the first process from now on for its next fork. If it turns out to have ended, its
+    /// wait status.
+    pub fn arm(&mut self) -> Result<Option<i32>, Errno> {
+        let Stage::Init {
+            first,
+            armed: armed @ false,
+        } = &mut self.stage
+        else {
             return Err(sys::EINVAL);
         };
-        if *armed {
-            return Err(sys::EINVAL);
-        }
         trace::seize(*first)?;
         trace::interrupt(*first)?;
-        match wait(*first)? {
-            Stop::End => return Err(sys::ECHILD),
-            Stop::Signal(signal) => trace::go_on_to_call(*first, signal)?,
-            _ => trace::go_on_to_call(*first, 0)?,
+        let status = wait_status(*first)?;
+        let signal = match trace::stop(status) {
+            Stop::End => return Ok(Some(status)),
+            Stop::Signal(signal) => signal,
+            _ => 0,
         };
+        trace::go_on_to_call(*first, signal)?;
         *armed = true;
-        Ok(())
+        Ok(None)
     }
 
     /// A process has stopped. Whether it is the first, at the door of a fork; else it goes on.
@@ -156,7 +160,7 @@ impl Ghost {
         let signal = match trace::stop(wait_status) {
             Stop::Call => match self.look(first) {
                 Some(moment) => {
-                    self.stage = Stage::Ended(moment);
+                    self.stage = Stage::Ended(Box::new(moment));
                     return true;
                 }
                 None => 0,
@@ -200,7 +204,7 @@ impl Ghost {
             return Err(failure(Step::Freeze, sys::EINVAL));
         };
         let image = self
-            .take(moment, entry)
+            .take(*moment, entry)
             .map_err(|errno| failure(Step::Freeze, errno))?;
         self.stage = Stage::Frozen(Box::new(image));
         Ok(())

@@ -3,8 +3,10 @@
 use super::{
     entry::Entry,
     message::{Failure, Step},
-    sys::{self, Errno},
+    sys::Errno,
 };
+
+const NOT_IMPLEMENTED: Errno = Errno(38);
 
 pub struct Ghost {
     pub pid: i32,
@@ -26,15 +28,15 @@ impl Ghost {
     /// # Safety
     /// None is needed.
     pub unsafe fn split(_: &Entry<'_>) -> Result<Split, Errno> {
-        Err(sys::EINVAL)
+        Err(NOT_IMPLEMENTED)
     }
 
     pub fn first(&self) -> Option<i32> {
         None
     }
 
-    pub fn arm(&mut self) -> Result<(), Errno> {
-        Err(sys::EINVAL)
+    pub fn arm(&mut self) -> Result<Option<i32>, Errno> {
+        Err(NOT_IMPLEMENTED)
     }
 
     pub fn stopped(&mut self, _: i32, _: i32) -> bool {
@@ -42,11 +44,11 @@ impl Ghost {
     }
 
     pub fn settle(&mut self, _: &Locks<'_>) -> Result<(), Failure> {
-        Err(failure(Step::Freeze, sys::EINVAL))
+        Err(failure(Step::Freeze, NOT_IMPLEMENTED))
     }
 
     pub fn restore(&self, _: &Entry<'_>) -> Result<i32, (Failure, bool)> {
-        Err((failure(Step::Restore, sys::EINVAL), true))
+        Err((failure(Step::Restore, NOT_IMPLEMENTED), true))
     }
 
     pub fn end(&self) {}

@@ -175,9 +175,13 @@ impl Script {
 
 /// Waits until it has stopped, or ended.
 pub fn wait(pid: i32) -> Result<Stop, Errno> {
+    wait_status(pid).map(trace::stop)
+}
+
+pub fn wait_status(pid: i32) -> Result<i32, Errno> {
     loop {
         match sys::wait4(pid, 0) {
-            Ok(Some((_, status))) => return Ok(trace::stop(status)),
+            Ok(Some((_, status))) => return Ok(status),
             Ok(None) | Err(sys::EINTR) => {}
             Err(errno) => return Err(errno),
         }

@@ -43,8 +43,8 @@ pub trait Maker {
         Err(ghost::failure(Step::Aside, sys::EINVAL))
     }
 
-    /// Watches that one for its next fork.
-    fn arm(&mut self, _pid: i32) -> Result<(), Errno> {
+    /// Watches that one for its next fork. If it turns out to have ended, its wait status.
+    fn arm(&mut self, _pid: i32) -> Result<Option<i32>, Errno> {
         Err(sys::EINVAL)
     }
 
@@ -322,17 +322,15 @@ impl<M: Maker> Station<M> {
 impl<M: Maker> Station<M> {
     fn freeze(&mut self, id: u32) -> Option<Role> {
         let found = self.environments.iter().find(|one| one.id == id);
-        let armed = match found {
-            Some(environment) => self.maker.arm(environment.pid),
-            None => Err(sys::ECHILD),
-        };
-        self.report(&match armed {
-            Ok(()) => Report::Armed { id },
-            Err(errno) => Report::NotFrozen {
+        let pid = found.map_or(0, |environment| environment.pid);
+        match self.maker.arm(pid) {
+            Ok(None) => self.report(&Report::Armed { id }),
+            Ok(Some(wait_status)) => self.bury(pid, wait_status),
+            Err(errno) => self.report(&Report::NotFrozen {
                 id,
                 failure: ghost::failure(Step::Arm, errno),
-            },
-        });
+            }),
+        }
         None
     }
 
@@ -353,7 +351,13 @@ impl<M: Maker> Station<M> {
         };
         let environment = &mut self.environments[at];
         let _ = sys::kill(environment.init.pid, SIGKILL);
-        let ended = sys::wait4(pid, 0).ok().flatten();
+        let ended = loop {
+            match sys::wait4(pid, 0) {
+                Ok(Some((_, status))) if has_stopped(status) => {}
+                Err(sys::EINTR) => {}
+                ended => break ended.ok().flatten(),
+            }
+        };
         let _ = sys::wait4(environment.init.pid, 0);
         environment.wait_status = Some(ended.map_or(SIGKILL, |(_, status)| status));
         environment.init_gone = true;

@@ -16,6 +16,7 @@ use super::{
     execution::VersionId,
     images, key_of, network, new_revision_id, requested,
     runtime_management::RuntimeUpdates,
+    snapstart,
     tables::{FUNCTIONS, FunctionRecord, Reason, Spec, State, VERSIONS},
     view,
 };
@@ -127,6 +128,8 @@ impl Functions {
             let launch = self.0.runtimes.launch(&runtime);
             launch.map_err(|error| Error::Invalid(error.to_string()))?;
         }
+        let snap_start = snapstart::asked(input.snap_start.as_ref(), false);
+        snapstart::check(snap_start, &runtime)?;
         let tags = input.tags.unwrap_or_default().into_iter().collect();
         requested::check_tags(&tags)?;
         let variables = input
@@ -156,6 +159,7 @@ impl Functions {
             image: None,
             runtime_updates: RuntimeUpdates::default(),
             durable: durable::created(input.durable_config.as_ref())?,
+            snap_start,
             runtime,
             handler,
         };

@@ -16,6 +16,7 @@ use super::{
     execution::{
         CodeDirectory, Definition, FunctionKey, LogFormat, LogLevel, VersionId, VersionKey,
     },
+    executor::DeployFault,
     images::{ImageError, ImageSpec},
     network, new_revision_id,
     tables::{FunctionRecord, LastUpdate, Reason, Spec, State, UpdateStatus, VersionRecord},
@@ -24,7 +25,10 @@ use super::{
 impl Functions {
     pub(super) fn settle_later(&self, key: FunctionKey) {
         let this = self.clone();
-        tokio::spawn(async move { this.settle(&key).await });
+        tokio::spawn(async move {
+            this.settle(&key).await;
+            this.settle_snapshots(&key).await;
+        });
     }
 
     /// Deploys what is stored and records how that went.
@@ -95,7 +99,7 @@ impl Functions {
         }
         deployed.map_err(|reason| Error::Platform {
             caller: "The function could not be made ready to run.",
-            source: Arc::new(super::DeployError(reason.text)),
+            source: Arc::new(super::DeployError(reason.text, DeployFault::Platform)),
         })
     }
 
@@ -128,7 +132,7 @@ impl Functions {
         deployed.get(key).copied()
     }
 
-    async fn deploy(
+    pub(super) async fn deploy(
         &self,
         record: &FunctionRecord,
         spec: &Spec,
@@ -141,7 +145,7 @@ impl Functions {
         let definition = self.definition(record, spec, version).await?;
         let generation = definition.generation;
         let deployed = self.0.executor.deploy(definition).await;
-        deployed.map_err(|error| reason("InvalidConfiguration", error))?;
+        deployed.map_err(|error| reason(error.1.code(), error))?;
         let mut deployed = self
             .0
             .deployed
@@ -184,7 +188,6 @@ impl Functions {
         let environment = self.environment(record, spec).map_err(internal)?;
         Ok(Definition {
             key: record.key(),
-            version,
             generation: spec.generation,
             runtime: spec.runtime.clone(),
             launch,
@@ -210,14 +213,18 @@ impl Functions {
             application_log_level: level(spec.logging.application_level.as_deref()),
             system_log_level: level(spec.logging.system_level.as_deref()),
             tracing_active: spec.tracing_active,
+            snap_start: spec.snap_start && !version.is_latest(),
+            version,
         })
     }
 }
 
 /// The versions that were published of a spec before it was deployed are as it is.
 fn settle_versions(published: &mut Published, generation: i64, outcome: &Result<(), Reason>) {
+    // With SnapStart they have an init of their own to see through.
     let pending = |version: &&Arc<VersionRecord>| {
-        version.state == State::Pending && version.spec.generation == generation
+        let waits = version.state == State::Pending && !version.spec.snap_start;
+        waits && version.spec.generation == generation
     };
     let pending: Vec<_> = published
         .versions

@@ -24,6 +24,17 @@ pub enum Error {
          following state: {state}"
     )]
     NotActive { state: &'static str },
+    /// The version's snapshot is still being made.
+    #[error(
+        "Lambda is initializing your function. It will be ready to invoke once your function state \
+         becomes ACTIVE."
+    )]
+    SnapStartNotReady,
+    /// The text is for the function's owner.
+    #[error("{0}")]
+    SnapStart(String),
+    #[error("Lambda couldn't restore the snapshot within the timeout limit.")]
+    SnapStartTimeout,
     #[error("{0}")]
     Conflict(String),
     #[error(

@@ -21,6 +21,11 @@ pub trait Executor: Send + Sync + 'static {
     /// The same for one version.
     fn remove_version(&self, key: &VersionKey);
 
+    /// Whether there is a snapshot that a version's environments begin from.
+    fn has_snapshot(&self, _: &VersionKey) -> bool {
+        false
+    }
+
     /// May come before the function is deployed, and stays over deployments.
     fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>);
 
@@ -50,4 +55,28 @@ pub trait Executor: Send + Sync + 'static {
 /// Why a definition could not be deployed, in words for its owner: they become the `StateReason`.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
-pub struct DeployError(pub String);
+pub struct DeployError(pub String, pub DeployFault);
+
+/// Whose doing it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeployFault {
+    /// The configuration's.
+    Configuration,
+    /// The function's, in its init.
+    Init,
+    InitTimeout,
+    /// The platform's.
+    Platform,
+}
+
+impl DeployFault {
+    /// Lambda's `StateReasonCode`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Configuration => "InvalidConfiguration",
+            Self::Init => "FunctionError.RuntimeInitError",
+            Self::InitTimeout => "FunctionError.InitTimeout",
+            Self::Platform => "InternalError",
+        }
+    }
+}

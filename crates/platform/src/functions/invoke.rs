@@ -222,8 +222,10 @@ impl Functions {
         // Lambda names the version that it looked for, asked or not.
         let unknown = || not_found(key, qualifier.or(Some(LATEST)));
         let entry = self.0.definitions.get(key).ok_or_else(unknown)?;
-        match configured(&entry, qualifier).ok_or_else(unknown)?.state() {
+        let configured = configured(&entry, qualifier).ok_or_else(unknown)?;
+        match configured.state() {
             State::Active => Ok(()),
+            State::Pending if configured.waits_for_snapshot() => Err(Error::SnapStartNotReady),
             state @ (State::Pending | State::Failed) => Err(Error::NotActive {
                 state: state.as_str(),
             }),
@@ -284,6 +286,8 @@ fn refused(key: &VersionKey, error: InvokeError) -> Error {
         },
         // Deleted between the look and the call.
         InvokeError::NotDeployed => not_found(&key.function, Some(&key.version)),
+        InvokeError::SnapStart(why) => Error::SnapStart(why),
+        InvokeError::SnapStartTimeout => Error::SnapStartTimeout,
         InvokeError::ShuttingDown => Error::Platform {
             caller: "The platform is shutting down.",
             source: std::sync::Arc::new(error),

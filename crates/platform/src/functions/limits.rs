@@ -59,6 +59,9 @@ pub const PROBE_WITHIN: Duration = Duration::from_secs(5);
 pub const PROBES_AT_ONCE: usize = 4;
 pub const PROBE_CANDIDATES_MAX: usize = 64;
 
+/// Snapshots made at once: each is a function's whole init.
+pub const SNAPSHOTS_AT_ONCE: usize = 2;
+
 /// Packages unpacked at once.
 pub const UNPACKINGS_AT_ONCE: usize = 4;
 

@@ -40,6 +40,7 @@ mod response_stream;
 mod runtime_management;
 pub mod runtimes;
 mod signing;
+mod snapstart;
 mod tables;
 mod tags;
 mod update;
@@ -69,7 +70,7 @@ pub(crate) use api::{refusal, to_its_end};
 pub use code::LINK_PATH;
 pub use error::{Error, Result};
 pub use event_invoke::{AskedEventInvoke, EventTerms, function_at};
-pub use executor::{DeployError, Executor};
+pub use executor::{DeployError, DeployFault, Executor};
 pub use invoke::AsyncEvent;
 pub use json_text::check as check_json;
 pub use layers::migrations as layer_migrations;
@@ -123,6 +124,9 @@ struct Inner {
     /// Held while a function is being deployed.
     deployments: KeyLocks,
     deploying: Semaphore,
+    /// Held while snapshots of a function's versions are made.
+    snapshots: KeyLocks,
+    snapshotting: Semaphore,
     /// Which generation the executor has.
     deployed: Mutex<HashMap<VersionKey, i64>>,
     durable: OnceLock<Arc<dyn durable::DurableRuns>>,
@@ -160,6 +164,8 @@ impl Functions {
             reservations: tokio::sync::Mutex::default(),
             deployments: KeyLocks::default(),
             deploying: Semaphore::new(limits::DEPLOYMENTS_AT_ONCE),
+            snapshots: KeyLocks::default(),
+            snapshotting: Semaphore::new(limits::SNAPSHOTS_AT_ONCE),
             deployed: Mutex::default(),
             durable: OnceLock::new(),
         }));
@@ -200,8 +206,13 @@ impl Functions {
             if !entry.record.provisioned.is_empty() {
                 self.provision(&entry);
             }
-            if entry.record.is_unsettled() {
+            let versions = &entry.published.versions;
+            if entry.record.is_unsettled() || versions.values().any(|it| snapstart::is_pending(it))
+            {
                 self.settle_later(entry.key.clone());
+            }
+            if versions.values().any(|version| version.spec.snap_start) {
+                self.remake_snapshots(entry.key.clone());
             }
         }
         Ok(())

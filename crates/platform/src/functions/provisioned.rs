@@ -46,6 +46,7 @@ impl Functions {
         let (entry, ()) = self
             .change_all(&key, |draft| {
                 check_place(&key, draft, &qualifier)?;
+                check_no_snapshot(draft, &qualifier)?;
                 let record = &mut draft.record;
                 let mut total = total(record) + requested;
                 if let Some(before) = record.provisioned.get(&qualifier) {
@@ -232,6 +233,22 @@ fn version_of(published: &Published, qualifier: &str) -> Option<VersionId> {
 }
 
 /// That a version's environments are provisioned in one place only, and can be at all.
+/// Lambda has one or the other.
+fn check_no_snapshot(draft: &Draft, qualifier: &str) -> Result<()> {
+    let published = &draft.published;
+    let alias = published.aliases.get(qualifier);
+    let version = match alias.and_then(|alias| alias.version) {
+        Some(number) => published.versions.get(&number),
+        None => published.version(qualifier),
+    };
+    match version {
+        Some(version) if version.spec.snap_start => Err(Error::invalid(
+            "Provisioned Concurrency is not supported for SnapStart enabled functions.",
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn check_place(key: &FunctionKey, draft: &Draft, qualifier: &str) -> Result<()> {
     let published = &draft.published;
     let Some(alias) = published.aliases.get(qualifier) else {

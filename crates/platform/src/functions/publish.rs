@@ -12,6 +12,7 @@ use super::{
     error::{Error, Result},
     key_of, limits, new_revision_id,
     reserved::refuse_qualifier,
+    snapstart,
     tables::{FunctionRecord, LastUpdate, State, UpdateStatus, VersionRecord},
     update::check_revision,
 };
@@ -40,6 +41,10 @@ impl Functions {
                 self.publish_draft(draft, cx.now, input.description.clone())
             })
             .await?;
+        let version = entry.published.versions.get(&number);
+        if version.is_some_and(|version| snapstart::is_pending(version)) {
+            self.settle_later(key);
+        }
         self.published(&entry, number)
     }
 
@@ -98,7 +103,7 @@ fn version_of(
     now: jiff::Timestamp,
     description: Option<String>,
 ) -> VersionRecord {
-    let unsettled = record.is_unsettled();
+    let unsettled = record.is_unsettled() || record.spec.snap_start;
     VersionRecord {
         number,
         spec: record.spec.clone(),

@@ -11,6 +11,7 @@ use super::{
     error::{Error, Result},
     execution::{FunctionKey, VersionId},
     is_alias, not_found,
+    snapstart::is_pending,
     tables::{AliasRecord, FunctionRecord, Spec, State, VersionRecord},
 };
 
@@ -63,6 +64,10 @@ impl Configured<'_> {
             Self::Latest(record) => record.state,
             Self::Published(version) => version.state,
         }
+    }
+
+    pub fn waits_for_snapshot(&self) -> bool {
+        matches!(self, Self::Published(version) if is_pending(version))
     }
 
     /// What answers requests, or would.

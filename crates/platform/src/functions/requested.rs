@@ -9,7 +9,7 @@ use wire::{
     arn::Arn,
     lambda::{
         CreateFunctionRequest, DeadLetterConfig, EphemeralStorage, FileSystemConfig, LoggingConfig,
-        SnapStart, UpdateFunctionConfigurationRequest, VpcConfig,
+        UpdateFunctionConfigurationRequest, VpcConfig,
     },
 };
 
@@ -56,7 +56,6 @@ pub fn refuse_unsupported_create(input: &CreateFunctionRequest) -> Result<()> {
         vpc: input.vpc_config.as_ref(),
         kms_key: input.kms_key_arn.as_deref(),
         file_systems: input.file_system_configs.as_deref(),
-        snap_start: input.snap_start.as_ref(),
     })
 }
 
@@ -79,7 +78,6 @@ pub fn refuse_unsupported_update(input: &UpdateFunctionConfigurationRequest) -> 
         vpc: input.vpc_config.as_ref(),
         kms_key: input.kms_key_arn.as_deref(),
         file_systems: input.file_system_configs.as_deref(),
-        snap_start: input.snap_start.as_ref(),
     })
 }
 
@@ -88,7 +86,6 @@ struct Asked<'a> {
     vpc: Option<&'a VpcConfig>,
     kms_key: Option<&'a str>,
     file_systems: Option<&'a [FileSystemConfig]>,
-    snap_start: Option<&'a SnapStart>,
 }
 
 fn refuse_unsupported(asked: &Asked<'_>) -> Result<()> {
@@ -96,7 +93,6 @@ fn refuse_unsupported(asked: &Asked<'_>) -> Result<()> {
     let vpc = asked
         .vpc
         .is_some_and(|vpc| given(&vpc.subnet_ids) || given(&vpc.security_group_ids));
-    let snap_start = asked.snap_start.and_then(|snap| snap.apply_on.as_deref());
     refuse(&[
         (vpc, "A VPC (VpcConfig)"),
         (
@@ -106,10 +102,6 @@ fn refuse_unsupported(asked: &Asked<'_>) -> Result<()> {
         (
             asked.file_systems.is_some_and(|all| !all.is_empty()),
             "A file system (FileSystemConfigs)",
-        ),
-        (
-            snap_start == Some("PublishedVersions"),
-            "SnapStart (SnapStart PublishedVersions)",
         ),
     ])
 }

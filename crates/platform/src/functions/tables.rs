@@ -332,6 +332,9 @@ pub struct Spec {
     /// That of a durable function.
     #[serde(default)]
     pub durable: Option<DurableConfig>,
+    /// SnapStart for versions that are published of it.
+    #[serde(default)]
+    pub snap_start: bool,
 }
 
 impl Spec {

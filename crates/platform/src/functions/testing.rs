@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::{
-    DeployError, Executor,
+    DeployError, DeployFault, Executor,
     execution::{
         Definition, FunctionKey, Invocation, InvokeError, Outcome, Provisioned, VersionId,
         VersionKey,
@@ -78,7 +78,7 @@ impl Executor for FakeExecutor {
         let mut open = self.open.subscribe();
         let _ = open.wait_for(|open| *open).await;
         if let Some(why) = self.fail.lock().unwrap().clone() {
-            return Err(DeployError(why));
+            return Err(DeployError(why, DeployFault::Configuration));
         }
         let mut deployed = self.deployed.lock().unwrap();
         let key = VersionKey {

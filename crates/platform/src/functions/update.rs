@@ -18,6 +18,7 @@ use super::{
     qualifier::LATEST,
     requested,
     reserved::refuse_qualifier,
+    snapstart,
     tables::FunctionRecord,
     view,
 };
@@ -177,6 +178,8 @@ impl Functions {
             image.overrides = images::overrides(input.image_config.as_ref())?;
         }
         spec.durable = durable::updated(spec.durable, input.durable_config.as_ref())?;
+        spec.snap_start = snapstart::asked(input.snap_start.as_ref(), spec.snap_start);
+        snapstart::check(spec.snap_start, &spec.runtime)?;
         if let Some(role) = &input.role {
             record.role.clone_from(role);
         }

@@ -104,8 +104,11 @@ impl Functions {
                 size: signed(spec.tmp_mb).unwrap_or_default(),
             }),
             snap_start: Some(SnapStartResponse {
-                apply_on: Some("None".to_owned()),
-                optimization_status: Some("Off".to_owned()),
+                apply_on: Some(apply_on(spec).to_owned()),
+                optimization_status: Some(
+                    self.optimization_status(record.key(), spec, version)
+                        .to_owned(),
+                ),
             }),
             logging_config: Some(LoggingConfig {
                 log_format: Some(spec.logging.format.clone()),
@@ -149,6 +152,13 @@ impl Functions {
 
 pub(super) fn is_active(asked: Option<&TracingConfig>) -> bool {
     asked.and_then(|asked| asked.mode.as_deref()) == Some("Active")
+}
+
+fn apply_on(spec: &Spec) -> &'static str {
+    match spec.snap_start {
+        true => "PublishedVersions",
+        false => "None",
+    }
 }
 
 fn tracing_mode(spec: &Spec) -> &'static str {

@@ -8,7 +8,7 @@ use std::{
     ffi::CString,
     io,
     os::fd::{AsRawFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -20,13 +20,14 @@ use guest::jail::{
 use tokio::{sync::watch, time::timeout};
 
 use super::{
+    environment::{Environment, Reins},
     helper::system,
     pool::{LINE_BYTES_MAX, line},
-    start::{Running, Wish},
+    start::Wish,
     station::{Stage, Station},
-    template::{Version, strings},
+    template::{MIB, Version, strings},
 };
-use crate::{Error, Sandbox, Snapshot, Template};
+use crate::{Control, Error, Sandbox, Snapshot, Template};
 
 /// How long the zygote may take for each of its steps: with all that is in the memory of the
 /// environment to be ended first, many times over.
@@ -49,6 +50,8 @@ pub async fn begin(
     let held = Held {
         id: running.id,
         stage: station.snapshot(running.id),
+        first: Arc::downgrade(&running.reins.0),
+        base_bytes: 0,
         station,
         version,
     };
@@ -61,6 +64,10 @@ struct Held {
     station: Arc<Station>,
     id: u32,
     stage: watch::Receiver<Stage>,
+    /// The one that it is made of.
+    first: Weak<Environment>,
+    /// What that has used, which its copies share: the kernel counts what they have of their own.
+    base_bytes: u64,
 }
 
 impl Held {
@@ -90,6 +97,8 @@ impl Snapshot for Held {
 
     async fn taken(mut self: Box<Self>) -> Result<Arc<dyn Template>, Error> {
         self.until(Stage::Frozen).await?;
+        let first = self.first.upgrade();
+        self.base_bytes = first.map_or(0, |first| Reins(first).memory_peak_bytes());
         Ok(Arc::new(*self))
     }
 }
@@ -97,7 +106,7 @@ impl Snapshot for Held {
 #[async_trait]
 impl Template for Held {
     async fn start(&self, env: Vec<(String, String)>) -> Result<Sandbox, Error> {
-        if *self.stage.borrow() != Stage::Frozen || self.station.is_dead() {
+        if self.is_lost() {
             return Err(gone());
         }
         let wish = Wish {
@@ -107,8 +116,12 @@ impl Template for Held {
         };
         match self.version.start_on(&self.station, wish).await {
             Err(Error::System { .. }) if self.station.is_dead() => Err(gone()),
-            outcome => outcome.map(Running::into_sandbox),
+            outcome => outcome.map(|running| self.based(running.into_sandbox())),
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        *self.stage.borrow() != Stage::Frozen || self.station.is_dead()
     }
 }
 
@@ -116,6 +129,52 @@ impl Drop for Held {
     fn drop(&mut self) {
         if *self.stage.borrow() != Stage::Gone {
             self.station.discard(self.id);
+        }
+    }
+}
+
+impl Held {
+    fn based(&self, sandbox: Sandbox) -> Sandbox {
+        Sandbox {
+            control: Box::new(Based {
+                own: sandbox.control,
+                base_bytes: self.base_bytes,
+                limit_bytes: u64::from(self.version.spec.memory_mb) * MIB,
+            }),
+            ..sandbox
+        }
+    }
+}
+
+/// An environment that uses memory of its snapshot beside its own.
+struct Based {
+    own: Box<dyn Control>,
+    base_bytes: u64,
+    limit_bytes: u64,
+}
+
+impl Control for Based {
+    fn freeze(&self) {
+        self.own.freeze();
+    }
+
+    fn thaw(&self) {
+        self.own.thaw();
+    }
+
+    fn kill(&self) {
+        self.own.kill();
+    }
+
+    fn init_done(&self) {
+        self.own.init_done();
+    }
+
+    /// What it has changed of the snapshot counts twice, but never for more than it may use.
+    fn memory_peak_bytes(&self) -> u64 {
+        match self.own.memory_peak_bytes() {
+            0 => 0,
+            own => (own + self.base_bytes).min(self.limit_bytes),
         }
     }
 }

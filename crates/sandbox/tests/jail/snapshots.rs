@@ -237,7 +237,7 @@ async fn nothing_of_the_init_is_left_but_memory() {
     let world = World::new().await;
     let template = prepared(&world, LEAVES).await;
     let (restored, _) = frozen(&template).await;
-    assert!(processes::ours_mentioning("sleep\01000").is_empty());
+    assert!(processes::ours_mentioning("sleep\x001000").is_empty());
     let (answer, _) = converse(start(&restored, "s").await).await;
     assert_has(
         &answer,

@@ -19,6 +19,9 @@ pub(crate) fn refusal(error: Error) -> Refusal {
         | Error::UpdateInProgress { .. }
         | Error::NotActive { .. }
         | Error::Conflict(_) => errors::resource_conflict(message),
+        Error::SnapStartNotReady => errors::snap_start_not_ready(message),
+        Error::SnapStart(_) => errors::snap_start(message),
+        Error::SnapStartTimeout => errors::snap_start_timeout(message),
         Error::WrongRevision { .. } => errors::precondition_failed(message),
         Error::SigningNotFound { .. } => errors::code_signing_config_not_found(message),
         Error::Unsigned => errors::code_verification_failed(message),

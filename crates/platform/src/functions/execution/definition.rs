@@ -103,6 +103,8 @@ pub struct Definition {
     pub system_log_level: LogLevel,
     /// `TracingConfig.Mode` is `Active`.
     pub tracing_active: bool,
+    /// Environments begin from a snapshot of the init.
+    pub snap_start: bool,
 }
 
 impl Definition {

@@ -12,16 +12,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sandbox::{Control, Exit, ExitStatus, Sandbox, Template};
+use sandbox::{Control, Exit, ExitStatus, Sandbox, Snapshot, Template};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
 use wire::Timestamp;
 
 use super::{
     Definition,
+    credentials::Offer,
     extensions::Reason,
     link::{About, Init, Link},
     output::Output,
@@ -44,13 +45,16 @@ pub struct Environment {
     frozen: AtomicBool,
     ending: AtomicBool,
     gone: Arc<AtomicBool>,
+    task: AbortHandle,
 }
 
-/// When an environment is initialised: for a request, or before there is one.
+/// When an environment is initialised: for a request, or before there is one, or before all others of
+/// its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Initialization {
     OnDemand,
     Provisioned,
+    SnapStart,
 }
 
 impl Initialization {
@@ -59,15 +63,28 @@ impl Initialization {
         match self {
             Self::OnDemand => "on-demand",
             Self::Provisioned => "provisioned-concurrency",
+            Self::SnapStart => "snap-start",
         }
     }
 }
 
-/// An environment whose init has begun.
+/// An environment whose init, or restore, has begun.
 pub struct Starting {
     pub environment: Arc<Environment>,
     pub init: oneshot::Receiver<Init>,
     pub since: Instant,
+    /// When its process was there.
+    pub runs_since: Instant,
+}
+
+/// How an environment begins.
+pub enum Origin<'a> {
+    /// By running the init.
+    Init(&'a dyn Template, Initialization),
+    /// The same, for a snapshot; the token is that of its environments' credentials.
+    Snapshot(Arc<dyn Template>, Arc<str>),
+    /// From a snapshot.
+    Restore(&'a dyn Template, Arc<str>),
 }
 
 impl Environment {
@@ -81,17 +98,47 @@ impl Environment {
         way_in: &Arc<WayIn>,
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Starting, sandbox::Error> {
+        let origin = Origin::Init(template, initialization);
+        let begun = Self::begin(id, definition, origin, logs, way_in, ended);
+        begun.await.map(|(starting, _)| starting)
+    }
+
+    /// The same in any way. There is a snapshot in the making if it was to be one.
+    pub async fn begin(
+        id: u64,
+        definition: &Definition,
+        origin: Origin<'_>,
+        logs: &Logs,
+        way_in: &Arc<WayIn>,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Result<(Starting, Option<Box<dyn Snapshot>>), sandbox::Error> {
         let now = Timestamp::now();
         let log_stream = log_stream(&definition.version, now);
         let since = Instant::now();
         let granted = granted(definition, way_in)?;
-        let sandbox = template
-            .start(variables::of_environment(
-                granted.session(),
-                initialization,
-                &log_stream,
-            ))
-            .await?;
+        let session = granted.session().clone();
+        let mut initialization = Initialization::SnapStart;
+        let mut begins = report::init_start(definition, initialization, now);
+        let (sandbox, snapshot, offer) = match origin {
+            Origin::Init(template, asked) => {
+                initialization = asked;
+                begins = report::init_start(definition, initialization, now);
+                let variables = variables::of_environment(&session, initialization, &log_stream);
+                (template.start(variables).await?, None, None)
+            }
+            Origin::Snapshot(template, token) => {
+                let variables = variables::of_snapshot(&token);
+                let (sandbox, snapshot) = template.start_snapshot(variables).await?;
+                let offer = Offer::of_init(session, token);
+                (sandbox, Some(snapshot), Some(offer))
+            }
+            Origin::Restore(template, token) => {
+                begins = report::restore_start(definition, now);
+                let sandbox = template.start(Vec::new()).await?;
+                (sandbox, None, Some(Offer::of_environment(session, token)))
+            }
+        };
+        let runs_since = Instant::now();
         let Sandbox {
             runtime_api,
             platform,
@@ -100,15 +147,12 @@ impl Environment {
             control,
         } = sandbox;
 
-        let output = output(
-            Some(log),
-            definition,
-            initialization,
-            logs,
-            &log_stream,
-            now,
-        )?;
-        let (link, init) = Link::new();
+        let output = output(Some(log), definition, logs, &log_stream)?;
+        output.say(&begins);
+        let (link, init) = match &snapshot {
+            Some(_) => Link::for_snapshot(),
+            None => Link::new(),
+        };
         link.describe(About {
             function_name: definition.key.name.clone(),
             function_version: definition.version.to_string(),
@@ -124,9 +168,10 @@ impl Environment {
             gone: gone.clone(),
             way_in: way_in.clone(),
             granted,
+            offer: offer.map(Arc::new),
             platform,
         };
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             task.run(exit).await;
             ended();
         });
@@ -140,12 +185,15 @@ impl Environment {
             frozen: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             gone,
+            task: task.abort_handle(),
         });
-        Ok(Starting {
+        let starting = Starting {
             environment,
             init,
             since,
-        })
+            runs_since,
+        };
+        Ok((starting, snapshot))
     }
 
     /// The log of one that could not be started for a reason of the function's own.
@@ -156,7 +204,9 @@ impl Environment {
     ) -> Result<Arc<Output>, sandbox::Error> {
         let now = Timestamp::now();
         let log_stream = log_stream(&definition.version, now);
-        output(None, definition, initialization, logs, &log_stream, now)
+        let output = output(None, definition, logs, &log_stream)?;
+        output.say(&report::init_start(definition, initialization, now));
+        Ok(output)
     }
 
     pub fn log_stream(&self) -> &str {
@@ -206,6 +256,11 @@ impl Environment {
         });
     }
 
+    /// Nothing of it runs any more, though it has not ended: its snapshot lives. Its credentials end.
+    pub fn leave(&self) {
+        self.task.abort();
+    }
+
     pub fn init_done(&self) {
         self.control.init_done();
     }
@@ -223,6 +278,8 @@ struct Task {
     way_in: Arc<WayIn>,
     /// Good as long as the environment is there.
     granted: Granted,
+    /// What it is given of that when it asks.
+    offer: Option<Arc<Offer>>,
     platform: Option<Arc<TcpListener>>,
 }
 
@@ -275,7 +332,11 @@ impl Task {
                 {
                     match accepted {
                         Ok((connection, _)) => {
-                            connections.spawn(runtime_api::serve(connection, self.link.clone()));
+                            connections.spawn(runtime_api::serve(
+                                connection,
+                                self.link.clone(),
+                                self.offer.clone(),
+                            ));
                         }
                         // Out of descriptors: the next look comes when some are free again.
                         Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -313,14 +374,12 @@ async fn call(platform: Option<&TcpListener>) -> std::io::Result<TcpStream> {
     }
 }
 
-/// An environment's output, begun with the line of its init.
+/// An environment's output.
 fn output(
     log: Option<OwnedFd>,
     definition: &Definition,
-    initialization: Initialization,
     logs: &Logs,
     log_stream: &str,
-    now: Timestamp,
 ) -> Result<Arc<Output>, sandbox::Error> {
     let group = GroupKey {
         account_id: definition.key.account_id.clone(),
@@ -333,7 +392,6 @@ fn output(
         sandbox::Error::System { what, source }
     })?;
     output.begin(true);
-    output.say(&report::init_start(definition, initialization, now));
     Ok(Arc::new(output))
 }
 

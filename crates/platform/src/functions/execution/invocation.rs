@@ -64,6 +64,12 @@ pub enum InvokeError {
     /// The platform could not make an environment; the text is for the operator.
     #[error("no environment: {0}")]
     NoEnvironment(String),
+    /// A snapshot of the version's init could not be made, or what runs after its restore failed.
+    #[error("SnapStart: {0}")]
+    SnapStart(String),
+    /// A restore took longer than it may.
+    #[error("a restore took too long")]
+    SnapStartTimeout,
     #[error("the platform is shutting down")]
     ShuttingDown,
 }

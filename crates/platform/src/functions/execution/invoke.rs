@@ -17,7 +17,7 @@ use super::{
     fault::{self, Fault, RESPONSE_BYTES_MAX, STREAM_BYTES_MAX},
     link::{Delivery, Event, Reply},
     output::Output,
-    report::{self, Ending, Report},
+    report::{self, Began, Ending, Report},
     stream::{Begin, Begun, End, Finished, StreamError},
     trace,
     version::{InitFailure, InitPayload},
@@ -49,19 +49,46 @@ impl After {
     }
 }
 
+/// How long it took an environment to be there.
+#[derive(Debug, Clone, Copy)]
+pub enum Beginning {
+    Init(Duration),
+    /// `billed` is the part of it in which its own code ran.
+    Restore {
+        took: Duration,
+        billed: Duration,
+    },
+}
+
+impl Beginning {
+    fn told(self) -> Began {
+        match self {
+            Self::Init(took) => Began::Init { ms: ms(took) },
+            Self::Restore { took, billed } => Began::Restore {
+                ms: ms(took),
+                billed_ms: whole_ms(billed),
+            },
+        }
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
 pub struct Run<'a> {
     pub definition: &'a Definition,
     pub metering: &'a Metering,
 }
 
 impl Run<'_> {
-    /// Runs a request in an environment. `init` is there for the environment's first, `begun` where
+    /// Runs a request in an environment. `began` is there for the environment's first, `begun` where
     /// the caller takes the response piece by piece.
     pub async fn request(
         &self,
         environment: &Arc<Environment>,
         invocation: Invocation,
-        init: Option<Duration>,
+        began: Option<Beginning>,
         begun: Option<oneshot::Sender<Begun>>,
     ) -> (Finished, After) {
         let definition = self.definition;
@@ -112,7 +139,7 @@ impl Run<'_> {
         let closing = Closing {
             request_id: &request_id,
             took,
-            init,
+            began,
             max_memory_mb: environment.memory_peak_mb(),
             produced_bytes: answer.produced_bytes(),
             ending: answer.ending(),
@@ -151,7 +178,7 @@ impl Run<'_> {
         let closing = Closing {
             request_id,
             took: failure.init,
-            init: None,
+            began: None,
             max_memory_mb: failure.memory_peak_mb,
             produced_bytes: 0,
             ending,
@@ -199,21 +226,21 @@ impl Run<'_> {
         let Closing {
             request_id,
             took,
-            init,
+            began,
             max_memory_mb,
             produced_bytes,
             ending,
             provisioned,
         } = closing;
         let failed = ending != Ending::Success;
-        let billed_ms = self.meter(took, init, max_memory_mb, failed, provisioned);
+        let billed_ms = self.meter(took, began, max_memory_mb, failed, provisioned);
         let report = Report {
             request_id,
             duration_ms: took.as_secs_f64() * 1000.0,
             billed_ms,
             memory_mb: self.definition.memory_mb,
             max_memory_mb: max_memory_mb.min(self.definition.memory_mb.into()),
-            init_ms: init.map(|init| init.as_secs_f64() * 1000.0),
+            began: began.map(Beginning::told),
             produced_bytes,
             ending,
         };
@@ -223,17 +250,21 @@ impl Run<'_> {
     }
 
     /// Bills the request; gives the billed milliseconds. Since August 2025 Lambda bills the init of
-    /// every environment with its first request.
+    /// every environment with its first request; of a restore, what its own code takes.
     fn meter(
         &self,
         took: Duration,
-        init: Option<Duration>,
+        began: Option<Beginning>,
         max_memory_mb: u64,
         failed: bool,
         provisioned: bool,
     ) -> u64 {
-        let init = init.unwrap_or_default();
-        let billed_ms = whole_ms(took + init).max(1);
+        let (init, billed_ms) = match began {
+            None => (Duration::ZERO, whole_ms(took)),
+            Some(Beginning::Init(init)) => (init, whole_ms(took + init)),
+            Some(Beginning::Restore { billed, .. }) => (billed, whole_ms(took) + whole_ms(billed)),
+        };
+        let billed_ms = billed_ms.max(1);
         self.metering.record(&self.usage(UsageEvent::Invoked {
             billed_ms,
             init_ms: whole_ms(init),
@@ -264,7 +295,7 @@ impl Run<'_> {
 struct Closing<'a> {
     request_id: &'a str,
     took: Duration,
-    init: Option<Duration>,
+    began: Option<Beginning>,
     max_memory_mb: u64,
     produced_bytes: usize,
     ending: Ending<'a>,

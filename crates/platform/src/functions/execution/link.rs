@@ -49,6 +49,8 @@ pub enum Init {
     },
     /// An extension could not be started, or failed.
     Fault(Fault),
+    /// It is done, and waits for this before it goes on: a snapshot is to be taken of it.
+    Waits(oneshot::Sender<()>),
     Exited(Exit),
 }
 
@@ -100,6 +102,8 @@ pub struct Link {
 
 #[derive(Debug)]
 struct State {
+    /// Its init ends with a snapshot.
+    snapshots: bool,
     phase: Phase,
     /// An event that no `next` has fetched yet.
     event: Option<Event>,
@@ -145,8 +149,18 @@ enum Streaming {
 
 impl Link {
     pub fn new() -> (Self, oneshot::Receiver<Init>) {
+        Self::of_kind(false)
+    }
+
+    /// Of an environment whose init ends with a snapshot.
+    pub fn for_snapshot() -> (Self, oneshot::Receiver<Init>) {
+        Self::of_kind(true)
+    }
+
+    fn of_kind(snapshots: bool) -> (Self, oneshot::Receiver<Init>) {
         let (init, ready) = oneshot::channel();
         let state = State {
+            snapshots,
             phase: Phase::Init(init),
             event: None,
             next: None,
@@ -226,6 +240,25 @@ impl Link {
         }
         state.settle();
         Ok(event)
+    }
+
+    /// The runtime has done its init and asks when it may go on.
+    pub fn restore_next(&self) -> Result<oneshot::Receiver<()>, Refusal> {
+        let mut state = self.lock();
+        if !state.snapshots {
+            return Err(Refusal::State);
+        }
+        match std::mem::replace(&mut state.phase, Phase::Idle) {
+            Phase::Init(ready) => {
+                let (go, may_go) = oneshot::channel();
+                let _ = ready.send(Init::Waits(go));
+                Ok(may_go)
+            }
+            other => {
+                state.phase = other;
+                Err(Refusal::State)
+            }
+        }
     }
 
     /// An event that a broken connection did not take is offered again.
@@ -476,6 +509,22 @@ mod tests {
         assert!(matches!(delivery.reply.try_recv(), Ok(Reply::TooLarge)));
         link.answer("a", Reply::Error(Bytes::new())).unwrap();
         assert!(link.next().is_ok());
+    }
+
+    #[test]
+    fn a_snapshot_is_waited_for_where_there_is_to_be_one() {
+        let (link, mut ready) = Link::new();
+        assert_eq!(link.restore_next().unwrap_err(), Refusal::State);
+        assert!(ready.try_recv().is_err());
+        let (link, mut ready) = Link::for_snapshot();
+        let mut may_go = link.restore_next().unwrap();
+        let Ok(Init::Waits(go)) = ready.try_recv() else {
+            panic!("it waits");
+        };
+        assert!(may_go.try_recv().is_err());
+        go.send(()).unwrap();
+        assert!(may_go.try_recv().is_ok());
+        assert_eq!(link.restore_next().unwrap_err(), Refusal::State);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod application_level;
 mod concurrency;
+mod credentials;
 mod definition;
 mod environment;
 mod extension_api;
@@ -22,6 +23,7 @@ mod provision;
 mod report;
 mod runtime_api;
 mod scheduler;
+mod snapshot;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -49,6 +51,7 @@ use concurrency::{AccountConcurrency, FunctionConcurrency, Permit};
 use environment::{Environment, Initialization};
 use extensions::Reason;
 use invoke::{After, Run};
+use snapshot::NotMade;
 use stream::{Begun, joined};
 use version::{NotReady, Ready, Version};
 
@@ -63,6 +66,7 @@ pub use scheduler::IdlePolicy;
 pub use stream::{Finished, Invoked, Part, ResponseStream, StreamError};
 pub use way_in::{Reception, WayIn};
 
+use super::executor::DeployFault;
 use crate::{logs::Logs, metering::Metering};
 
 /// With more requests than these, an answer lets others go first, so many times at most, until its
@@ -134,8 +138,23 @@ pub struct EnvironmentView {
 
 /// Why a definition cannot run here; worded for `StateReason`.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct DeployError(#[from] sandbox::Error);
+#[error(transparent)]
+pub enum DeployError {
+    Sandbox(#[from] sandbox::Error),
+    /// Its init has run for a snapshot, and there is none.
+    Snapshot(#[from] NotMade),
+}
+
+impl DeployError {
+    pub fn fault(&self) -> DeployFault {
+        match self {
+            Self::Sandbox(_) => DeployFault::Configuration,
+            Self::Snapshot(NotMade::Init { .. }) => DeployFault::Init,
+            Self::Snapshot(NotMade::TimedOut(_)) => DeployFault::InitTimeout,
+            Self::Snapshot(NotMade::Platform(_)) => DeployFault::Platform,
+        }
+    }
+}
 
 impl Execution {
     pub fn new(
@@ -170,8 +189,20 @@ impl Execution {
             Ok(_) | Err(sandbox::Error::InvalidEntrypoint(_)) => {}
             Err(error) => return Err(error.into()),
         }
+        if version.definition.snap_start {
+            version
+                .snapshot(&*self.inner.backend, &self.inner.logs)
+                .await?;
+        }
         self.replace(version);
         Ok(())
+    }
+
+    /// Whether a version's environments begin from a snapshot, and there is one.
+    pub fn has_snapshot(&self, key: &VersionKey) -> bool {
+        let live = read(&self.inner.functions).get(&key.function).cloned();
+        let version = live.and_then(|live| read(&live.versions).get(&key.version).cloned());
+        version.is_some_and(|version| version.has_snapshot())
     }
 
     /// The same for a definition that has run before: what it needs is made at its first request.
@@ -377,17 +408,18 @@ impl Inner {
     ) -> Result<Finished, InvokeError> {
         let run = self.run(version);
         let pool = permit.provision().map_or(&version.pool, |it| &it.pool);
-        let (environment, init) = match pool.check_out().await {
+        let (environment, began) = match pool.check_out().await {
             Some(environment) => (environment, None),
             // A provisioned one that has just ended is made up for on demand.
             None => match self.start(version, Initialization::OnDemand).await {
-                Ok(Ready { environment, init }) => (environment, Some(init)),
+                Ok(Ready { environment, began }) => (environment, Some(began)),
                 Err(NotReady::Failed(failure)) => {
                     return Ok(Finished {
                         outcome: run.init_failed(failure, &invocation),
                         reported: None,
                     });
                 }
+                Err(NotReady::NotRestored(failure)) => return Err(failure.into()),
                 Err(NotReady::Platform(error)) => {
                     let function = &version.definition.key.name;
                     tracing::error!(%error, function, "start an environment");
@@ -395,7 +427,7 @@ impl Inner {
                 }
             },
         };
-        let (finished, after) = run.request(&environment, invocation, init, begun).await;
+        let (finished, after) = run.request(&environment, invocation, began, begun).await;
         let after = self.settle(after).await;
         // In this order: whoever gets the permit next finds the environment.
         release(version, environment, after);
@@ -509,6 +541,13 @@ async fn rest(inner: Weak<Inner>) {
         for version in inner.versions() {
             inner.meter_kept(&version);
             version.rest(now, keep_alive);
+            if version.wants_snapshot() {
+                let inner = inner.clone();
+                tokio::spawn(async move {
+                    // Why not, the next request is told.
+                    let _ = version.snapshot(&*inner.backend, &inner.logs).await;
+                });
+            }
         }
     }
 }

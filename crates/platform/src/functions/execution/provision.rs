@@ -315,7 +315,7 @@ async fn start_some(
     while let Some(started) = starts.join_next().await {
         match started {
             Ok(Ok(Ready { environment, .. })) => provision.is_ready(environment),
-            Ok(Err(NotReady::Failed(_))) => {
+            Ok(Err(NotReady::Failed(_) | NotReady::NotRestored(_))) => {
                 provision.failed("FUNCTION_ERROR_INIT_FAILURE".to_owned());
                 all = false;
             }

@@ -25,10 +25,17 @@ pub struct Report<'a> {
     pub memory_mb: u32,
     pub max_memory_mb: u64,
     /// Of the first request of an environment.
-    pub init_ms: Option<f64>,
+    pub began: Option<Began>,
     /// The size of the answer; nothing where the function gave none.
     pub produced_bytes: usize,
     pub ending: Ending<'a>,
+}
+
+/// How the environment came to be that a request was the first of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Began {
+    Init { ms: f64 },
+    Restore { ms: f64, billed_ms: u64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +119,52 @@ pub fn init_start(definition: &Definition, initialization: Initialization, now: 
     }
 }
 
-/// `INIT_REPORT`: in the text format only of an init that did not end well.
+/// `RESTORE_START`
+pub fn restore_start(definition: &Definition, now: Timestamp) -> Line {
+    let identity = runtime_identity(&definition.runtime);
+    match definition.log_format {
+        LogFormat::Text => text(format!("RESTORE_START Runtime Version: {identity}\t\n")),
+        LogFormat::Json => platform(
+            LogLevel::Info,
+            now,
+            "platform.restoreStart",
+            json!({
+                "runtimeVersion": identity,
+                "functionName": definition.key.name,
+                "functionVersion": &*definition.version,
+            }),
+        ),
+    }
+}
+
+/// `RESTORE_REPORT`
+pub fn restore_report(
+    format: LogFormat,
+    restore_ms: f64,
+    ending: Ending<'_>,
+    now: Timestamp,
+) -> Vec<Line> {
+    match format {
+        LogFormat::Text => vec![text(format!(
+            "RESTORE_REPORT Restore Duration: {restore_ms:.2} ms\t{}\n",
+            ending.suffix()
+        ))],
+        LogFormat::Json => {
+            let level = ending.level(LogLevel::Debug);
+            let mut done = json!({});
+            ending.mark(&mut done);
+            let mut report = done.clone();
+            report["metrics"] = json!({"durationMs": rounded(restore_ms)});
+            vec![
+                platform(level, now, "platform.restoreRuntimeDone", done),
+                platform(level, now, "platform.restoreReport", report),
+            ]
+        }
+    }
+}
+
+/// `INIT_REPORT`: in the text format only of an init that did not end well, or whose snapshot is what
+/// environments begin from.
 pub fn init_report(
     format: LogFormat,
     initialization: Initialization,
@@ -122,8 +174,9 @@ pub fn init_report(
     now: Timestamp,
 ) -> Vec<Line> {
     let phase = phase.as_str();
+    let of_a_request = initialization != Initialization::SnapStart;
     match (format, ending) {
-        (LogFormat::Text, Ending::Success) => Vec::new(),
+        (LogFormat::Text, Ending::Success) if of_a_request => Vec::new(),
         (LogFormat::Text, _) => vec![text(format!(
             "INIT_REPORT Init Duration: {init_ms:.2} ms\tPhase: {phase}\t{}\n",
             ending.suffix()
@@ -207,9 +260,12 @@ pub fn report(format: LogFormat, report: &Report<'_>, now: Timestamp) -> Line {
 }
 
 fn report_text(report: &Report<'_>) -> String {
-    let init = report
-        .init_ms
-        .map(|init_ms| format!("Init Duration: {init_ms:.2} ms\t"));
+    let began = report.began.map(|began| match began {
+        Began::Init { ms } => format!("Init Duration: {ms:.2} ms\t"),
+        Began::Restore { ms, billed_ms } => {
+            format!("Restore Duration: {ms:.2} ms\tBilled Restore Duration: {billed_ms} ms\t")
+        }
+    });
     format!(
         "REPORT RequestId: {}\tDuration: {:.2} ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {} MB\t{}{}\n",
         report.request_id,
@@ -217,7 +273,7 @@ fn report_text(report: &Report<'_>) -> String {
         report.billed_ms,
         report.memory_mb,
         report.max_memory_mb,
-        init.unwrap_or_default(),
+        began.unwrap_or_default(),
         report.ending.suffix()
     )
 }
@@ -229,8 +285,13 @@ fn report_json(report: &Report<'_>) -> Value {
         "memorySizeMB": report.memory_mb,
         "maxMemoryUsedMB": report.max_memory_mb,
     });
-    if let Some(init_ms) = report.init_ms {
-        metrics["initDurationMs"] = json!(rounded(init_ms));
+    match report.began {
+        None => {}
+        Some(Began::Init { ms }) => metrics["initDurationMs"] = json!(rounded(ms)),
+        Some(Began::Restore { ms, billed_ms }) => {
+            metrics["restoreDurationMs"] = json!(rounded(ms));
+            metrics["billedRestoreDurationMs"] = json!(billed_ms);
+        }
     }
     let mut record = json!({"requestId": report.request_id, "metrics": metrics});
     report.ending.mark(&mut record);
@@ -273,14 +334,14 @@ fn rounded(ms: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn sample(ending: Ending<'_>, init_ms: Option<f64>) -> Report<'_> {
+    fn sample(ending: Ending<'_>, began: Option<Began>) -> Report<'_> {
         Report {
             request_id: "8f5d2a5e-0000-4000-8000-000000000000",
             duration_ms: 1.234,
             billed_ms: 131,
             memory_mb: 128,
             max_memory_mb: 36,
-            init_ms,
+            began,
             produced_bytes: 4,
             ending,
         }
@@ -289,12 +350,55 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     #[test]
+    fn a_snapshots_init_is_reported_in_text_and_so_are_restores() {
+        let snap = Initialization::SnapStart;
+        let init = init_report(
+            LogFormat::Text,
+            snap,
+            Phase::Init,
+            12.3,
+            Ending::Success,
+            NOW,
+        );
+        assert_eq!(
+            init[0].text,
+            "INIT_REPORT Init Duration: 12.30 ms\tPhase: init\t\n"
+        );
+        let restore = restore_report(LogFormat::Text, 1.0, Ending::Timeout, NOW);
+        assert_eq!(
+            restore[0].text,
+            "RESTORE_REPORT Restore Duration: 1.00 ms\tStatus: timeout\n"
+        );
+        let restore = restore_report(LogFormat::Json, 1.0, Ending::Success, NOW);
+        assert_eq!(restore.len(), 2);
+        assert!(restore[1].text.contains("platform.restoreReport"));
+    }
+
+    #[test]
     fn a_report_reads_as_lambdas() {
         assert_eq!(
-            report(LogFormat::Text, &sample(Ending::Success, Some(129.5)), NOW).text,
+            report(
+                LogFormat::Text,
+                &sample(Ending::Success, Some(Began::Init { ms: 129.5 })),
+                NOW
+            )
+            .text,
             "REPORT RequestId: 8f5d2a5e-0000-4000-8000-000000000000\tDuration: 1.23 ms\t\
              Billed Duration: 131 ms\tMemory Size: 128 MB\tMax Memory Used: 36 MB\t\
              Init Duration: 129.50 ms\t\n"
+        );
+        let restored = Began::Restore {
+            ms: 3.4,
+            billed_ms: 3,
+        };
+        assert!(
+            report(
+                LogFormat::Text,
+                &sample(Ending::Success, Some(restored)),
+                NOW
+            )
+            .text
+            .ends_with("\tRestore Duration: 3.40 ms\tBilled Restore Duration: 3 ms\t\n")
         );
         assert!(
             report(LogFormat::Text, &sample(Ending::Timeout, None), NOW)

@@ -13,7 +13,10 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::oneshot};
 
+use wire::Timestamp;
+
 use super::{
+    credentials::{self, Offer},
     extension_api,
     fault::{self, RESPONSE_BYTES_MAX, STREAM_BYTES_MAX},
     link::{Event, Link, Refusal, Reply},
@@ -33,12 +36,12 @@ const ERROR_BODY: &str = "lambda-runtime-function-error-body";
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Serves one connection until it ends.
-pub async fn serve(connection: TcpStream, link: Arc<Link>) {
+pub async fn serve(connection: TcpStream, link: Arc<Link>, offer: Option<Arc<Offer>>) {
     // Best effort: it only costs latency where it fails.
     let _ = connection.set_nodelay(true);
     let service = service_fn(move |request| {
-        let link = link.clone();
-        async move { Ok::<_, Infallible>(answer(&link, request).await) }
+        let (link, offer) = (link.clone(), offer.clone());
+        async move { Ok::<_, Infallible>(answer(&link, offer.as_deref(), request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -52,20 +55,57 @@ pub async fn serve(connection: TcpStream, link: Arc<Link>) {
     }
 }
 
-async fn answer(link: &Link, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    link: &Link,
+    offer: Option<&Offer>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
+    if let Some(offer) = offer
+        && path == credentials::PATH
+    {
+        return credentials(offer, &request);
+    }
     let Some(call) = path.strip_prefix(PREFIX) else {
         return extension_api::answer(link, request).await;
     };
     match (request.method(), call) {
         (&Method::GET, "invocation/next") => next(link).await,
         (&Method::POST, "init/error") => init_error(link, request).await,
+        (&Method::GET, "restore/next") => restore_next(link).await,
+        // A restore is the init of its environment.
+        (&Method::POST, "restore/error") => init_error(link, request).await,
         (&Method::POST, call) => match invocation_call(call) {
             Some((id, "response")) => response(link, id, request).await,
             Some((id, "error")) => error(link, id, request).await,
             _ => unknown(),
         },
         _ => unknown(),
+    }
+}
+
+/// Answered when the snapshot may be taken.
+async fn restore_next(link: &Link) -> Response<Full<Bytes>> {
+    let may_go = match link.restore_next() {
+        Ok(may_go) => may_go,
+        Err(refusal) => return refuse(refusal),
+    };
+    match may_go.await {
+        Ok(()) => json(StatusCode::OK, Bytes::new()),
+        Err(_) => refuse(Refusal::Gone),
+    }
+}
+
+fn credentials(offer: &Offer, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = authorization.and_then(|value| value.to_str().ok());
+    match request.method() == Method::GET && offer.is_for(authorization) {
+        true => json(StatusCode::OK, offer.shown(Timestamp::now()).into()),
+        false => problem(
+            StatusCode::FORBIDDEN,
+            "Forbidden",
+            "The authorization token is not that of this environment",
+        ),
     }
 }
 

@@ -111,7 +111,7 @@ fn key() -> FunctionKey {
     }
 }
 
-fn definition(generation: i64) -> Definition {
+pub fn definition(generation: i64) -> Definition {
     Definition {
         key: key(),
         version: "$LATEST".into(),
@@ -134,6 +134,7 @@ fn definition(generation: i64) -> Definition {
         application_log_level: LogLevel::Info,
         system_log_level: LogLevel::Info,
         tracing_active: false,
+        snap_start: false,
     }
 }
 

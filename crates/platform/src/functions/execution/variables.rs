@@ -4,9 +4,9 @@
 //! user may not set are refused where the configuration is taken; the others are set here first
 //! and the user's win.
 
-use sandbox::Launch;
+use sandbox::{Launch, RUNTIME_API};
 
-use super::{Definition, LogFormat, environment::Initialization};
+use super::{Definition, LogFormat, credentials, environment::Initialization};
 use crate::identity::Session;
 
 /// The variables that are the same for all environments of a definition.
@@ -116,7 +116,10 @@ fn set_reserved(variables: &mut Variables, definition: &Definition) {
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
         &definition.memory_mb.to_string(),
     );
-    variables.set("AWS_LAMBDA_LOG_GROUP_NAME", &definition.log_group);
+    if !definition.snap_start {
+        // Lambda leaves it out where all environments have the variables of one snapshot.
+        variables.set("AWS_LAMBDA_LOG_GROUP_NAME", &definition.log_group);
+    }
     // Lambda leaves it out for text.
     if definition.log_format == LogFormat::Json {
         variables.set("AWS_LAMBDA_LOG_FORMAT", "JSON");
@@ -141,6 +144,17 @@ pub fn of_environment(
     variables.set("AWS_ACCESS_KEY_ID", &session.access_key_id);
     variables.set("AWS_SECRET_ACCESS_KEY", &session.secret_access_key);
     variables.set("AWS_SESSION_TOKEN", &session.session_token);
+    variables.0
+}
+
+/// The same of all environments of a snapshot: credentials are asked for, with this token.
+pub fn of_snapshot(token: &str) -> Vec<(String, String)> {
+    let mut variables = Variables::default();
+    let snap_start = Initialization::SnapStart.as_str();
+    variables.set("AWS_LAMBDA_INITIALIZATION_TYPE", snap_start);
+    let uri = format!("http://{RUNTIME_API}{}", credentials::PATH);
+    variables.set(credentials::URI_VARIABLE, &uri);
+    variables.set(credentials::TOKEN_VARIABLE, token);
     variables.0
 }
 

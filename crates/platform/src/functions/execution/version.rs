@@ -18,12 +18,14 @@ use super::{
     environment::{Environment, Initialization, Starting},
     extensions::Reason,
     fault::Fault,
+    invoke::Beginning,
     link::Init,
     output::Output,
     pool::{EnvironmentState, Pool},
     provision::Provision,
     report::{self, Ending, Phase},
     scheduler::IdlePolicy,
+    snapshot::{Kept, NotRestored},
     variables,
     way_in::WayIn,
 };
@@ -35,7 +37,7 @@ const INIT_MAX: Duration = Duration::from_secs(10);
 const PROVISIONED_INIT_MAX: Duration = Duration::from_secs(130);
 
 /// Environments are numbered across the platform.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+pub static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 pub struct Version {
     pub definition: Definition,
@@ -43,7 +45,9 @@ pub struct Version {
     /// There from the first time that provisioned concurrency was asked for.
     provision: OnceLock<Arc<Provision>>,
     policy: IdlePolicy,
-    way_in: Arc<WayIn>,
+    pub(super) way_in: Arc<WayIn>,
+    /// What environments begin from, where that is not the init.
+    pub(super) kept: Kept,
     /// Made when first needed after a restart, and given up when nothing has run for long.
     template: Mutex<Option<Arc<dyn Template>>>,
 }
@@ -51,13 +55,15 @@ pub struct Version {
 /// An environment whose init has ended well.
 pub struct Ready {
     pub environment: Arc<Environment>,
-    pub init: Duration,
+    pub began: Beginning,
 }
 
 /// Why there is no environment for a request.
 pub enum NotReady {
     /// The function's own doing: this is its answer.
     Failed(InitFailure),
+    /// The same of one that was to begin from a snapshot.
+    NotRestored(NotRestored),
     /// The platform's; the text is for the operator.
     Platform(sandbox::Error),
 }
@@ -88,13 +94,15 @@ impl Version {
             provision: OnceLock::new(),
             policy,
             way_in,
+            kept: Kept::new(),
             template: Mutex::default(),
         })
     }
 
     /// Keeps so many environments ready from now on.
     pub fn set_provisioned(self: &Arc<Self>, inner: &Weak<Inner>, target: u32) {
-        if target == 0 && self.provision.get().is_none() {
+        // An alias with provisioned concurrency may come to a version with SnapStart.
+        if self.definition.snap_start || target == 0 && self.provision.get().is_none() {
             return;
         }
         let provision = self.provision.get_or_init(|| {
@@ -179,6 +187,9 @@ impl Version {
         logs: &Logs,
         initialization: Initialization,
     ) -> Result<Ready, NotReady> {
+        if self.definition.snap_start {
+            return self.restore(backend, logs).await;
+        }
         let on_demand = initialization == Initialization::OnDemand;
         match self
             .attempt(backend, logs, Phase::Init, initialization)
@@ -204,13 +215,14 @@ impl Version {
         let timeout = Duration::from_secs(self.definition.timeout_s.into());
         let limit = match (phase, initialization) {
             (Phase::Init, Initialization::OnDemand) => INIT_MAX,
-            (Phase::Init, Initialization::Provisioned) => PROVISIONED_INIT_MAX.max(timeout),
+            (Phase::Init, _) => PROVISIONED_INIT_MAX.max(timeout),
             (Phase::Invoke, _) => timeout,
         };
         let Starting {
             environment,
             init,
             since,
+            ..
         } = match self.begin(backend, logs, initialization).await {
             Ok(starting) => starting,
             Err(sandbox::Error::InvalidEntrypoint(message)) => {
@@ -232,7 +244,7 @@ impl Version {
                 self.say_init_report(output, initialization, phase, took, Ending::Success);
                 return Ok(Ready {
                     environment,
-                    init: took,
+                    began: Beginning::Init(took),
                 });
             }
             Err(_) => {
@@ -252,6 +264,8 @@ impl Version {
                 let kind = fault.kind.to_owned();
                 (fault.into(), kind)
             }
+            // Only one for a snapshot may say so.
+            Ok(Ok(Init::Waits(_))) => unreachable!("the link refuses it"),
             // The link goes with the environment, and says so before.
             Ok(Err(_)) => {
                 return Err(NotReady::Platform(sandbox::Error::Exhausted(
@@ -348,7 +362,7 @@ impl Version {
         })
     }
 
-    fn say_init_report(
+    pub(super) fn say_init_report(
         &self,
         output: &Output,
         initialization: Initialization,
@@ -390,6 +404,10 @@ impl Version {
 
     /// Gives the template up when no environment has been there for a time.
     pub fn rest(&self, now: Instant, time: Duration) {
+        // What a snapshot is good for is that it is there.
+        if self.definition.snap_start {
+            return;
+        }
         let provisioned = self.provision.get().is_some_and(|it| it.target() > 0);
         // Whoever holds the lock is about to need it.
         if !provisioned
@@ -412,7 +430,7 @@ impl From<Fault> for InitPayload {
     }
 }
 
-fn forget(pool: &Weak<Pool>, id: u64) {
+pub(super) fn forget(pool: &Weak<Pool>, id: u64) {
     if let Some(pool) = pool.upgrade() {
         pool.forget(id);
     }

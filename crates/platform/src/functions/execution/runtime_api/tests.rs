@@ -33,7 +33,7 @@ impl Runtime {
         let address = listener.local_addr().unwrap();
         let connecting = TcpStream::connect(address);
         let (connection, accepted) = tokio::join!(connecting, listener.accept());
-        let server = tokio::spawn(serve(accepted.unwrap().0, link.clone()));
+        let server = tokio::spawn(serve(accepted.unwrap().0, link.clone(), None));
         Self {
             link,
             init,

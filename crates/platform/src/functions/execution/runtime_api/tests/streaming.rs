@@ -34,7 +34,7 @@ impl Runtime {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let connecting = TcpStream::connect(listener.local_addr().unwrap());
         let (connection, accepted) = tokio::join!(connecting, listener.accept());
-        let server = tokio::spawn(serve(accepted.unwrap().0, self.link.clone()));
+        let server = tokio::spawn(serve(accepted.unwrap().0, self.link.clone(), None));
         let before = std::mem::replace(&mut self.connection, connection.unwrap());
         (before, std::mem::replace(&mut self.server, server))
     }
