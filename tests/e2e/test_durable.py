@@ -1,35 +1,25 @@
 """Durable functions, with AWS's own durable execution SDKs for Python and JavaScript in them."""
 
 import json
-import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import function_factory
 from support import sdk
+from support.durable import (
+    CALLBACK,
+    CHAIN,
+    MINUTE,
+    ORDER,
+    callback_of,
+    history,
+    kinds,
+    run,
+    start,
+    until,
+)
 from support.package import payload_of
-
-MINUTE = {"ExecutionTimeout": 60, "RetentionPeriodInDays": 3}
-
-# What each execution did, a line each, in the function's log.
-ORDER = """
-from aws_durable_execution_sdk_python import durable_execution
-from aws_durable_execution_sdk_python.config import Duration
-
-def did(what, answer):
-    print("did", what)
-    return answer
-
-@durable_execution
-def handler(event, context):
-    first = context.step(lambda _: did("first", event["n"] + 1), name="first")
-    context.wait(Duration.from_seconds(1), name="pause")
-    second = context.step(lambda _: did("second", first * 10), name="second")
-    return {"first": first, "second": second}
-"""
 
 
 @pytest.fixture
@@ -41,48 +31,6 @@ def make_durable(make_function):
         return make_function(zip_file=sdk.durable_python_package(code), **options)
 
     return make
-
-
-def start(client, function, event=None, **options):
-    """Starts an execution of `$LATEST` that nobody waits for, and gives its ARN."""
-    payload = json.dumps({} if event is None else event)
-    answer = client.invoke(
-        FunctionName=function,
-        Qualifier="$LATEST",
-        InvocationType="Event",
-        Payload=payload,
-        **options,
-    )
-    assert answer["StatusCode"] == 202
-    return answer["DurableExecutionArn"]
-
-
-def run(client, function, event=None, **options):
-    payload = json.dumps({} if event is None else event)
-    return client.invoke(FunctionName=function, Qualifier="$LATEST", Payload=payload, **options)
-
-
-def until(client, arn, *statuses, timeout_s=60):
-    """The execution once it has one of the statuses."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        execution = client.get_durable_execution(DurableExecutionArn=arn)
-        if execution["Status"] in statuses:
-            return execution
-        assert execution["Status"] == "RUNNING", execution
-        assert time.monotonic() < deadline, history(client, arn)
-        time.sleep(0.02)
-
-
-def history(client, arn, **options):
-    pages = client.get_paginator("get_durable_execution_history").paginate(
-        DurableExecutionArn=arn, **options
-    )
-    return [event for page in pages for event in page["Events"]]
-
-
-def kinds(client, arn):
-    return [event["EventType"] for event in history(client, arn)]
 
 
 def test_steps_are_done_once_and_a_wait_ends_the_invocation(client, make_durable):
@@ -188,6 +136,10 @@ def test_what_a_durable_function_is_not_asked_for(client, make_durable, make_fun
         client.update_function_configuration(FunctionName=plain, DurableConfig=MINUTE)
     with pytest.raises(ClientError, match="has no DurableConfig"):
         run(client, plain, DurableExecutionName="x")
+    with pytest.raises(ClientError, match="has no DurableConfig"):
+        start(client, plain, DurableExecutionName="x")
+    with pytest.raises(ClientError, match="using an unqualified ARN"):
+        client.invoke_async(FunctionName=function, InvokeArgs=b"{}")
     arn = f"arn:aws:lambda:us-east-1:000000000000:function:{function}:$LATEST"
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.get_durable_execution(DurableExecutionArn=f"{arn}/durable-execution/a/b")
@@ -298,35 +250,6 @@ def test_a_step_that_fails_for_good_fails_the_execution(client, make_durable):
     assert kinds(client, answer["DurableExecutionArn"])[-1] == "ExecutionFailed"
 
 
-CALLBACK = """
-from aws_durable_execution_sdk_python import CallbackError, durable_execution
-from aws_durable_execution_sdk_python.config import CallbackConfig, Duration
-
-@durable_execution
-def handler(event, context):
-    seconds = Duration.from_seconds
-    config = CallbackConfig(
-        timeout=seconds(event.get("timeout", 0)), heartbeat_timeout=seconds(event.get("beat", 0))
-    )
-    callback = context.create_callback(name="approval", config=config)
-    try:
-        return {"answer": callback.result()}
-    except CallbackError as error:
-        return {"error": str(error), "kind": type(error).__name__}
-"""
-
-
-def callback_of(client, arn):
-    """The id of an execution's callback, once it has one."""
-    deadline = time.monotonic() + 30
-    while True:
-        for event in history(client, arn):
-            if event["EventType"] == "CallbackStarted":
-                return event["CallbackStartedDetails"]["CallbackId"]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_callback_is_answered_once(client, make_durable):
     function = make_durable(CALLBACK)
     arn = start(client, function)
@@ -361,18 +284,6 @@ def test_a_callback_that_fails_or_does_not_come(client, make_durable):
     events = history(client, lonely, IncludeExecutionData=True)
     (told,) = [one["CallbackTimedOutDetails"] for one in events if "CallbackTimedOutDetails" in one]
     assert told["Error"]["Payload"]["ErrorType"] == "Callback.Heartbeat"
-
-
-CHAIN = """
-from aws_durable_execution_sdk_python import InvokeError, durable_execution
-
-@durable_execution
-def handler(event, context):
-    try:
-        return {"answer": context.invoke(event["target"], event["with"], name="call")}
-    except InvokeError as error:
-        return {"error": str(error)}
-"""
 
 
 def test_other_functions_are_invoked(client, make_durable, make_function):
@@ -629,141 +540,3 @@ def test_a_node_function_that_fails_fails_its_execution(client, make_node):
     answer = run(client, make_node(code))
     assert answer["FunctionError"] == "Unhandled"
     assert payload_of(answer)["errorMessage"] == "of no use"
-
-
-# Slow enough to be killed anywhere.
-LONG = """
-import time
-from aws_durable_execution_sdk_python import durable_execution
-from aws_durable_execution_sdk_python.config import Duration
-
-def slowly(n):
-    def step(_):
-        print(f"did {n}")
-        time.sleep(0.4)
-        return n
-
-    return step
-
-@durable_execution
-def handler(event, context):
-    done = []
-    for n in range(event["steps"]):
-        done.append(context.step(slowly(n), name=f"step-{n}"))
-        if n % 2:
-            context.wait(Duration.from_seconds(1), name=f"wait-{n}")
-    return done
-"""
-
-
-class World:
-    """A server that is killed and started again over the same data."""
-
-    def __init__(self, server, stem):
-        self.server = server.start()
-        self.functions = function_factory(self.client, stem)
-        self.make = next(self.functions)
-
-    @property
-    def client(self):
-        return self.server.client()
-
-    def durable(self, code, **options):
-        options = {"MemorySize": 512, "Timeout": 30, "DurableConfig": MINUTE} | options
-        return self.make(zip_file=sdk.durable_python_package(code), **options)
-
-    def crash(self):
-        self.server.kill()
-        self.server.start()
-
-    def until_event(self, arn, kind):
-        deadline = time.monotonic() + 30
-        while kind not in kinds(self.client, arn):
-            assert time.monotonic() < deadline, kinds(self.client, arn)
-            time.sleep(0.02)
-
-
-@pytest.fixture
-def world(new_server, name):
-    return World(new_server(), name)
-
-
-def test_a_wait_outlasts_a_crash(world):
-    function = world.durable(ORDER)
-    arn = start(world.client, function, {"n": 1}, DurableExecutionName="once")
-    world.until_event(arn, "WaitStarted")
-    world.crash()
-    assert start(world.client, function, {"n": 1}, DurableExecutionName="once") == arn
-    ended = until(world.client, arn, "SUCCEEDED")
-    assert json.loads(ended["Result"]) == {"first": 2, "second": 20}
-    found = kinds(world.client, arn)
-    assert found.count("StepSucceeded") == 2 and found.count("WaitSucceeded") == 1
-
-
-def test_a_wait_that_was_over_while_nothing_ran_ends_at_once(world):
-    function = world.durable(ORDER)
-    arn = start(world.client, function, {"n": 1})
-    world.until_event(arn, "WaitStarted")
-    world.server.kill()
-    time.sleep(1.2)
-    world.server.start()
-    until(world.client, arn, "SUCCEEDED")
-
-
-def test_a_callback_outlasts_a_crash(world):
-    arn = start(world.client, world.durable(CALLBACK))
-    callback = callback_of(world.client, arn)
-    world.crash()
-    world.client.send_durable_execution_callback_success(CallbackId=callback, Result=b"yes")
-    # The answer is stored; what it leads to comes after another crash too.
-    world.crash()
-    assert json.loads(until(world.client, arn, "SUCCEEDED")["Result"]) == {"answer": "yes"}
-
-
-def test_a_chained_invoke_outlasts_a_crash(world):
-    parent, child = world.durable(CHAIN), world.durable(LONG)
-    plain = world.make(
-        "import time\ndef handler(event, context):\n    time.sleep(1)\n    return 'slept'"
-    )
-    targets = [f"{child}:$LATEST", plain]
-    arns = [
-        start(world.client, parent, {"target": target, "with": {"steps": 3}}) for target in targets
-    ]
-    for arn in arns:
-        world.until_event(arn, "ChainedInvokeStarted")
-    world.crash()
-    of_durable, of_plain = [until(world.client, arn, "SUCCEEDED")["Result"] for arn in arns]
-    assert json.loads(of_durable) == {"answer": [0, 1, 2]}
-    assert json.loads(of_plain) == {"answer": "slept"}
-
-
-def test_crashes_anywhere_lose_nothing(world):
-    function = world.durable(LONG)
-    arn = start(world.client, function, {"steps": 6})
-    for crash in range(5):
-        time.sleep(0.3 + 0.37 * crash)
-        world.crash()
-    ended = until(world.client, arn, "SUCCEEDED")
-    assert json.loads(ended["Result"]) == list(range(6))
-    done = [
-        event["Name"]
-        for event in history(world.client, arn)
-        if event["EventType"] == "StepSucceeded"
-    ]
-    assert done == [f"step-{n}" for n in range(6)]
-
-
-def test_an_end_in_good_order_lets_go_of_who_waits(world):
-    function = world.durable(CALLBACK)
-    client = world.client
-    arn = start(client, function, DurableExecutionName="held")
-    callback = callback_of(client, arn)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(run, client, function, DurableExecutionName="held")
-        time.sleep(0.2)
-        assert world.server.stop() == 0
-        with pytest.raises(ClientError, match="shutting down"):
-            waiting.result()
-    world.server.start()
-    world.client.send_durable_execution_callback_success(CallbackId=callback, Result=b"yes")
-    until(world.client, arn, "SUCCEEDED")

@@ -169,6 +169,14 @@ impl Platform {
         });
         let functions = functions.await?;
         let reconciling = Background::default();
+        // Before whatever may invoke a durable function.
+        let executions = DurableExecutions::open(
+            store.clone(),
+            secrets,
+            functions.clone(),
+            clock,
+            &reconciling,
+        );
         let mappings = EventSourceMappings::open(
             store.clone(),
             functions.clone(),
@@ -177,13 +185,6 @@ impl Platform {
         );
         let mappings = mappings.await?;
         let events = Events::open(functions.clone(), queues.clone(), &reconciling).await;
-        let executions = DurableExecutions::open(
-            store.clone(),
-            secrets,
-            functions.clone(),
-            clock,
-            &reconciling,
-        );
         let identity = Arc::new(Identity::new(&config.credentials, sessions));
         let inner = Inner {
             router: Router::new(&services::SERVED),

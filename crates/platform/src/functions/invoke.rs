@@ -100,6 +100,9 @@ impl Functions {
         let qualifier = name.qualifier.as_deref();
         self.check_invocable(&key, qualifier)?;
         refuse_unsupported(&input)?;
+        // InvokeAsync names no qualifier, which a durable function has to have.
+        self.durable_target(&key, qualifier)?;
+        durable::refuse_name(&input, name)?;
         let (bytes, max) = (
             input.payload.as_ref().map_or(0, Bytes::len),
             limits::EVENT_BYTES_MAX,
