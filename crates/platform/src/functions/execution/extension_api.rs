@@ -94,7 +94,7 @@ async fn register(link: &Link, request: Request<Incoming>) -> Answer {
 async fn next(link: &Link, request: &Request<Incoming>) -> Answer {
     let id = match identifier(request) {
         Ok(id) => id,
-        Err(answer) => return answer,
+        Err(refused) => return refuse(&refused),
     };
     let event = match link.extension_next(id) {
         Ok(event) => event,
@@ -138,7 +138,7 @@ fn told(event: &Event) -> serde_json::Value {
 async fn fails(link: &Link, request: Request<Incoming>, kind: &'static str) -> Answer {
     let id = match identifier(&request) {
         Ok(id) => id,
-        Err(answer) => return answer,
+        Err(refused) => return refuse(&refused),
     };
     let said = text(&request, ERROR_TYPE);
     if said.is_empty() {
@@ -215,19 +215,16 @@ fn worded(said: &str) -> String {
     }
 }
 
-fn identifier(request: &Request<Incoming>) -> Result<Uuid, Answer> {
+fn identifier(request: &Request<Incoming>) -> Result<Uuid, Refused> {
     let given = text(request, IDENTIFIER);
     if given.is_empty() {
         let message = "Missing Lambda-Extension-Identifier header";
-        let refused = Refused::new("Extension.MissingExtensionIdentifier", message);
-        return Err(refuse(&refused));
+        let kind = "Extension.MissingExtensionIdentifier";
+        return Err(Refused::new(kind, message));
     }
     given.parse().map_err(|_| {
         let message = "Invalid Lambda-Extension-Identifier";
-        refuse(&Refused::new(
-            "Extension.InvalidExtensionIdentifier",
-            message,
-        ))
+        Refused::new("Extension.InvalidExtensionIdentifier", message)
     })
 }
 
