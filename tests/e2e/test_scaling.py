@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from conftest import function_factory, until_active
 from support import traces
 from support.bash import bash_runtime
+from support.http import request
 from support.package import CUSTOM, ECHO, custom_package, payload_of, python_package
 
 SLEEPER = """
@@ -178,6 +179,34 @@ class TestAccount:
             for item in running:
                 assert "[$LATEST]" in item.result()
         assert call(client, second, {"s": 0})
+
+
+class TestScalingRate:
+    def test_no_more_environments_are_started_than_it_allows(self, new_server):
+        server = new_server("--scaling-rate", "1").start()
+        client = server.client()
+        first, second = (next(function_factory(client, name))(ECHO) for name in ("one", "two"))
+        assert call(client, first, 1) == 1
+        assert call(client, first, 2) == 2, "the environment that is there"
+        error = self.refused_after_an_update(client, first)
+        assert error["Error"]["Message"] == "Rate Exceeded."
+        assert call(client, second, 3) == 3, "each function has a rate of its own"
+        labels = f'account="000000000000",region="us-east-1",function="{first}"'
+        metrics = request(server, "GET", f"{server.url}/_lambent/metrics").body.decode()
+        assert f"lambent_function_throttles_total{{{labels}}} 1\n" in metrics
+        assert f"lambent_function_concurrency{{{labels}}} 0\n" in metrics
+        assert f"lambent_function_environments_started_total{{{labels}}} " in metrics
+
+    def refused_after_an_update(self, client, function):
+        """Every update needs another environment; one comes back each ten seconds."""
+        for timeout in range(4, 14):
+            client.update_function_configuration(FunctionName=function, Timeout=timeout)
+            client.get_waiter("function_updated_v2").wait(FunctionName=function)
+            try:
+                client.invoke(FunctionName=function, Payload=b"{}")
+            except client.exceptions.TooManyRequestsException as refused:
+                return refused.response
+        pytest.fail("ten environments were started")
 
 
 def test_at_zero_nothing_of_a_function_runs(new_server):

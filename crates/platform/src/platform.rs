@@ -61,6 +61,8 @@ pub struct PlatformConfig {
     pub credentials: Vec<Credential>,
     /// Environments that an account may have busy at once.
     pub account_concurrency: u32,
+    /// Environments of a function that may be started each 10 seconds.
+    pub scaling_rate: u32,
     /// How long an environment without work is kept, and how soon it is frozen.
     pub idle: IdlePolicy,
     /// Interpreters named by the operator, by runtime.
@@ -138,6 +140,7 @@ impl Platform {
             ExecutionConfig {
                 idle: config.idle,
                 account_concurrency: config.account_concurrency,
+                scaling_rate: config.scaling_rate,
             },
         );
         let installed = Installed::of(&config.data_dir);

@@ -268,6 +268,14 @@ pub struct UpArguments {
         value_name = "N"
     )]
     pub account_concurrency: u32,
+    /// Environments of a function that may be started each 10 seconds.
+    #[arg(
+        long,
+        env = "LAMBENT_SCALING_RATE",
+        default_value_t = 1000,
+        value_name = "N"
+    )]
+    pub scaling_rate: u32,
     /// How long an environment without work is kept before it is stopped.
     #[arg(
         long,

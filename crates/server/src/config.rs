@@ -39,6 +39,7 @@ pub struct Config {
     /// None: development mode.
     pub credentials: Vec<Credential>,
     pub account_concurrency: u32,
+    pub scaling_rate: u32,
     pub keep_alive: Duration,
     pub interpreters: Configured,
     pub packages: Packages,
@@ -66,6 +67,10 @@ impl Config {
             given.account_concurrency > 0,
             "--account-concurrency has to be at least 1"
         );
+        ensure!(
+            given.scaling_rate > 0,
+            "--scaling-rate has to be at least 1"
+        );
         let data = directory(&given.data, &mut warnings)?;
         Ok(Config {
             listen,
@@ -75,6 +80,7 @@ impl Config {
             isolation: given.isolation,
             credentials,
             account_concurrency: given.account_concurrency,
+            scaling_rate: given.scaling_rate,
             keep_alive: seconds("--keep-alive", given.keep_alive)?,
             interpreters: interpreters(&given.runtimes.runtimes)?,
             packages: all_packages(given.runtimes)?,

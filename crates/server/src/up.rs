@@ -112,6 +112,7 @@ impl Server {
             backend: backend.backend(),
             credentials: config.credentials,
             account_concurrency: config.account_concurrency,
+            scaling_rate: config.scaling_rate,
             idle: IdlePolicy {
                 keep_alive: config.keep_alive,
                 ..ExecutionConfig::default().idle

@@ -1,5 +1,5 @@
-//! Metrics in Prometheus's text format. Labels are from fixed sets: no function's or caller's name
-//! ever becomes one, so the number of series does not grow.
+//! Metrics in Prometheus's text format. Labels are from fixed sets, so that the number of series does
+//! not grow; only how functions scale is told by function, of those that started most environments.
 
 use std::{
     fmt::Write,
@@ -7,8 +7,13 @@ use std::{
 };
 
 use http::StatusCode;
-use platform::{Platform, functions::execution::EnvironmentState};
+use platform::{
+    Platform,
+    functions::execution::{EnvironmentState, Scaling},
+};
 
+/// Functions with series of their own.
+const FUNCTIONS_MAX: usize = 500;
 const KINDS: [&str; 3] = ["api", "url", "admin"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -49,6 +54,7 @@ impl Metrics {
         }
         invocations(&mut page, platform);
         environments(&mut page, platform);
+        scaling(&mut page, platform);
         queues(&mut page, platform);
         events(&mut page, platform);
         mappings(&mut page, platform);
@@ -90,6 +96,44 @@ fn environments(page: &mut Page, platform: &Platform) {
         let count = all.iter().filter(|view| view.state == state).count();
         page.sample(name, &format!("state=\"{label}\""), count as f64);
     }
+}
+
+/// How functions scale, each by itself: of [`FUNCTIONS_MAX`] of them.
+fn scaling(page: &mut Page, platform: &Platform) {
+    let mut all = platform.execution().scaling();
+    all.sort_by(|(one, a), (other, b)| {
+        let most = b.environments_started.cmp(&a.environments_started);
+        most.then_with(|| one.cmp(other))
+    });
+    all.truncate(FUNCTIONS_MAX);
+    let mut family = |name, kind, help, value: fn(&Scaling) -> f64| {
+        page.family(name, kind, help);
+        for (key, scaling) in &all {
+            let labels = format!(
+                "account=\"{}\",region=\"{}\",function=\"{}\"",
+                key.account_id, key.region, key.name
+            );
+            page.sample(name, &labels, value(scaling));
+        }
+    };
+    family(
+        "lambent_function_concurrency",
+        "gauge",
+        "Requests that run now",
+        |scaling| scaling.busy.into(),
+    );
+    family(
+        "lambent_function_environments_started_total",
+        "counter",
+        "Environments started on demand",
+        |scaling| scaling.environments_started as f64,
+    );
+    family(
+        "lambent_function_throttles_total",
+        "counter",
+        "Requests refused for a limit of the function or its account",
+        |scaling| scaling.throttles as f64,
+    );
 }
 
 /// SQS's metrics, of all queues together.

@@ -51,6 +51,7 @@ fn config(given: &DemoArguments, data: &std::path::Path) -> Result<Config> {
         isolation: given.isolation,
         credentials: None,
         account_concurrency: 1000,
+        scaling_rate: 1000,
         keep_alive: KEEP_ALIVE_S,
         runtimes: RuntimeOptions::default(),
         images: None,

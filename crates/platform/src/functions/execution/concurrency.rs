@@ -3,9 +3,12 @@
 //! Exact under parallel load: a permit is counted before anything is started and given back when it
 //! is dropped.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
-use super::{Throttle, provision::Provision};
+use super::{Throttle, provision::Provision, scaling::ScalingRate};
 
 /// The concurrency that an account's functions without a reservation share.
 #[derive(Debug)]
@@ -32,8 +35,20 @@ pub struct FunctionConcurrency {
     counts: Mutex<FunctionCounts>,
 }
 
-#[derive(Debug, Default)]
+/// How a function scales, as an operator sees it; counted since the start of the platform or of the
+/// function.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scaling {
+    /// Requests that run now.
+    pub busy: u32,
+    pub environments_started: u64,
+    pub throttles: u64,
+}
+
+#[derive(Debug)]
 struct FunctionCounts {
+    rate: ScalingRate,
+    scaling: Scaling,
     reserved: Option<u32>,
     reserved_busy: u32,
     /// What is kept ready, over all versions.
@@ -62,6 +77,17 @@ impl Permit {
             Share::Reserved | Share::Unreserved => None,
         }
     }
+
+    /// Whether another environment may be started for it now.
+    pub fn may_scale(&self, now: Instant) -> Result<(), Throttle> {
+        let mut counts = lock(&self.function.counts);
+        if counts.rate.take(now) {
+            counts.scaling.environments_started += 1;
+            return Ok(());
+        }
+        counts.scaling.throttles += 1;
+        Err(Throttle::ScalingRateExceeded)
+    }
 }
 
 impl AccountConcurrency {
@@ -87,11 +113,23 @@ impl AccountConcurrency {
 }
 
 impl FunctionConcurrency {
-    pub fn new(account: Arc<AccountConcurrency>) -> Arc<Self> {
+    /// `scaling_rate` is in environments each 10 seconds.
+    pub fn new(account: Arc<AccountConcurrency>, scaling_rate: u32) -> Arc<Self> {
+        let counts = FunctionCounts {
+            rate: ScalingRate::new(scaling_rate),
+            scaling: Scaling::default(),
+            reserved: None,
+            reserved_busy: 0,
+            provisioned: 0,
+        };
         Arc::new(Self {
             account,
-            counts: Mutex::default(),
+            counts: Mutex::new(counts),
         })
+    }
+
+    pub fn scaling(&self) -> Scaling {
+        lock(&self.counts).scaling
     }
 
     /// Sets the reserved concurrency; requests that run stay counted where they began.
@@ -128,6 +166,7 @@ impl FunctionConcurrency {
         let ready = provision.filter(|provision| !stopped && provision.take());
         if let Some(ready) = ready {
             account.provisioned_busy += 1;
+            counts.scaling.busy += 1;
             return Ok(Permit {
                 function: self.clone(),
                 from: Share::Provisioned(ready.clone()),
@@ -135,6 +174,7 @@ impl FunctionConcurrency {
         }
         let from = match counts.reserved {
             Some(reserved) if counts.reserved_busy >= reserved.saturating_sub(provisioned) => {
+                counts.scaling.throttles += 1;
                 return Err(Throttle::ReservedFunctionConcurrentInvocationLimitExceeded);
             }
             Some(_) => {
@@ -143,6 +183,7 @@ impl FunctionConcurrency {
                 Share::Reserved
             }
             None if account.unreserved_busy >= unreserved => {
+                counts.scaling.throttles += 1;
                 return Err(Throttle::ConcurrentInvocationLimitExceeded);
             }
             None => {
@@ -150,6 +191,7 @@ impl FunctionConcurrency {
                 Share::Unreserved
             }
         };
+        counts.scaling.busy += 1;
         Ok(Permit {
             function: self.clone(),
             from,
@@ -178,6 +220,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut counts = lock(&self.function.counts);
         let mut account = lock(&self.function.account.counts);
+        counts.scaling.busy -= 1;
         match &self.from {
             Share::Provisioned(provision) => {
                 provision.give_back();
@@ -210,9 +253,9 @@ mod tests {
     #[test]
     fn functions_without_a_reservation_share_what_is_left() {
         let account = AccountConcurrency::new(3);
-        let reserved = FunctionConcurrency::new(account.clone());
-        let first = FunctionConcurrency::new(account.clone());
-        let second = FunctionConcurrency::new(account.clone());
+        let reserved = FunctionConcurrency::new(account.clone(), 1000);
+        let first = FunctionConcurrency::new(account.clone(), 1000);
+        let second = FunctionConcurrency::new(account.clone(), 1000);
         reserved.reserve(Some(1));
 
         let one = first.acquire(None).unwrap();
@@ -234,7 +277,7 @@ mod tests {
     #[test]
     fn a_reservation_of_nothing_stops_the_function() {
         let account = AccountConcurrency::new(10);
-        let function = FunctionConcurrency::new(account);
+        let function = FunctionConcurrency::new(account, 1000);
         function.reserve(Some(0));
         assert!(function.acquire(None).is_err());
         function.reserve(None);
@@ -244,7 +287,7 @@ mod tests {
     #[test]
     fn a_permit_goes_back_where_it_came_from() {
         let account = AccountConcurrency::new(1);
-        let function = FunctionConcurrency::new(account.clone());
+        let function = FunctionConcurrency::new(account.clone(), 1000);
         let permit = function.acquire(None).unwrap();
         function.reserve(Some(1));
         let reserved = function.acquire(None).unwrap();
@@ -256,9 +299,30 @@ mod tests {
     }
 
     #[test]
+    fn more_environments_than_the_scaling_rate_are_throttled_and_counted() {
+        let function = FunctionConcurrency::new(AccountConcurrency::new(10), 2);
+        let permit = function.acquire(None).unwrap();
+        let now = Instant::now();
+        assert!(permit.may_scale(now).is_ok());
+        assert!(permit.may_scale(now).is_ok());
+        assert_eq!(
+            permit.may_scale(now).unwrap_err(),
+            Throttle::ScalingRateExceeded
+        );
+        let counted = Scaling {
+            busy: 1,
+            environments_started: 2,
+            throttles: 1,
+        };
+        assert_eq!(function.scaling(), counted);
+        drop(permit);
+        assert_eq!(function.scaling().busy, 0);
+    }
+
+    #[test]
     fn the_limit_is_exact_under_parallel_load() {
         let account = AccountConcurrency::new(8);
-        let function = FunctionConcurrency::new(account.clone());
+        let function = FunctionConcurrency::new(account.clone(), 1000);
         let most = std::sync::atomic::AtomicU32::new(0);
         std::thread::scope(|scope| {
             for _ in 0..16 {

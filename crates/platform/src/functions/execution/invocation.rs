@@ -81,6 +81,8 @@ pub enum Throttle {
     ReservedFunctionConcurrentInvocationLimitExceeded,
     /// What the account has left for functions without reserved concurrency is used up.
     ConcurrentInvocationLimitExceeded,
+    /// The function starts environments faster than it may.
+    ScalingRateExceeded,
 }
 
 impl Throttle {
@@ -89,7 +91,10 @@ impl Throttle {
             Self::ReservedFunctionConcurrentInvocationLimitExceeded => {
                 "ReservedFunctionConcurrentInvocationLimitExceeded"
             }
-            Self::ConcurrentInvocationLimitExceeded => "ConcurrentInvocationLimitExceeded",
+            // The model's closest word; which one Lambda uses for its scaling rate is not known.
+            Self::ConcurrentInvocationLimitExceeded | Self::ScalingRateExceeded => {
+                "ConcurrentInvocationLimitExceeded"
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ mod pool;
 mod provision;
 mod report;
 mod runtime_api;
+mod scaling;
 mod scheduler;
 mod snapshot;
 mod stream;
@@ -55,6 +56,7 @@ use snapshot::NotMade;
 use stream::{Begun, joined};
 use version::{NotReady, Ready, Version};
 
+pub use concurrency::Scaling;
 pub use definition::{
     CodeDirectory, Definition, FunctionKey, LogFormat, LogLevel, VersionId, VersionKey,
 };
@@ -86,6 +88,8 @@ pub struct ExecutionConfig {
     pub idle: IdlePolicy,
     /// Lambda's `ConcurrentExecutions` of each account.
     pub account_concurrency: u32,
+    /// Environments of a function that may be started each 10 seconds.
+    pub scaling_rate: u32,
 }
 
 impl Default for ExecutionConfig {
@@ -96,6 +100,7 @@ impl Default for ExecutionConfig {
                 keep_alive: Duration::from_secs(300),
             },
             account_concurrency: 1000,
+            scaling_rate: 1000,
         }
     }
 }
@@ -319,6 +324,14 @@ impl Execution {
         })
     }
 
+    /// How each function that ran since the start scales, in no order.
+    pub fn scaling(&self) -> Vec<(FunctionKey, Scaling)> {
+        let functions = read(&self.inner.functions);
+        let each = functions.iter();
+        each.map(|(key, live)| (key.clone(), live.concurrency.scaling()))
+            .collect()
+    }
+
     /// Requests that run now, of one account.
     pub fn concurrency(&self, account_id: &str) -> u32 {
         self.inner.account(account_id).busy()
@@ -408,7 +421,14 @@ impl Inner {
     ) -> Result<Finished, InvokeError> {
         let run = self.run(version);
         let pool = permit.provision().map_or(&version.pool, |it| &it.pool);
-        let (environment, began) = match pool.check_out().await {
+        let ready = pool.check_out().await;
+        if ready.is_none()
+            && let Err(throttle) = permit.may_scale(Instant::now())
+        {
+            run.throttled();
+            return Err(InvokeError::Throttled(throttle));
+        }
+        let (environment, began) = match ready {
             Some(environment) => (environment, None),
             // A provisioned one that has just ended is made up for on demand.
             None => match self.start(version, Initialization::OnDemand).await {
@@ -512,7 +532,7 @@ impl Inner {
         let mut functions = write(&self.functions);
         let live = functions.entry(key.clone()).or_insert_with(|| {
             Arc::new(Live {
-                concurrency: FunctionConcurrency::new(account),
+                concurrency: FunctionConcurrency::new(account, self.config.scaling_rate),
                 versions: RwLock::default(),
                 provisioned: Mutex::default(),
             })
