@@ -126,7 +126,25 @@ class TestConfiguration:
         function, url = make_url(ECHO)
         assert call("GET", url).status == 200
         client.delete_function(FunctionName=function)
-        assert call("GET", url).status in (403, 404)
+        answer = call("GET", url)
+        assert answer.status == 403
+        assert answer.header("x-amzn-errortype") == "AccessDeniedException"
+        assert answer.json()["Message"].startswith("Forbidden")
+
+    def test_goes_with_its_alias(self, client, make_function, call):
+        function = make_function(ECHO)
+        client.create_alias(FunctionName=function, Name="live", FunctionVersion="$LATEST")
+        made = client.create_function_url_config(
+            FunctionName=function, AuthType="NONE", Qualifier="live"
+        )
+        open_to_all(client, function, Qualifier="live")
+        assert call("GET", made["FunctionUrl"]).status == 200
+        client.delete_alias(FunctionName=function, Name="live")
+        with pytest.raises(client.exceptions.ResourceNotFoundException):
+            client.get_function_url_config(FunctionName=function, Qualifier="live")
+        answer = call("GET", made["FunctionUrl"])
+        assert answer.status == 403
+        assert answer.json()["Message"].startswith("Forbidden")
 
 
 class TestRequest:
@@ -246,8 +264,14 @@ class TestRequest:
         assert (event["rawPath"], event["rawQueryString"]) == ("/a/b", "c=d")
 
     def test_of_no_function(self, server, call):
-        url = f"http://{'a' * 32}.lambda-url.{REGION}.localhost:{server.port}/"
-        assert call("GET", url).status in (403, 404)
+        """A name that a URL may have had is answered as one that is gone, another without a word."""
+        for name, message in [("a" * 32, "Forbidden"), ("0" * 32, None)]:
+            url = f"http://{name}.lambda-url.{REGION}.localhost:{server.port}/"
+            answer = call("GET", url)
+            assert answer.status == 403
+            assert answer.header("x-amzn-errortype") == "AccessDeniedException"
+            said = answer.json()["Message"]
+            assert said == message or said.startswith(message)
 
     def test_a_body_over_6_mb(self, make_url, call):
         _, url = make_url(ECHO)

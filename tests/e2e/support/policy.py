@@ -1,7 +1,7 @@
 """Who may call a function."""
 
 
-def open_to_all(client, function):
+def open_to_all(client, function, **qualifier):
     """A URL without authentication still wants a policy that lets everybody in."""
     client.add_permission(
         FunctionName=function,
@@ -9,4 +9,5 @@ def open_to_all(client, function):
         Action="lambda:InvokeFunctionUrl",
         Principal="*",
         FunctionUrlAuthType="NONE",
+        **qualifier,
     )

@@ -78,7 +78,7 @@ pub use limits::EVENT_BYTES_MAX;
 pub use qualifier::LATEST;
 pub use signing::migration as signing_migration;
 pub use tables::{MIGRATION_COUNT, migrations, version_migrations};
-pub use url::{InvokeMode, URL_PATH, UrlTarget};
+pub use url::{InvokeMode, URL_PATH, UrlTarget, is_url_id};
 pub use url_access::{AuthType, url_allowed};
 
 use code::Packages;

@@ -291,6 +291,11 @@ fn no_function() -> Error {
     Error::NotFound("Function does not exist".to_owned())
 }
 
+/// Whether a function URL may have or have had this id.
+pub fn is_url_id(text: &str) -> bool {
+    text.len() == ID_LENGTH && text.bytes().all(|byte| ID_LETTERS.contains(&byte))
+}
+
 fn new_id() -> Result<String> {
     let mut bytes = [0_u8; ID_LENGTH];
     aws_lc_rs::rand::fill(&mut bytes).map_err(Error::platform)?;
@@ -323,6 +328,19 @@ fn shown_cors(stored: Cors) -> api::Cors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_an_id_is_told_from_what_may_not() {
+        assert!(is_url_id(&new_id().expect("an id")));
+        for wrong in [
+            "",
+            "abc",
+            "0123456789abcdefghijklmnopqrstuv",
+            &"a".repeat(33),
+        ] {
+            assert!(!is_url_id(wrong), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn urls_are_names_also_where_the_platform_is_an_address() {

@@ -17,6 +17,7 @@ use crate::{
     functions::{
         AuthType, Functions, InvokeMode, UrlTarget,
         execution::{Invocation, Invoked},
+        is_url_id,
     },
     identity::{Caller, Identity, Sender},
 };
@@ -61,7 +62,8 @@ impl FunctionUrls {
 
     pub async fn answer(&self, address: &Address, request: UrlRequest) -> Response<Body> {
         let Some(target) = self.functions.url_target(&address.url_id) else {
-            return url::forbidden(false, &request.request_id).map(Body::from);
+            let is_id = is_url_id(&address.url_id);
+            return url::forbidden(is_id, &request.request_id).map(Body::from);
         };
         let Some(cors) = cors(&target) else {
             return self.run(address, &target, request).await;

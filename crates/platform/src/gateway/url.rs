@@ -111,7 +111,7 @@ pub fn answer(
         }
         Err(Error::Throttled { reason }) => throttled(reason),
         // Deleted in the meantime.
-        Err(Error::FunctionNotFound { .. }) => events::forbidden(false),
+        Err(Error::FunctionNotFound { .. }) => events::forbidden(true),
         Err(Error::NotActive { state }) => {
             tracing::debug!(request_id, state, "a function URL's function is not active");
             events::internal_server_error()
@@ -142,8 +142,8 @@ pub fn too_large(request_id: &str) -> Response<Bytes> {
     response
 }
 
-pub fn forbidden(exists: bool, request_id: &str) -> Response<Bytes> {
-    let mut response = events::forbidden(exists);
+pub fn forbidden(is_id: bool, request_id: &str) -> Response<Bytes> {
+    let mut response = events::forbidden(is_id);
     identify(&mut response, request_id);
     response
 }

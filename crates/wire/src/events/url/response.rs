@@ -78,9 +78,10 @@ pub fn internal_server_error() -> Response<Bytes> {
     )
 }
 
-/// The answer for a URL that does not exist, or whose caller may not invoke it.
-pub fn forbidden(exists: bool) -> Response<Bytes> {
-    let body = match exists {
+/// The answer for a URL that its caller may not invoke, or that is not there any more; without a
+/// word where its name is none that was ever given. Lambda was seen to answer so.
+pub fn forbidden(is_id: bool) -> Response<Bytes> {
+    let body = match is_id {
         true => concat!(
             r#"{"Message":"Forbidden. For troubleshooting Function URL authorization issues, "#,
             r#"see: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"}"#
