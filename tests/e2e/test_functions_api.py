@@ -284,9 +284,9 @@ class TestRefusals:
         )
 
     def test_an_operation_that_is_not_built_says_so(self, client):
-        code, message, status = refused(client.list_code_signing_configs)
+        code, message, status = refused(client.list_capacity_providers)
         assert status >= 400
-        assert "ListCodeSigningConfigs" in message + code
+        assert "ListCapacityProviders" in message + code
 
     @pytest.mark.parametrize(
         "service, signed_as, operation, arguments",

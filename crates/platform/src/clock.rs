@@ -5,8 +5,11 @@
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
+
+// The same as the standard library's, and in a test whose time is paused that one's.
+use tokio::time::Instant;
 
 /// The wall clock is followed ahead when it is this far away.
 const AHEAD_MS: i64 = 1000;
@@ -15,6 +18,7 @@ const AHEAD_MS: i64 = 1000;
 pub struct Clock {
     origin: Instant,
     base_ms: AtomicI64,
+    wall_ms: fn() -> i64,
 }
 
 impl Default for Clock {
@@ -28,13 +32,24 @@ impl Clock {
         Self {
             origin: Instant::now(),
             base_ms: AtomicI64::new(wall_ms()),
+            wall_ms,
+        }
+    }
+
+    /// One that knows of no wall clock and goes on from `ms`, for tests.
+    #[cfg(test)]
+    pub fn from(ms: i64) -> Self {
+        Self {
+            origin: Instant::now(),
+            base_ms: AtomicI64::new(ms),
+            wall_ms: || 0,
         }
     }
 
     pub fn now_ms(&self) -> i64 {
         let since = i64::try_from(self.origin.elapsed().as_millis()).unwrap_or(i64::MAX / 2);
         let ours = self.base_ms.load(Ordering::Relaxed) + since;
-        let ahead = wall_ms() - ours;
+        let ahead = (self.wall_ms)() - ours;
         if ahead <= AHEAD_MS {
             return ours;
         }

@@ -17,6 +17,8 @@ mod platform;
 pub mod queues;
 pub mod secrets;
 mod services;
+#[cfg(test)]
+mod simulation;
 mod target;
 pub mod triggers;
 

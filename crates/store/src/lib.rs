@@ -48,6 +48,7 @@
 mod blob;
 mod engine;
 mod error;
+mod faults;
 mod job;
 mod limits;
 mod migrate;
@@ -67,6 +68,7 @@ mod writer;
 
 pub use blob::{Blob, BlobHash, BlobReader, BlobStore, BlobWriter, Collected, NotABlobHash};
 pub use error::{Cause, Error, Result};
+pub use faults::{Fate, Faults};
 pub use migrate::Migration;
 pub use owner::{Owner, OwnerFile};
 pub use record::{Key, Page, Record, Stored, Table};

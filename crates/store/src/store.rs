@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::engine::{Connector, Role, Session};
 use crate::error::{Error, Result};
+use crate::faults::{self, Faults};
 use crate::job::Closure;
 use crate::limits;
 use crate::migrate::{Migration, migrate};
@@ -41,6 +42,8 @@ pub struct StoreConfig {
     pub postgres_owner_wait: Duration,
     /// The largest the SQLite file may become; unlimited when not given.
     pub sqlite_bytes_max: Option<u64>,
+    /// Transactions that fail on purpose, for tests.
+    pub faults: Option<Arc<dyn Faults>>,
 }
 
 impl StoreConfig {
@@ -54,6 +57,7 @@ impl StoreConfig {
             postgres_outage_borne: Duration::from_secs(10),
             postgres_owner_wait: limits::OWNER_WAIT,
             sqlite_bytes_max: None,
+            faults: None,
         }
     }
 }
@@ -114,7 +118,11 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        submit(&self.shared.writes, act).await
+        let written = submit(&self.shared.writes, act);
+        match &self.shared.faults {
+            Some(faults) => faults::meet(faults.write(), written).await,
+            None => written.await,
+        }
     }
 
     /// Runs a closure on one consistent snapshot that sees every write answered before.
@@ -133,7 +141,11 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        submit(&self.shared.reads, move |tx: &mut Tx| act(tx)).await
+        let read = submit(&self.shared.reads, move |tx: &mut Tx| act(tx));
+        match &self.shared.faults {
+            Some(faults) => faults::meet(faults.read(), read).await,
+            None => read.await,
+        }
     }
 
     pub fn stats(&self) -> Stats {
@@ -220,6 +232,7 @@ struct Shared {
     reads: Entry,
     counters: Arc<Counters>,
     lost: Option<watch::Receiver<Option<Error>>>,
+    faults: Option<Arc<dyn Faults>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -263,6 +276,7 @@ impl Shared {
             reads,
             counters,
             lost: tenure.map(|tenure| tenure.lost.clone()),
+            faults: config.faults.clone(),
             threads: Mutex::new(threads),
         })
     }

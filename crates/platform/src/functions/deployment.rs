@@ -4,6 +4,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use sandbox::Launch;
@@ -24,8 +25,15 @@ use super::{
 
 impl Functions {
     pub(super) fn settle_later(&self, key: FunctionKey) {
+        self.settle_after(key, Duration::ZERO);
+    }
+
+    pub(super) fn settle_after(&self, key: FunctionKey, pause: Duration) {
         let this = self.clone();
         tokio::spawn(async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             this.settle(&key).await;
             this.settle_snapshots(&key).await;
         });
@@ -62,11 +70,12 @@ impl Functions {
             Ok(_) => {}
             // Deleted meanwhile, and perhaps before it was deployed.
             Err(Error::FunctionNotFound { .. }) => self.undeploy(key),
+            // The change that failed has it begun anew.
             Err(error) => {
                 tracing::error!(
                     ?error,
                     function = key.name,
-                    "the function's state is not stored"
+                    "the function's state is not stored; will try again"
                 );
             }
         }

@@ -73,3 +73,6 @@ pub const COLLECT_EVERY: Duration = Duration::from_secs(60);
 /// How long a package stays that nothing refers to; far more than it takes from putting one to
 /// storing the function.
 pub const COLLECT_GRACE: Duration = Duration::from_secs(300);
+
+/// A function whose state could not be stored is settled again after this.
+pub const SETTLE_AGAIN_AFTER: Duration = Duration::from_secs(1);

@@ -333,8 +333,22 @@ impl Functions {
             }
             Err(error) => {
                 self.reload(key).await;
+                self.go_on_from(&entry);
                 Err(error.into())
             }
+        }
+    }
+
+    /// After a change that failed, and may have been made all the same: what follows from it comes.
+    fn go_on_from(&self, before: &Entry) {
+        let Some(entry) = self.0.definitions.get(&before.key) else {
+            return;
+        };
+        if !before.record.provisioned.is_empty() || !entry.record.provisioned.is_empty() {
+            self.provision(&entry);
+        }
+        if entry.record.is_unsettled() {
+            self.settle_after(entry.key.clone(), limits::SETTLE_AGAIN_AFTER);
         }
     }
 

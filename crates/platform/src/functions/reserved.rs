@@ -5,6 +5,7 @@ use wire::{Context, lambda::FunctionName};
 use super::{
     Functions,
     error::{Error, Result},
+    execution::FunctionKey,
     key_of, limits, not_found, provisioned,
 };
 
@@ -43,8 +44,7 @@ impl Functions {
             record.reserved_concurrency = Some(asked);
             Ok(())
         });
-        set.await?;
-        self.0.executor.set_reserved_concurrency(&key, Some(asked));
+        self.reserve_as_stored(&key, set.await)?;
         Ok(asked)
     }
 
@@ -62,9 +62,16 @@ impl Functions {
             record.reserved_concurrency = None;
             Ok(())
         });
-        set.await?;
-        self.0.executor.set_reserved_concurrency(&key, None);
-        Ok(())
+        self.reserve_as_stored(&key, set.await)
+    }
+
+    /// Whatever came of a change: what is shown from now on is what holds, also where the change may
+    /// have been made although it failed.
+    fn reserve_as_stored<T>(&self, key: &FunctionKey, set: Result<T>) -> Result<()> {
+        let entry = self.0.definitions.get(key);
+        let reserved = entry.and_then(|entry| entry.record.reserved_concurrency);
+        self.0.executor.set_reserved_concurrency(key, reserved);
+        set.map(drop)
     }
 }
 

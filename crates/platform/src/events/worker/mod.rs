@@ -8,11 +8,12 @@
 mod run;
 mod scale;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
+    time::Instant,
 };
 
 use super::{Shared, limits};
@@ -117,7 +118,7 @@ impl Loop {
                     self.got(got.unwrap_or(Ok(Vec::new())));
                 }
                 Some(ran) = self.running.join_next() => self.ran(ran),
-                () = tokio::time::sleep_until(turn.unwrap_or(now).into()), if turn.is_some() => {}
+                () = tokio::time::sleep_until(turn.unwrap_or(now)), if turn.is_some() => {}
             }
         }
     }

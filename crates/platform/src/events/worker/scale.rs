@@ -1,6 +1,6 @@
 //! How many of a function's events may run at once. Pure: time is an argument.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use crate::events::limits;
 

@@ -3,10 +3,9 @@
 //! Exact under parallel load: a permit is counted before anything is started and given back when it
 //! is dropped.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
 
 use super::{Throttle, provision::Provision, scaling::ScalingRate};
 
@@ -50,7 +49,8 @@ struct FunctionCounts {
     rate: ScalingRate,
     scaling: Scaling,
     reserved: Option<u32>,
-    reserved_busy: u32,
+    /// Without what runs in provisioned environments.
+    busy: u32,
     /// What is kept ready, over all versions.
     provisioned: u32,
 }
@@ -64,8 +64,7 @@ pub struct Permit {
 
 #[derive(Debug)]
 enum Share {
-    Reserved,
-    Unreserved,
+    OnDemand,
     Provisioned(Arc<Provision>),
 }
 
@@ -74,7 +73,7 @@ impl Permit {
     pub fn provision(&self) -> Option<&Arc<Provision>> {
         match &self.from {
             Share::Provisioned(provision) => Some(provision),
-            Share::Reserved | Share::Unreserved => None,
+            Share::OnDemand => None,
         }
     }
 
@@ -107,8 +106,7 @@ impl AccountConcurrency {
 
     /// Requests that run now.
     pub fn busy(&self) -> u32 {
-        let counts = lock(&self.counts);
-        counts.unreserved_busy + counts.reserved_busy + counts.provisioned_busy
+        lock(&self.counts).busy()
     }
 }
 
@@ -119,7 +117,7 @@ impl FunctionConcurrency {
             rate: ScalingRate::new(scaling_rate),
             scaling: Scaling::default(),
             reserved: None,
-            reserved_busy: 0,
+            busy: 0,
             provisioned: 0,
         };
         Arc::new(Self {
@@ -132,7 +130,7 @@ impl FunctionConcurrency {
         lock(&self.counts).scaling
     }
 
-    /// Sets the reserved concurrency; requests that run stay counted where they began.
+    /// Sets the reserved concurrency; requests that run count in it from now on.
     pub fn reserve(&self, reserved: Option<u32>) {
         let mut counts = lock(&self.counts);
         let mut account = lock(&self.account.counts);
@@ -172,46 +170,63 @@ impl FunctionConcurrency {
                 from: Share::Provisioned(ready.clone()),
             });
         }
-        let from = match counts.reserved {
-            Some(reserved) if counts.reserved_busy >= reserved.saturating_sub(provisioned) => {
+        // More may run than there is now for functions without a reservation, or with one: what began
+        // before others' reservations grew. Nobody adds to that.
+        let is_full = account.busy() >= account.limit;
+        match counts.reserved {
+            Some(reserved) if counts.busy >= reserved.saturating_sub(provisioned) => {
                 counts.scaling.throttles += 1;
                 return Err(Throttle::ReservedFunctionConcurrentInvocationLimitExceeded);
             }
-            Some(_) => {
-                counts.reserved_busy += 1;
-                account.reserved_busy += 1;
-                Share::Reserved
+            _ if is_full => {
+                counts.scaling.throttles += 1;
+                return Err(Throttle::ConcurrentInvocationLimitExceeded);
             }
+            Some(_) => account.reserved_busy += 1,
             None if account.unreserved_busy >= unreserved => {
                 counts.scaling.throttles += 1;
                 return Err(Throttle::ConcurrentInvocationLimitExceeded);
             }
-            None => {
-                account.unreserved_busy += 1;
-                Share::Unreserved
-            }
-        };
+            None => account.unreserved_busy += 1,
+        }
+        counts.busy += 1;
         counts.scaling.busy += 1;
         Ok(Permit {
             function: self.clone(),
-            from,
+            from: Share::OnDemand,
         })
     }
 }
 
 impl AccountCounts {
-    /// A function's part of what is not free for all.
+    fn busy(&self) -> u32 {
+        self.unreserved_busy + self.reserved_busy + self.provisioned_busy
+    }
+
+    /// A function's part: of what is not free for all, and of what runs.
     fn take_on(&mut self, function: &FunctionCounts) {
         match function.reserved {
-            Some(reserved) => self.reserved += reserved,
-            None => self.provisioned += function.provisioned,
+            Some(reserved) => {
+                self.reserved += reserved;
+                self.reserved_busy += function.busy;
+            }
+            None => {
+                self.provisioned += function.provisioned;
+                self.unreserved_busy += function.busy;
+            }
         }
     }
 
     fn take_off(&mut self, function: &FunctionCounts) {
         match function.reserved {
-            Some(reserved) => self.reserved -= reserved,
-            None => self.provisioned -= function.provisioned,
+            Some(reserved) => {
+                self.reserved -= reserved;
+                self.reserved_busy -= function.busy;
+            }
+            None => {
+                self.provisioned -= function.provisioned;
+                self.unreserved_busy -= function.busy;
+            }
         }
     }
 }
@@ -226,11 +241,13 @@ impl Drop for Permit {
                 provision.give_back();
                 account.provisioned_busy -= 1;
             }
-            Share::Reserved => {
-                counts.reserved_busy -= 1;
-                account.reserved_busy -= 1;
+            Share::OnDemand => {
+                counts.busy -= 1;
+                match counts.reserved {
+                    Some(_) => account.reserved_busy -= 1,
+                    None => account.unreserved_busy -= 1,
+                }
             }
-            Share::Unreserved => account.unreserved_busy -= 1,
         }
     }
 }
@@ -285,15 +302,20 @@ mod tests {
     }
 
     #[test]
-    fn a_permit_goes_back_where_it_came_from() {
-        let account = AccountConcurrency::new(1);
+    fn what_runs_counts_in_a_reservation_that_comes_later() {
+        let account = AccountConcurrency::new(2);
         let function = FunctionConcurrency::new(account.clone(), 1000);
         let permit = function.acquire(None).unwrap();
         function.reserve(Some(1));
-        let reserved = function.acquire(None).unwrap();
+        assert_eq!(
+            function.acquire(None).unwrap_err(),
+            Throttle::ReservedFunctionConcurrentInvocationLimitExceeded
+        );
         drop(permit);
-        drop(reserved);
+        let reserved = function.acquire(None).unwrap();
         function.reserve(None);
+        assert_eq!(account.busy(), 1);
+        drop(reserved);
         assert_eq!(account.busy(), 0);
         assert!(function.acquire(None).is_ok());
     }
@@ -317,6 +339,26 @@ mod tests {
         assert_eq!(function.scaling(), counted);
         drop(permit);
         assert_eq!(function.scaling().busy, 0);
+    }
+
+    #[test]
+    fn a_reservation_beside_what_runs_does_not_pass_the_accounts_limit() {
+        let account = AccountConcurrency::new(3);
+        let first = FunctionConcurrency::new(account.clone(), 1000);
+        let second = FunctionConcurrency::new(account.clone(), 1000);
+        let mut running: Vec<_> = (0..3).map(|_| first.acquire(None).unwrap()).collect();
+        second.reserve(Some(2));
+        assert_eq!(
+            second.acquire(None).unwrap_err(),
+            Throttle::ConcurrentInvocationLimitExceeded
+        );
+        // What ends makes room for the reservation, and not for others before that is whole.
+        running.pop();
+        let _reserved = second.acquire(None).unwrap();
+        running.pop();
+        assert!(first.acquire(None).is_err());
+        assert!(second.acquire(None).is_ok());
+        assert_eq!(account.busy(), 2);
     }
 
     #[test]

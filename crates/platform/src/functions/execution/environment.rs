@@ -9,8 +9,9 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 use sandbox::{Control, Exit, ExitStatus, Sandbox, Snapshot, Template};
 use tokio::{

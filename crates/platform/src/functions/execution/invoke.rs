@@ -1,10 +1,8 @@
 //! One invocation, from an environment in hand to its outcome: deliver, await, write the log lines,
 //! meter.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::oneshot::{self, error::TryRecvError};

@@ -39,8 +39,9 @@ use std::{
         Arc, Mutex, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 use sandbox::Backend;
 use tokio::{
@@ -239,7 +240,10 @@ impl Execution {
 
     /// May be called before the function is deployed.
     pub fn set_reserved_concurrency(&self, key: &FunctionKey, reserved: Option<u32>) {
-        self.inner.live(key).concurrency.reserve(reserved);
+        // Of a function that is gone nothing is to stay.
+        if reserved.is_some() || read(&self.inner.functions).contains_key(key) {
+            self.inner.live(key).concurrency.reserve(reserved);
+        }
     }
 
     /// Keeps so many environments of versions ready; none of those that are not named. May be

@@ -4,8 +4,9 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -272,7 +273,7 @@ async fn keep(pool: Weak<Pool>, changed: Arc<Notify>) {
         };
         match again_at {
             Some(at) => tokio::select! {
-                () = tokio::time::sleep_until(at.into()) => {}
+                () = tokio::time::sleep_until(at) => {}
                 () = changed.notified() => {}
             },
             None => changed.notified().await,

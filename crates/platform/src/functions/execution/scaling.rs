@@ -2,7 +2,9 @@
 //! seconds, refilled continuously and never saved up ("Lambda scaling behavior" in its Developer
 //! Guide). Pure: time is an argument.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 const WINDOW: Duration = Duration::from_secs(10);
 

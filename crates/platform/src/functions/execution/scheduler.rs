@@ -1,7 +1,9 @@
 //! What becomes of idle environments: which one takes the next request, which are frozen, which are
 //! stopped, and when to look again. Pure: time is an argument.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How long environments stay as they are.
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,9 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 use sandbox::{Backend, Template};
 use tokio::sync::Mutex;
