@@ -15,7 +15,6 @@ pub const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
 #[derive(Debug, Clone, Deserialize)]
 pub struct Descriptor {
     pub digest: String,
-    #[serde(default)]
     pub size: u64,
     #[serde(default)]
     pub platform: Option<Platform>,

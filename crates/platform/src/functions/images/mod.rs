@@ -22,7 +22,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use sandbox::Image;
 use serde::{Deserialize, Serialize};
 use store::{BlobHash, BlobStore};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     Functions,
@@ -104,6 +104,7 @@ pub struct Images {
     blobs: BlobStore,
     unpacked: Unpacked,
     pulling: Semaphore,
+    unpacking: Semaphore,
 }
 
 impl Images {
@@ -119,6 +120,7 @@ impl Images {
             unpacked: Unpacked::open(root, packages.held()).await?,
             blobs,
             pulling: Semaphore::new(limits::PULLS_AT_ONCE),
+            unpacking: Semaphore::new(limits::UNPACKED_AT_ONCE),
         })
     }
 
@@ -193,16 +195,30 @@ impl Images {
             .iter()
             .map(|layer| self.unpacked.hold(layer))
             .collect();
-        let Ok(_turn) = self.pulling.acquire().await else {
-            return Err(ImageError::Io(io::ErrorKind::BrokenPipe.into()));
-        };
-        let mut budget = unpack::Budget::default();
+        let mut missing = Vec::new();
         for (layer, directory) in image.layers.iter().zip(&held) {
-            if self.unpacked.is_there(directory).await? {
-                continue;
+            if !self.unpacked.is_there(directory).await? {
+                missing.push((layer, directory));
             }
-            self.pull(image, layer).await?;
-            budget = self.unpacked.unpack(&self.blobs, layer, budget).await?;
+        }
+        if missing.is_empty() {
+            return Ok(held);
+        }
+        let pulled = async {
+            let _turn = turn(&self.pulling).await?;
+            for (layer, _) in &missing {
+                self.pull(image, layer).await?;
+            }
+            Ok::<_, ImageError>(())
+        };
+        registry::in_time(limits::PULL_WITHIN, pulled).await??;
+        let _turn = turn(&self.unpacking).await?;
+        let mut budget = unpack::Budget::default();
+        for (layer, directory) in missing {
+            // Another image with the same layer may have been first.
+            if !self.unpacked.is_there(directory).await? {
+                budget = self.unpacked.unpack(&self.blobs, layer, budget).await?;
+            }
         }
         Ok(held)
     }
@@ -291,6 +307,11 @@ impl Functions {
         spec.image = Some(image);
         Ok(held)
     }
+}
+
+async fn turn(places: &Semaphore) -> Result<SemaphorePermit<'_>, ImageError> {
+    let turn = places.acquire().await;
+    turn.map_err(|_| ImageError::Io(io::ErrorKind::BrokenPipe.into()))
 }
 
 fn refusal(uri: &str, error: ImageError) -> Error {

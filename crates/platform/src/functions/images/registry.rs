@@ -144,6 +144,10 @@ impl Session<'_> {
             if length > limits::IMAGE_BYTES_MAX {
                 return Err(ImageError::TooLarge);
             }
+            if length > layer.size {
+                // Its digest is another too, if it has an end at all.
+                return Err(wrong_content(layer.blob));
+            }
             writer.write(data).await?;
         }
         match writer.finish().await?.hash == layer.blob {
@@ -336,7 +340,7 @@ async fn collect(answer: Response<Incoming>, bytes_max: usize) -> Result<Bytes, 
     Ok(collected.to_bytes())
 }
 
-async fn in_time<T>(limit: Duration, act: impl Future<Output = T>) -> Result<T, ImageError> {
+pub async fn in_time<T>(limit: Duration, act: impl Future<Output = T>) -> Result<T, ImageError> {
     let done = timeout(limit, act).await;
     done.map_err(|_| ImageError::Unreachable(format!("nothing came for {limit:?}")))
 }

@@ -61,7 +61,8 @@ pub fn unpack(layer: File, directory: &Path, budget: &mut Budget) -> Result<(), 
         parent: None,
         chunk: vec![0; CHUNK],
     };
-    let mut archive = Archive::new(Guard::new(decompressed(layer)?));
+    let guard = Guard::new(decompressed(layer)?, limits::LAYER_READ_BYTES_MAX);
+    let mut archive = Archive::new(guard);
     for entry in archive.entries().map_err(damaged)? {
         unpacking.entry(&mut entry.map_err(damaged)?)?;
     }
