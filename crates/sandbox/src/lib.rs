@@ -270,3 +270,14 @@ pub enum Error {
     #[error("the sandbox helper did not answer within {0:?}")]
     TimedOut(Duration),
 }
+
+impl Error {
+    /// Whether the same may well succeed a moment later: a process of ours has died, or there was no
+    /// room.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Exhausted(_) | Self::System { .. } | Self::TimedOut(_) => true,
+            Self::InvalidEntrypoint(_) | Self::NoSnapshot(_) => false,
+        }
+    }
+}

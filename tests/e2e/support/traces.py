@@ -1,5 +1,6 @@
 """What a platform has in the kernel's eyes: processes, cgroups, mounts."""
 
+import contextlib
 import os
 import pathlib
 import time
@@ -77,7 +78,11 @@ def left_behind(
 def _cgroups() -> set[str]:
     """Lambent's own groups, `lambent-<pid>-<start time>`, in every hierarchy."""
     root = pathlib.Path("/sys/fs/cgroup")
-    return {str(path) for depth in ("*", "*/*", "*/*/*") for path in root.glob(f"{depth}/lambent-*")}
+    depths = ("*", "*/*", "*/*/*")
+    while True:
+        # Those of other servers come and go while they are looked at.
+        with contextlib.suppress(FileNotFoundError):
+            return {str(path) for depth in depths for path in root.glob(f"{depth}/lambent-*")}
 
 
 def _pid_in(path: str) -> str:

@@ -19,7 +19,7 @@ use super::{
     },
     executor::DeployFault,
     images::{ImageError, ImageSpec},
-    network, new_revision_id,
+    limits, network, new_revision_id,
     tables::{FunctionRecord, LastUpdate, Reason, Spec, State, UpdateStatus, VersionRecord},
 };
 
@@ -54,7 +54,8 @@ impl Functions {
             return;
         }
         let latest = VersionId::latest();
-        let outcome = self.deploy(&entry.record, &entry.record.spec, latest).await;
+        let deploy = || self.deploy(&entry.record, &entry.record.spec, latest.clone());
+        let outcome = patiently(deploy).await;
         if let Err(reason) = &outcome {
             tracing::warn!(function = key.name, reason = reason.text, "not deployed");
         }
@@ -100,6 +101,7 @@ impl Functions {
             return Ok(());
         }
         let deployed = self.deploy(record, spec, version.clone()).await;
+        let deployed = deployed.map_err(|undeployed| undeployed.reason);
         // Deleted while it was being deployed?
         if self.0.definitions.get(function).is_none() {
             self.undeploy(function);
@@ -146,15 +148,22 @@ impl Functions {
         record: &FunctionRecord,
         spec: &Spec,
         version: VersionId,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Undeployed> {
         let key = VersionKey {
             function: record.key(),
             version: version.clone(),
         };
-        let definition = self.definition(record, spec, version).await?;
+        let definition = self.definition(record, spec, version).await;
+        let definition = definition.map_err(|reason| Undeployed {
+            reason,
+            may_pass: false,
+        })?;
         let generation = definition.generation;
         let deployed = self.0.executor.deploy(definition).await;
-        deployed.map_err(|error| reason(error.1.code(), error))?;
+        deployed.map_err(|error| Undeployed {
+            may_pass: error.1 == DeployFault::Passing,
+            reason: reason(error.1.code(), error),
+        })?;
         let mut deployed = self
             .0
             .deployed
@@ -225,6 +234,30 @@ impl Functions {
             snap_start: spec.snap_start && !version.is_latest(),
             version,
         })
+    }
+}
+
+/// Why something is not deployed.
+pub(super) struct Undeployed {
+    pub reason: Reason,
+    may_pass: bool,
+}
+
+/// Deploys what has to be told of as failed otherwise, for good. That a process of ours was killed
+/// meanwhile is no fault of a function's: then it is tried again.
+pub(super) async fn patiently<T: Future<Output = Result<(), Undeployed>>>(
+    deploy: impl Fn() -> T,
+) -> Result<(), Reason> {
+    let mut waits = limits::DEPLOYMENT_TRIED_AGAIN_AFTER.iter();
+    loop {
+        match (deploy().await, waits.next()) {
+            (Ok(()), _) => return Ok(()),
+            (Err(undeployed), Some(wait)) if undeployed.may_pass => {
+                tracing::info!(reason = undeployed.reason.text, "deployed again soon");
+                tokio::time::sleep(*wait).await;
+            }
+            (Err(undeployed), _) => return Err(undeployed.reason),
+        }
     }
 }
 
@@ -358,5 +391,36 @@ fn level(name: Option<&str>) -> LogLevel {
         Some("ERROR") => LogLevel::Error,
         Some("FATAL") => LogLevel::Fatal,
         _ => LogLevel::Info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_passes_is_tried_again_and_nothing_else() {
+        let limit = limits::DEPLOYMENT_TRIED_AGAIN_AFTER.len();
+        for (failures, may_pass, tries, succeeds) in [
+            (0, true, 1, true),
+            (limit, true, limit + 1, true),
+            (limit + 1, true, limit + 1, false),
+            (1, false, 1, false),
+        ] {
+            let tried = Cell::new(0);
+            let deploy = || {
+                tried.set(tried.get() + 1);
+                let failed = tried.get() <= failures;
+                let undeployed = Undeployed {
+                    reason: reason("InternalError", "lost"),
+                    may_pass,
+                };
+                std::future::ready(if failed { Err(undeployed) } else { Ok(()) })
+            };
+            assert_eq!(patiently(deploy).await.is_ok(), succeeds);
+            assert_eq!(tried.get(), tries);
+        }
     }
 }

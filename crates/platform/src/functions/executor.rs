@@ -67,6 +67,8 @@ pub enum DeployFault {
     InitTimeout,
     /// The platform's.
     Platform,
+    /// The platform's too, and nothing says that it would happen again: a process of it was lost.
+    Passing,
 }
 
 impl DeployFault {
@@ -76,7 +78,7 @@ impl DeployFault {
             Self::Configuration => "InvalidConfiguration",
             Self::Init => "FunctionError.RuntimeInitError",
             Self::InitTimeout => "FunctionError.InitTimeout",
-            Self::Platform => "InternalError",
+            Self::Platform | Self::Passing => "InternalError",
         }
     }
 }

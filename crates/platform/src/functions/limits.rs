@@ -67,6 +67,13 @@ pub const UNPACKINGS_AT_ONCE: usize = 4;
 
 /// Deployments at once.
 pub const DEPLOYMENTS_AT_ONCE: usize = 4;
+/// Where a process of the platform's was lost meanwhile. An interpreter that has died is not started
+/// again for a few seconds.
+pub const DEPLOYMENT_TRIED_AGAIN_AFTER: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(6),
+    Duration::from_secs(20),
+];
 
 /// How often unused packages are looked for.
 pub const COLLECT_EVERY: Duration = Duration::from_secs(60);

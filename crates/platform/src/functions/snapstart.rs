@@ -7,6 +7,7 @@ use wire::lambda::SnapStart;
 
 use super::{
     Functions,
+    deployment::patiently,
     error::{Error, Result},
     execution::{FunctionKey, VersionKey},
     tables::{LastUpdate, Reason, Spec, State, UpdateStatus, VersionRecord},
@@ -80,7 +81,7 @@ impl Functions {
             version: version.id(),
         };
         let record = version.of_function(&entry.record);
-        let outcome = self.deploy(&record, &version.spec, version.id()).await;
+        let outcome = patiently(|| self.deploy(&record, &version.spec, version.id())).await;
         if let Err(reason) = &outcome {
             let (function, version) = (&key.name, version.number);
             tracing::warn!(function, version, reason = reason.text, "no snapshot");

@@ -83,7 +83,8 @@ impl Held {
         match reached {
             reached if reached == wanted => Ok(()),
             Stage::Failed(failure) => Err(failed(failure)),
-            _ => Err(gone()),
+            // Its zygote has died, or it was killed itself.
+            _ => Err(system("make a snapshot", io::ErrorKind::BrokenPipe.into())),
         }
     }
 }

@@ -164,7 +164,8 @@ impl Version {
         let station = self.station().await?;
         match self.zygote.get() {
             Some(zygote) => zygote.station(&station).await.ok_or_else(|| {
-                Error::NoSnapshot("the interpreter to make it from has not come up".into())
+                let what = "start the interpreter to make a snapshot from";
+                system(what, std::io::ErrorKind::TimedOut.into())
             }),
             None => Err(Error::NoSnapshot(
                 "it takes a runtime of Python, and none of the function's variables may have a say \

@@ -154,6 +154,8 @@ pub enum DeployError {
 impl DeployError {
     pub fn fault(&self) -> DeployFault {
         match self {
+            Self::Sandbox(error) if error.may_pass() => DeployFault::Passing,
+            Self::Snapshot(NotMade::Lost(_)) => DeployFault::Passing,
             Self::Sandbox(_) => DeployFault::Configuration,
             Self::Snapshot(NotMade::Init { .. }) => DeployFault::Init,
             Self::Snapshot(NotMade::TimedOut(_)) => DeployFault::InitTimeout,

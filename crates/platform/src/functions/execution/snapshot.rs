@@ -7,7 +7,7 @@ use std::{
 };
 use tokio::time::Instant;
 
-use sandbox::{Backend, Template};
+use sandbox::{Backend, Exit, ExitStatus, Template};
 use tokio::sync::Mutex;
 use wire::Timestamp;
 
@@ -58,6 +58,18 @@ pub enum NotMade {
     TimedOut(u64),
     #[error("{0}")]
     Platform(String),
+    /// A process that it takes was killed, or did not come up in time.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl From<sandbox::Error> for NotMade {
+    fn from(error: sandbox::Error) -> Self {
+        match error.may_pass() {
+            true => Self::Lost(whole(&error)),
+            false => Self::Platform(whole(&error)),
+        }
+    }
 }
 
 /// Why a snapshot did not become an environment.
@@ -118,13 +130,12 @@ impl Version {
         backend: &dyn Backend,
         logs: &Logs,
     ) -> Result<Arc<dyn Template>, NotMade> {
-        let platform = |error: sandbox::Error| NotMade::Platform(whole(&error));
-        let template = self.prepare(backend).await.map_err(platform)?;
+        let template = self.prepare(backend).await?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let origin = Origin::Snapshot(template, self.kept.token.clone());
         let (definition, way_in) = (&self.definition, &self.way_in);
         let begun = Environment::begin(id, definition, origin, logs, way_in, || {}).await;
-        let (starting, snapshot) = begun.map_err(platform)?;
+        let (starting, snapshot) = begun?;
         let Starting {
             environment,
             init,
@@ -143,9 +154,9 @@ impl Version {
         let (kind, said) = match ended {
             Ok(Ok(Init::Waits(go))) => {
                 report(Ending::Success);
-                snapshot.arm().await.map_err(platform)?;
+                snapshot.arm().await?;
                 let _ = go.send(());
-                let taken = snapshot.taken().await.map_err(platform)?;
+                let taken = snapshot.taken().await?;
                 environment.output.drain();
                 environment.output.finish();
                 environment.leave();
@@ -153,13 +164,18 @@ impl Version {
             }
             Ok(Ok(Init::Failed { payload, kind })) => (kind, told(&payload)),
             Ok(Ok(Init::Fault(fault))) => (fault.kind.to_string(), format!(": {}", fault.message)),
+            Ok(Ok(Init::Exited(exit))) if was_killed(exit) => {
+                environment.output.drain();
+                environment.output.finish();
+                return Err(NotMade::Lost("its process was killed".into()));
+            }
             Ok(Ok(Init::Exited(exit))) => {
                 let fault = Fault::exited(exit);
                 (fault.kind.to_string(), format!(": {}", fault.message))
             }
             // A client that knows nothing of snapshots asks for an event.
             Ok(Ok(Init::Done)) => ("Runtime.Unknown".to_owned(), String::new()),
-            Ok(Err(_)) => return Err(NotMade::Platform("it went away".into())),
+            Ok(Err(_)) => return Err(NotMade::Lost("it went away".into())),
             Err(_) => {
                 report(Ending::Timeout);
                 environment.output.finish();
@@ -246,6 +262,12 @@ impl Version {
         environment.end(Reason::Failure);
         Err(NotReady::NotRestored(failure))
     }
+}
+
+/// By whoever kills the jailer or one of its processes, and for nothing that the function did.
+fn was_killed(exit: Exit) -> bool {
+    const SIGKILL: i32 = 9;
+    exit.status == ExitStatus::Signal(SIGKILL) && !exit.out_of_memory
 }
 
 /// An error with its cause.
