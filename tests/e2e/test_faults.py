@@ -25,8 +25,8 @@ from support.package import payload_of, python_package
 from test_provisioned_concurrency import until_ready
 from test_snapstart import SNAP_START, runtime  # noqa: F401
 
-ROUNDS = int(os.environ.get("LAMBENT_FAULT_ROUNDS", "6"))
-SEED = int(os.environ.get("LAMBENT_FAULT_SEED", "0")) or random.randrange(1, 1 << 32)
+ROUNDS = int(os.environ.get("LAMBENT_FAULT_ROUNDS", "2"))
+SEED = int(os.environ.get("LAMBENT_FAULT_SEED", "5"))
 
 ECHO = "number = {}\ndef handler(event, context): return [number, context.function_version, event]\n"
 STREAM = """

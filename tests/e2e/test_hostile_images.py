@@ -189,8 +189,9 @@ def test_links_lead_nowhere_else(liar, client, make_image, tmp_path):  # noqa: F
 
 
 def test_all_below_is_taken_away(liar, invoke, make_image):  # noqa: F811
-    top = Layer()
-    for mark in (".wh.", "./.wh..", ".wh...", ".wh.bin", ".wh.app"):
-        top.add(mark)
-    answer = invoke(make_image(liar.serve(app(ECHO, top))), [1])
-    assert payload_of(answer)["errorType"] == "Runtime.InvalidEntrypoint"
+    for marks in ([".wh..wh..opq"], [".wh.", "./.wh..", ".wh...", ".wh.bin", ".wh.app"]):
+        top = Layer()
+        for mark in marks:
+            top.add(mark)
+        answer = invoke(make_image(liar.serve(app(ECHO, top))), [1])
+        assert payload_of(answer)["errorType"] == "Runtime.InvalidEntrypoint", marks

@@ -264,8 +264,13 @@ impl ImageSpec {
         };
         let directory = own.working_directory.as_ref();
         let directory = directory.unwrap_or(&defaults.working_directory);
+        let mut hiding = directories.iter();
+        let lowest = hiding.rposition(|layer| unpack::hides_all_below(&layer.0));
         Image {
-            layers: directories.iter().map(|layer| layer.0.clone()).collect(),
+            layers: directories[lowest.unwrap_or(0)..]
+                .iter()
+                .map(|layer| layer.0.clone())
+                .collect(),
             program: entry_point.iter().chain(command).cloned().collect(),
             directory: match directory.is_empty() {
                 true => "/".to_owned(),

@@ -69,6 +69,13 @@ pub fn unpack(layer: File, directory: &Path, budget: &mut Budget) -> Result<(), 
     Ok(())
 }
 
+/// Whether an unpacked layer takes away all that is below it. Overlayfs heeds the mark of any
+/// directory but that of the root.
+pub fn hides_all_below(directory: &Path) -> bool {
+    let mut mark = [0; 1];
+    rustix::fs::getxattr(directory, OPAQUE_MARK, &mut mark[..]).is_ok_and(|length| length > 0)
+}
+
 /// The layer's bytes; what compressed them is told by how they begin.
 fn decompressed(mut layer: File) -> Result<Box<dyn Read>, ImageError> {
     let mut magic = [0; 4];
@@ -416,6 +423,7 @@ mod tests {
         let mut mark = [0; 8];
         let length = rustix::fs::getxattr(root.join("o"), OPAQUE_MARK, &mut mark[..]).unwrap();
         assert_eq!(&mark[..length], b"y");
+        assert!(hides_all_below(&root.join("o")) && !hides_all_below(&root));
     }
 
     #[test]
