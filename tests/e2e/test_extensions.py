@@ -280,6 +280,148 @@ def test_an_internal_extension(make_function, invoke):
             "refused": "Extension.InvalidEventType",
             "again": "Extension.InvalidExtensionState",
             "late": "Extension.RegistrationClosed",
-            "telemetry": [202, "Telemetry.NotSupported"],
+            "telemetry": [400, "ValidationError"],
             "seen": seen,
         }
+
+
+# Takes what it is told of the log, keeps it in a file, and says at the end which kinds came.
+LISTENER = """
+#!/usr/bin/env python3
+import http.server, json, os, socketserver, threading, time, urllib.request
+
+API = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}"
+PROTOCOL = os.environ["PROTOCOL"]
+received = []
+
+def keep(events):
+    received.extend(events)
+    with open("/tmp/told", "a") as file:
+        file.writelines(json.dumps(event) + "\\n" for event in events)
+
+class Http(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        keep(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+class Tcp(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            keep([json.loads(line)])
+
+def call(method, path, body=None, **headers):
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(f"{API}/{path}", body, headers, method=method)
+    with urllib.request.urlopen(request) as answer:
+        return answer.headers, json.load(answer)
+
+listener = socketserver.ThreadingTCPServer(
+    ("sandbox.localdomain", 8123), Http if PROTOCOL == "HTTP" else Tcp
+)
+threading.Thread(target=listener.serve_forever, daemon=True).start()
+headers, _ = call(
+    "POST", "2020-01-01/extension/register",
+    json.dumps({"events": ["INVOKE", "SHUTDOWN"]}).encode(),
+    Lambda_Extension_Name=os.path.basename(__file__),
+)
+me = headers["Lambda-Extension-Identifier"]
+to = {"URI": "http://sandbox.localdomain:8123"} if PROTOCOL == "HTTP" else {"port": 8123}
+wanted = {
+    "schemaVersion": "2022-12-13",
+    "types": ["platform", "function", "extension"],
+    "buffering": {"maxItems": 1000, "maxBytes": 262144, "timeoutMs": 25},
+    "destination": {"protocol": PROTOCOL, **to},
+}
+_, said = call(
+    "PUT", "2022-07-01/telemetry", json.dumps(wanted).encode(), Lambda_Extension_Identifier=me
+)
+print("agent subscribed", said, flush=True)
+while True:
+    _, event = call("GET", "2020-01-01/extension/event/next", Lambda_Extension_Identifier=me)
+    if event["eventType"] == "SHUTDOWN":
+        print("agent received", json.dumps([event["type"] for event in received]), flush=True)
+        break
+    # As most do: it stays awake until it has heard of the runtime's end.
+    done = ("platform.runtimeDone", event["requestId"])
+    while done not in [(one["type"], one["record"]["requestId"]) for one in list(received)
+                       if one["type"] == "platform.runtimeDone"]:
+        time.sleep(0.001)
+"""
+
+TOLD = """
+import json, os
+
+print("function loaded")
+
+def handler(event, context):
+    print("function called")
+    told = []
+    while not any(one["type"] == event["awaits"] for one in told):
+        if os.path.exists("/tmp/told"):
+            with open("/tmp/told") as file:
+                told = [json.loads(line) for line in file if line.endswith("\\n")]
+    return told
+"""
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
+def test_an_extension_is_told_of_the_log(new_server, name, protocol):
+    server = new_server("--keep-alive", "0.5").start()
+    client = server.client()
+    zip_file = package.package({"extensions/listener": LISTENER}, 0o755)
+    made = client.publish_layer_version(LayerName="listener", Content={"ZipFile": zip_file})
+    make = next(function_factory(client, name))
+    function = make(
+        TOLD,
+        Layers=[made["LayerVersionArn"]],
+        Environment={"Variables": {"PROTOCOL": protocol}},
+        Timeout=30,
+    )
+
+    def told(awaits):
+        payload = json.dumps({"awaits": awaits}).encode()
+        answer = client.invoke(FunctionName=function, Payload=payload)
+        assert "FunctionError" not in answer, payload_of(answer)
+        return answer["ResponseMetadata"]["RequestId"], payload_of(answer)
+
+    first, events = told("platform.start")
+    kinds = [event["type"] for event in events]
+    platform = [kind for kind in kinds if kind.startswith("platform.")]
+    assert platform[:5] == [
+        "platform.initStart",
+        "platform.telemetrySubscription",
+        "platform.extension",
+        "platform.initRuntimeDone",
+        "platform.initReport",
+    ]
+    lines = {kind: [] for kind in ("function", "extension")}
+    for event in events:
+        lines.get(event["type"], []).append(event["record"])
+    assert lines["extension"] == ["agent subscribed OK"]
+    assert lines["function"][0] == "function loaded"
+    by_kind = {event["type"]: event["record"] for event in events}
+    assert by_kind["platform.start"]["requestId"] == first
+    assert by_kind["platform.initStart"]["functionName"] == function
+    assert by_kind["platform.extension"] == {
+        "name": "listener",
+        "state": "Ready",
+        "events": ["INVOKE", "SHUTDOWN"],
+    }
+
+    _, events = told("platform.report")
+    by_kind = {event["type"]: event["record"] for event in events}
+    report = by_kind["platform.report"]
+    assert report["requestId"] == first and report["status"] == "success"
+    assert report["metrics"]["durationMs"] > 0
+    assert by_kind["platform.runtimeDone"]["requestId"] == first
+
+    # Before its end it is told the rest.
+    def received():
+        found = re.search(r"agent received (\[.*\])", said(server, function))
+        return found and json.loads(found[1])
+
+    assert until(received).count("platform.report") == 2

@@ -11,12 +11,13 @@ use std::{
     fs,
     io::{self, Read, Write},
     net::TcpStream,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::{
         fs::PermissionsExt,
         process::{CommandExt, ExitStatusExt},
     },
     path::PathBuf,
-    process::{Child, Command, ExitStatus},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -25,7 +26,7 @@ use std::{
     thread,
 };
 
-use crate::jail::sys;
+use crate::jail::{message::LINE, sys};
 
 /// The hidden first argument; after it come the runtime's program and its arguments, or several
 /// such, of which the first that is there is taken.
@@ -76,8 +77,9 @@ fn run(words: &[OsString]) -> Option<ExitStatus> {
     // Said before any of them can register.
     tell("found", &names.join("\n"));
     let mut running = 0;
+    let log = extensions_log();
     for (name, path) in &found {
-        match extension(path).spawn() {
+        match extension(path, log.as_ref()).spawn() {
             Ok(child) => {
                 running += 1;
                 watch(Watched::Extension(name.clone()), child, &sender);
@@ -130,9 +132,27 @@ fn extensions() -> Vec<(String, PathBuf)> {
     found
 }
 
-fn extension(path: &PathBuf) -> Command {
+/// Where extensions write to, so that what they say is known from what the function says. Not for
+/// the runtime, so it does not stay open in what is executed.
+fn extensions_log() -> Option<OwnedFd> {
+    // SAFETY: only asked whether there is one of this number; nothing has been opened before.
+    if unsafe { libc::fcntl(LINE, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return None;
+    }
+    // SAFETY: it is there, and stays so until the copy is made.
+    let log = unsafe { BorrowedFd::borrow_raw(LINE) };
+    log.try_clone_to_owned().ok()
+}
+
+fn extension(path: &PathBuf, log: Option<&OwnedFd>) -> Command {
     let mut command = Command::new(path);
     command.current_dir("/");
+    if let Some(log) = log {
+        let copy = || log.as_fd().try_clone_to_owned().map(Stdio::from);
+        if let (Ok(output), Ok(errors)) = (copy(), copy()) {
+            command.stdout(output).stderr(errors);
+        }
+    }
     for name in HIDDEN {
         command.env_remove(name);
     }

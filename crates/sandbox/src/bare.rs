@@ -23,8 +23,8 @@ use tokio::{
 };
 
 use crate::{
-    Backend, Control, Error, Exit, ExitStatus, Guarantees, Launch, Sandbox, Template, TemplateSpec,
-    pipe::log_pipe, runtimes,
+    Backend, Control, Error, Exit, ExitStatus, Guarantees, Launch, Sandbox, SharedLoopback,
+    Template, TemplateSpec, pipe::log_pipe, runtimes,
 };
 
 pub struct Bare {
@@ -137,6 +137,8 @@ impl Template for Version {
             runtime_api: Arc::new(listener),
             platform: None,
             log,
+            extension_log: None,
+            inward: Arc::new(SharedLoopback),
             exit,
             control,
         })

@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use crate::{
-    Backend, Control, Error, Exit, ExitStatus, Guarantees, Sandbox, Template, TemplateSpec,
-    pipe::log_pipe,
+    Backend, Control, Error, Exit, ExitStatus, Guarantees, Sandbox, SharedLoopback, Template,
+    TemplateSpec, pipe::log_pipe,
 };
 
 /// What a function's closure gets.
@@ -155,6 +155,8 @@ impl Template for Version {
             runtime_api: Arc::new(listener),
             platform: Some(Arc::new(platform)),
             log,
+            extension_log: None,
+            inward: Arc::new(SharedLoopback),
             exit,
             control,
         })

@@ -18,10 +18,13 @@ mod pipe;
 mod runtimes;
 mod seccomp;
 
-use std::{net::IpAddr, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+};
 
 /// What begins the paths of the calls, on the Runtime API's listener, by which the process that
 /// starts external extensions speaks with the platform.
@@ -204,9 +207,34 @@ pub struct Sandbox {
     pub platform: Option<Arc<TcpListener>>,
     /// The read end of the environment's stdout and stderr, non-blocking.
     pub log: OwnedFd,
+    /// The same of its external extensions, where it has some and they do not write to `log`.
+    pub extension_log: Option<OwnedFd>,
+    /// The way to what listens inside.
+    pub inward: Arc<dyn Inward>,
     /// Resolves once, when the environment's first process has ended and all others with it.
     pub exit: oneshot::Receiver<Exit>,
     pub control: Box<dyn Control>,
+}
+
+/// The way to what an environment's processes listen on.
+#[async_trait]
+pub trait Inward: Send + Sync + 'static {
+    /// Connects to a port of the environment's own loopback (127.0.0.1), frozen or not.
+    ///
+    /// # Errors
+    /// `NotConnected` once the environment has ended; otherwise what the kernel says, as
+    /// `ConnectionRefused` where nobody listens.
+    async fn connect(&self, port: u16) -> io::Result<TcpStream>;
+}
+
+/// Of an environment that shares the platform's own network.
+pub(crate) struct SharedLoopback;
+
+#[async_trait]
+impl Inward for SharedLoopback {
+    async fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).await
+    }
 }
 
 /// The verbs on a running environment. All are non-blocking and idempotent.

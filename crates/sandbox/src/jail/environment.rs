@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io,
     mem::MaybeUninit,
+    net::Ipv4Addr,
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::fs::FileExt,
@@ -15,15 +16,16 @@ use std::{
     },
 };
 
+use async_trait::async_trait;
 use guest::jail::{
     init::{CONTINUE, STOP, TERMINATE},
     sys::{self, SIGKILL},
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{slots::Settings, station::Station};
 use crate::{
-    Control, Exit, ExitStatus,
+    Control, Exit, ExitStatus, Inward,
     cgroup::{Cpu, Freezer, Slot as Number},
     egress::{Attachment, Device},
 };
@@ -105,6 +107,11 @@ impl Environment {
             live.attachment = Some(attach(device)?);
         }
         Ok(())
+    }
+
+    /// Its slot, as long as it lives.
+    fn slot(&self) -> Option<Number> {
+        self.live().as_ref().map(|live| live.slot)
     }
 
     pub fn kill_for_memory(&self) {
@@ -256,6 +263,56 @@ impl Control for Reins {
             None => self.0.peak_at_end.load(Ordering::Acquire),
         }
     }
+}
+
+/// The way in, whoever holds the reins.
+pub struct Within(pub Arc<Environment>);
+
+#[async_trait]
+impl Inward for Within {
+    /// A socket stays in the network namespace that it was made in: the jailer makes one there, and
+    /// it is connected here.
+    async fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        let environment = &self.0;
+        let slot = environment.slot().ok_or(io::ErrorKind::NotConnected)?;
+        let socket = environment.station.helper().socket(slot).await?;
+        let connecting = {
+            // As long as this is held the slot is nobody else's, and the first step is made at once.
+            let live = environment.live();
+            if live.is_none() {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
+            begin_to_connect(socket, port)?
+        };
+        // It is writable as soon as that has come to an end.
+        connecting.writable().await?;
+        match connecting.take_error()? {
+            Some(error) => Err(error),
+            None => Ok(connecting),
+        }
+    }
+}
+
+/// The socket does not block.
+fn begin_to_connect(socket: OwnedFd, port: u16) -> io::Result<TcpStream> {
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: u32::from(Ipv4Addr::LOCALHOST).to_be(),
+        },
+        sin_zero: [0; 8],
+    };
+    let length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    // SAFETY: an address that lives through the call, and its length.
+    let begun = unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if begun == -1 {
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::EINPROGRESS) {
+            return Err(error);
+        }
+    }
+    TcpStream::from_std(socket.into())
 }
 
 impl Drop for Reins {

@@ -40,6 +40,8 @@ const START_MAX: Duration = Duration::from_secs(20);
 const SLOT_MAX: Duration = Duration::from_secs(10);
 /// How long showing code in an environment may take.
 const INJECTION_MAX: Duration = Duration::from_secs(5);
+/// How long a socket may take to be made.
+const SOCKET_MAX: Duration = Duration::from_secs(5);
 /// How long it may take to end with everything in it.
 const END_MAX: Duration = Duration::from_secs(10);
 
@@ -53,6 +55,8 @@ pub struct Helper {
     dead: AtomicBool,
     injections: std::sync::Mutex<HashMap<u32, oneshot::Sender<Option<String>>>>,
     next_injection: AtomicU32,
+    sockets: std::sync::Mutex<HashMap<u32, oneshot::Sender<OwnedFd>>>,
+    next_socket: AtomicU32,
     keeper: Mutex<Child>,
 }
 
@@ -100,6 +104,8 @@ impl Helper {
             dead: AtomicBool::new(false),
             injections: std::sync::Mutex::default(),
             next_injection: AtomicU32::new(0),
+            sockets: std::sync::Mutex::default(),
+            next_socket: AtomicU32::new(0),
             keeper: Mutex::new(keeper),
         });
         tokio::spawn(listen(helper.link.clone(), Arc::downgrade(&helper), buffer));
@@ -178,6 +184,35 @@ impl Helper {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A TCP socket, not connected and not blocking, in the network of whoever has this slot when it
+    /// is made.
+    pub async fn socket(&self, slot: Number) -> io::Result<OwnedFd> {
+        let id = self.next_socket.fetch_add(1, Ordering::Relaxed);
+        let (done, made) = oneshot::channel();
+        self.sockets().insert(id, done);
+        let request = Request::Socket { id, slot };
+        let sent = self.link.send(&request.encode(), &[]).await;
+        let made = match sent {
+            Ok(()) => timeout(SOCKET_MAX, made).await,
+            Err(error) => {
+                self.sockets().remove(&id);
+                return Err(error);
+            }
+        };
+        match made {
+            Ok(Ok(socket)) => Ok(socket),
+            Ok(Err(_)) => Err(io::ErrorKind::NotConnected.into()),
+            Err(_) => {
+                self.sockets().remove(&id);
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, HashMap<u32, oneshot::Sender<OwnedFd>>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends without waiting; if the socket is full, in the background.
     pub fn ask(&self, ask: Ask) {
         let Some(request) = ask else { return };
@@ -250,6 +285,13 @@ async fn listen(link: Arc<Link>, helper: Weak<Helper>, mut buffer: Vec<u8>) {
                         let _ = done.send(failed);
                     }
                 }
+                Some(Notice::Socket { id }) => {
+                    // Without a descriptor there is none; who waits for it hears of that.
+                    let wanted = helper.sockets().remove(&id);
+                    if let (Some(wanted), Some(socket)) = (wanted, fds.into_iter().next()) {
+                        let _ = wanted.send(socket);
+                    }
+                }
                 Some(Notice::Warning(what)) => tracing::warn!("jailer: {what}"),
                 other => tracing::warn!("jailer: unexpected {other:?}"),
             },
@@ -257,6 +299,7 @@ async fn listen(link: Arc<Link>, helper: Weak<Helper>, mut buffer: Vec<u8>) {
                 helper.dead.store(true, Ordering::Release);
                 helper.slots.close();
                 helper.injections().clear();
+                helper.sockets().clear();
                 return;
             }
         }

@@ -229,6 +229,7 @@ impl Pool {
         let pipe = std::io::pipe().map_err(|error| system("make a line", error))?;
         let wish = Wish {
             line: Some(pipe.0.into()),
+            extension_log: None,
             waits: true,
             ..Wish::plain(Vec::new())
         };

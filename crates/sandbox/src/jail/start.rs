@@ -13,7 +13,7 @@ use guest::jail::message::{Group, Kind, MESSAGE_MAX, Order, Start};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use super::{
-    environment::{Environment, Live, Reins},
+    environment::{Environment, Live, Reins, Within},
     helper::{Helper, system},
     slots::{Size, Slot},
     station::{Expected, Station},
@@ -59,8 +59,11 @@ impl Doors {
 /// What is wanted of a start.
 pub struct Wish {
     pub environment: Vec<CString>,
-    /// The read end of a line, for a process that is to be told more on it.
+    /// A descriptor for it as number 3: the read end of a line, for a process that is to be told
+    /// more on it, or the write end of its extensions' log.
     pub line: Option<OwnedFd>,
+    /// The read end of what it says on its line, where that is its extensions' log.
+    pub extension_log: Option<OwnedFd>,
     /// It is to wait on its line for its function.
     pub waits: bool,
     pub kind: Kind,
@@ -71,9 +74,22 @@ impl Wish {
         Wish {
             environment,
             line: None,
+            extension_log: None,
             waits: false,
             kind: Kind::Plain,
         }
+    }
+}
+
+impl Wish {
+    /// Of a process that starts external extensions, whose output goes to its line.
+    pub fn extended(environment: Vec<CString>) -> Result<Self, Error> {
+        let (log, line) = log_pipe().map_err(|error| system("make a log", error))?;
+        Ok(Wish {
+            line: Some(line),
+            extension_log: Some(log),
+            ..Self::plain(environment)
+        })
     }
 }
 
@@ -83,6 +99,7 @@ pub struct Running {
     pub runtime_api: Arc<TcpListener>,
     pub platform: Option<Arc<TcpListener>>,
     pub log: OwnedFd,
+    pub extension_log: Option<OwnedFd>,
     pub exit: oneshot::Receiver<Exit>,
     /// The station's number for it.
     pub id: u32,
@@ -90,10 +107,13 @@ pub struct Running {
 
 impl Running {
     pub fn into_sandbox(self) -> Sandbox {
+        let inward = Arc::new(Within(self.reins.0.clone()));
         Sandbox {
             runtime_api: self.runtime_api,
             platform: self.platform,
             log: self.log,
+            extension_log: self.extension_log,
+            inward,
             exit: self.exit,
             control: Box::new(self.reins),
         }
@@ -148,6 +168,7 @@ impl Version {
                 runtime_api,
                 platform,
                 log,
+                extension_log: wish.extension_log,
                 exit,
                 id,
             }),

@@ -30,6 +30,8 @@ pub struct Version {
     pub(super) jail: Arc<Inner>,
     pub(super) spec: TemplateSpec,
     environment: Vec<CString>,
+    /// It has external extensions.
+    extended: bool,
     station: Mutex<Option<Arc<Station>>>,
     zygote: OnceLock<Arc<Zygote>>,
     /// Where its environments come from while there are any.
@@ -68,6 +70,7 @@ impl Version {
             .expect("no NUL in it"),
         );
         Ok(Arc::new(Version {
+            extended: runtimes::has_extensions(&spec.layers),
             jail,
             spec,
             environment,
@@ -195,15 +198,17 @@ impl Template for Version {
             return Ok(running.into_sandbox());
         }
         let (station, forks) = self.starting_station().await?;
-        let running = match self
-            .start_on(&station, Wish::plain(environment.clone()))
-            .await
-        {
+        let wish = |environment| match self.extended {
+            true => Wish::extended(environment),
+            false => Ok(Wish::plain(environment)),
+        };
+        let begun = self.start_on(&station, wish(environment.clone())?).await;
+        let running = match begun {
             // The station died under our hands; the environment never was. Once more, on another.
             Err(Error::System { .. }) if station.is_dead() => {
                 tracing::warn!(forks, "the station of {} has died", self.spec.label);
                 let station = self.station().await?;
-                self.start_on(&station, Wish::plain(environment)).await
+                self.start_on(&station, wish(environment)?).await
             }
             outcome => outcome,
         };

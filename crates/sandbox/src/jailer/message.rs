@@ -19,6 +19,8 @@ pub enum Request {
     Remove(Slot),
     /// Show code in an environment that runs already. Descriptor: a pidfd of its init.
     Inject(Injection),
+    /// Make a TCP socket in the network of this slot.
+    Socket { id: u32, slot: Slot },
     /// Make a station. Descriptor: its end of a socket pair.
     Station(Root),
 }
@@ -89,6 +91,10 @@ pub enum Notice {
         id: u32,
         failed: Option<String>,
     },
+    /// Descriptor: the socket that was asked for; none if there can be none.
+    Socket {
+        id: u32,
+    },
     Warning(String),
 }
 
@@ -114,6 +120,7 @@ impl Request {
             Request::Make(count) => out.u8(0).u32(*count),
             Request::Recycle(slot) => out.u8(1).u32(*slot),
             Request::Remove(slot) => out.u8(2).u32(*slot),
+            Request::Socket { id, slot } => out.u8(5).u32(*id).u32(*slot),
             Request::Inject(injection) => {
                 out.u8(4).u32(injection.id);
                 paths(&mut out, std::slice::from_ref(&injection.code));
@@ -142,6 +149,10 @@ impl Request {
             0 => Request::Make(from.u32()?),
             1 => Request::Recycle(from.u32()?),
             2 => Request::Remove(from.u32()?),
+            5 => Request::Socket {
+                id: from.u32()?,
+                slot: from.u32()?,
+            },
             4 => Request::Inject(Injection {
                 id: from.u32()?,
                 code: read_paths(&mut from)?.pop()?,
@@ -208,6 +219,7 @@ impl Notice {
                 let failed = failed.as_deref().unwrap_or_default();
                 out.u8(5).u32(*id).bytes(failed.as_bytes())
             }
+            Notice::Socket { id } => out.u8(6).u32(*id),
         };
         out.0
     }
@@ -246,6 +258,7 @@ impl Notice {
                 id: from.u32()?,
                 failed: Some(text(&mut from)?).filter(|failed| !failed.is_empty()),
             },
+            6 => Notice::Socket { id: from.u32()? },
             _ => return None,
         };
         from.end().then_some(notice)
@@ -293,6 +306,7 @@ mod tests {
             Request::Make(3),
             Request::Recycle(1),
             Request::Remove(2),
+            Request::Socket { id: 1, slot: 2 },
             Request::Inject(Injection {
                 id: 1,
                 code: "/c".into(),
@@ -329,6 +343,7 @@ mod tests {
             Notice::Slot(slot),
             Notice::SlotFailed("s".into()),
             Notice::Warning("w".into()),
+            Notice::Socket { id: 1 },
             Notice::Injected {
                 id: 1,
                 failed: None,

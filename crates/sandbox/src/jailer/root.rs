@@ -63,7 +63,9 @@ const PASSWD: &str = "root:x:0:0:root:/root:/sbin/nologin\n\
     nobody:x:65534:65534:nobody:/:/sbin/nologin\n\
     sbx_user1051:x:993:990::/home/sbx_user1051:/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\nnobody:x:65534:\nsbx_user1051:x:990:\n";
-const HOSTS: &str = "127.0.0.1 localhost localhost.localdomain\n::1 localhost\n";
+/// `sandbox` is what extensions call the place where they listen for telemetry.
+const HOSTS: &str = "127.0.0.1 localhost localhost.localdomain sandbox sandbox.localdomain\n\
+                     ::1 localhost\n";
 const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n\
     protocols: files\n";
 

@@ -136,6 +136,7 @@ impl Jailer<'_> {
             Some(Request::Recycle(slot)) => self.recycle(slot),
             Some(Request::Remove(slot)) => self.remove(slot),
             Some(Request::Inject(injection)) => self.inject(&injection, fds),
+            Some(Request::Socket { id, slot }) => self.socket(id, slot),
             Some(Request::Station(root)) => self.station(&root, fds),
             None => self.warn("a request that is none".into()),
         }
@@ -210,6 +211,14 @@ impl Jailer<'_> {
                 failed,
             },
         );
+    }
+
+    fn socket(&self, id: u32, slot: Slot) {
+        let made = self.slots.get(&slot);
+        let socket = made.and_then(|made| slot::socket(&self.home, made).ok());
+        let fds: Vec<i32> = socket.iter().map(AsRawFd::as_raw_fd).collect();
+        let notice = Notice::Socket { id }.encode();
+        let _ = sys::send(self.socket.as_raw_fd(), &notice, &fds, 0);
     }
 
     fn warn(&self, what: String) {

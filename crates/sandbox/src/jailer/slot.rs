@@ -215,6 +215,18 @@ fn offer(
     Ok(Offer { notice, fds })
 }
 
+/// A TCP socket in a slot's network, which does not block: it stays there whoever connects it.
+pub fn socket(home: &Home, made: &Made) -> Result<OwnedFd, Trouble> {
+    home.within(&made.net, || {
+        let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: plain socket call.
+        let socket = unsafe { libc::socket(libc::AF_INET, kind, 0) };
+        mounts::check(socket.min(0)).during(|| "make a socket".into())?;
+        // SAFETY: a new descriptor, nobody else's.
+        Ok(unsafe { OwnedFd::from_raw_fd(socket) })
+    })
+}
+
 /// On both loopback addresses, as `localhost` may be either: with IPv6's wildcard, which takes IPv4
 /// as well. Nothing else can come to it in a namespace that nobody reaches from outside.
 fn platform_listener(port: u16) -> Result<TcpListener, Trouble> {

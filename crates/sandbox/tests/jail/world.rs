@@ -147,6 +147,8 @@ pub async fn wait(sandbox: Sandbox) -> Ended {
         control,
         runtime_api: _,
         platform: _,
+        extension_log: _,
+        inward: _,
     } = sandbox;
     let log = tokio::net::unix::pipe::Receiver::from_owned_fd(log).expect("a pipe");
     let reader = tokio::spawn(read(log));

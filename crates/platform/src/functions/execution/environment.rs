@@ -119,11 +119,10 @@ impl Environment {
         let granted = granted(definition, way_in)?;
         let session = granted.session().clone();
         let mut initialization = Initialization::SnapStart;
-        let mut begins = report::init_start(definition, initialization, now);
+        let mut restores = false;
         let (sandbox, snapshot, offer) = match origin {
             Origin::Init(template, asked) => {
                 initialization = asked;
-                begins = report::init_start(definition, initialization, now);
                 let variables = variables::of_environment(&session, initialization, &log_stream);
                 (template.start(variables).await?, None, None)
             }
@@ -134,7 +133,7 @@ impl Environment {
                 (sandbox, Some(snapshot), Some(offer))
             }
             Origin::Restore(template, token) => {
-                begins = report::restore_start(definition, now);
+                restores = true;
                 let sandbox = template.start(Vec::new()).await?;
                 (sandbox, None, Some(Offer::of_environment(session, token)))
             }
@@ -144,12 +143,17 @@ impl Environment {
             runtime_api,
             platform,
             log,
+            extension_log,
+            inward,
             exit,
             control,
         } = sandbox;
 
-        let output = output(Some(log), definition, logs, &log_stream)?;
-        output.say(&begins);
+        let output = output(Some(log), extension_log, definition, logs, &log_stream)?;
+        output.say(|format| match restores {
+            true => [report::restore_start(format, definition, now)],
+            false => [report::init_start(format, definition, initialization, now)],
+        });
         let (link, init) = match &snapshot {
             Some(_) => Link::for_snapshot(),
             None => Link::new(),
@@ -160,6 +164,7 @@ impl Environment {
             handler: definition.handler.clone(),
             account_id: definition.key.account_id.clone(),
         });
+        link.connect(output.clone(), inward);
         let link = Arc::new(link);
         let gone = Arc::new(AtomicBool::new(false));
         let task = Task {
@@ -205,8 +210,8 @@ impl Environment {
     ) -> Result<Arc<Output>, sandbox::Error> {
         let now = Timestamp::now();
         let log_stream = log_stream(&definition.version, now);
-        let output = output(None, definition, logs, &log_stream)?;
-        output.say(&report::init_start(definition, initialization, now));
+        let output = output(None, None, definition, logs, &log_stream)?;
+        output.say(|format| [report::init_start(format, definition, initialization, now)]);
         Ok(output)
     }
 
@@ -263,6 +268,10 @@ impl Environment {
     }
 
     pub fn init_done(&self) {
+        if self.link.has_extensions() {
+            self.link.say_ready(&self.output);
+        }
+        self.output.telemetry.close();
         self.control.init_done();
     }
 
@@ -303,6 +312,7 @@ impl Task {
         });
         self.output.drain();
         self.output.finish();
+        self.output.telemetry.end();
         self.gone.store(true, Ordering::Release);
         self.link.gone(exit);
     }
@@ -378,6 +388,7 @@ async fn call(platform: Option<&TcpListener>) -> std::io::Result<TcpStream> {
 /// An environment's output.
 fn output(
     log: Option<OwnedFd>,
+    extension_log: Option<OwnedFd>,
     definition: &Definition,
     logs: &Logs,
     log_stream: &str,
@@ -388,7 +399,8 @@ fn output(
         name: definition.log_group.clone(),
     };
     let stream = logs.stream(group, log_stream);
-    let output = Output::new(log, stream, definition.lowest_levels()).map_err(|source| {
+    let (format, lowest) = (definition.log_format, definition.lowest_levels());
+    let output = Output::new(log, extension_log, stream, format, lowest).map_err(|source| {
         let what = "read the environment's output".to_owned();
         sandbox::Error::System { what, source }
     })?;

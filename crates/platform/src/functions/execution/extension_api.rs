@@ -1,6 +1,6 @@
 //! The Extensions API, 2020-01-01, and what the supervisor of external extensions says, on the
-//! Runtime API's connections. The Telemetry and Logs APIs answer that they are not here, in the way
-//! that AWS documents for where they are not.
+//! Runtime API's connections; also the subscriptions of the Telemetry API, 2022-07-01, and of the Logs
+//! API, 2020-08-15.
 //!
 //! AWS: "Lambda Extensions API reference".
 
@@ -17,6 +17,7 @@ use super::{
     fault::Fault,
     link::{Link, Stage},
     runtime_api::{json, problem, unknown},
+    telemetry::{Api, Invalid, NotSubscribed, Subscription},
 };
 
 const EXTENSION: &str = "/2020-01-01/extension/";
@@ -47,8 +48,8 @@ pub async fn answer(link: &Link, request: Request<Incoming>) -> Answer {
         (&Method::GET, Some("event/next"), _) => next(link, &request).await,
         (&Method::POST, Some("init/error"), _) => fails(link, request, "Extension.InitError").await,
         (&Method::POST, Some("exit/error"), _) => fails(link, request, "Extension.ExitError").await,
-        (&Method::PUT, None, TELEMETRY) => not_supported("Telemetry"),
-        (&Method::PUT, None, LOGS) => not_supported("Logs"),
+        (&Method::PUT, None, TELEMETRY) => subscribe(link, Api::Telemetry, request).await,
+        (&Method::PUT, None, LOGS) => subscribe(link, Api::Logs, request).await,
         _ => unknown(),
     }
 }
@@ -108,6 +109,40 @@ async fn next(link: &Link, request: &Request<Incoming>) -> Answer {
     let mut answer = json(StatusCode::OK, told(&event).to_string().into());
     identify(&mut answer, EVENT_IDENTIFIER, Uuid::new_v4());
     answer
+}
+
+async fn subscribe(link: &Link, api: Api, request: Request<Incoming>) -> Answer {
+    let id = match identifier(&request) {
+        Ok(id) => id,
+        Err(refused) => return refuse(&refused),
+    };
+    let name = match link.extension_name(id) {
+        Ok(name) => name,
+        Err(refused) => return refuse(&refused),
+    };
+    let Some(body) = body(request).await else {
+        return unreadable("the body is too large or ended early");
+    };
+    let subscribed = match Subscription::of(api, &body) {
+        Ok(subscription) => link.subscribe(&name, subscription).await,
+        Err(invalid) => Err(NotSubscribed::Invalid(invalid)),
+    };
+    match subscribed {
+        Ok(()) => json(StatusCode::OK, Bytes::from_static(b"\"OK\"")),
+        Err(NotSubscribed::Closed) => {
+            let api = api.as_str();
+            let kind = format!("{api}.SubscriptionClosed");
+            let message = format!("{api} API subscription is closed");
+            problem(StatusCode::FORBIDDEN, &kind, &message)
+        }
+        Err(NotSubscribed::Invalid(Invalid(why))) => {
+            let kind = match api {
+                Api::Telemetry => "ValidationError",
+                Api::Logs => "Logs.ValidationError",
+            };
+            problem(StatusCode::BAD_REQUEST, kind, &why)
+        }
+    }
 }
 
 fn told(event: &Event) -> serde_json::Value {
@@ -251,14 +286,4 @@ fn unreadable(why: &str) -> Answer {
 
 fn refuse(refused: &Refused) -> Answer {
     problem(StatusCode::FORBIDDEN, refused.kind, &refused.message)
-}
-
-/// 202 is what AWS documents for where there is no such API; clients know it from testing locally.
-fn not_supported(api: &str) -> Answer {
-    let message = format!("{api} API is not supported");
-    problem(
-        StatusCode::ACCEPTED,
-        &format!("{api}.NotSupported"),
-        &message,
-    )
 }

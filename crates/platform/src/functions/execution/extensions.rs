@@ -213,6 +213,24 @@ impl Extensions {
         found.ok_or_else(|| Refused::new(kind, format!("Unknown extension {id}")))
     }
 
+    pub fn name(&mut self, id: Uuid) -> Result<String, Refused> {
+        self.of(id).map(|extension| extension.name.clone())
+    }
+
+    /// Those that take part, and what they are told of.
+    pub fn ready(&self) -> Vec<(String, Vec<&'static str>)> {
+        let events = |wants: Wants| {
+            let all = [(wants.invoke, "INVOKE"), (wants.shutdown, "SHUTDOWN")];
+            let wanted = all.into_iter().filter(|(wanted, _)| *wanted);
+            wanted.map(|(_, name)| name).collect()
+        };
+        let ready = self.all.iter();
+        let ready = ready.filter(|one| !matches!(one.phase, Phase::Exited));
+        ready
+            .map(|one| (one.name.clone(), events(one.wants)))
+            .collect()
+    }
+
     pub fn all_registered(&self) -> bool {
         let waits = |one: &Extension| matches!(one.phase, Phase::Started);
         !self.all.iter().any(waits)

@@ -108,27 +108,31 @@ impl Run<'_> {
         let mut settled = None;
         let Delivery { reply, mut idle } = environment.link.deliver(event, begin);
         let timeout = Duration::from_secs(definition.timeout_s.into());
-        let reply = tokio::time::timeout(timeout, async {
-            let reply = reply.await;
-            // What extensions do afterwards is part of the invocation.
+        let mut told_done = false;
+        let answered = tokio::time::timeout(timeout, async {
+            let answer = match reply.await {
+                Ok(reply) => Answer::of(reply, &request_id),
+                // The link always answers; that it does not can only mean its end.
+                Err(_) => Answer::fault(Fault::timeout(definition.timeout_s), &request_id),
+            };
+            // What extensions do afterwards is part of the invocation. They wait for this with it.
             if environment.link.has_extensions() {
+                if answer.fault.is_none() {
+                    self.tell_done(&environment.output, &request_id, &answer, started.elapsed());
+                    told_done = true;
+                }
                 settled = Some((&mut idle).await.is_ok());
             }
-            reply
+            answer
         });
-        let reply = reply.await;
+        let answered = answered.await;
         // A timeout is billed as what it was set to, not as when we got round to it.
         let took = started.elapsed().min(timeout);
 
-        let answer = match reply {
-            Ok(Ok(reply)) => Answer::of(reply, &request_id),
-            // The link always answers; that it does not can only mean its end.
-            Ok(Err(_)) => Answer::fault(Fault::timeout(definition.timeout_s), &request_id),
-            Err(_) => {
-                environment.end(Reason::Timeout);
-                Answer::fault(Fault::timeout(definition.timeout_s), &request_id)
-            }
-        };
+        let answer = answered.unwrap_or_else(|_| {
+            environment.end(Reason::Timeout);
+            Answer::fault(Fault::timeout(definition.timeout_s), &request_id)
+        });
         environment.output.drain();
         environment.output.finish();
         if let Some(fault) = &answer.fault {
@@ -142,6 +146,7 @@ impl Run<'_> {
             produced_bytes: answer.produced_bytes(),
             ending: answer.ending(),
             provisioned: environment.initialization == Initialization::Provisioned,
+            told_done,
         };
         self.close(&environment.output, closing);
 
@@ -181,6 +186,7 @@ impl Run<'_> {
             produced_bytes: 0,
             ending,
             provisioned: false,
+            told_done: false,
         };
         self.close(output, closing);
         Outcome {
@@ -203,7 +209,7 @@ impl Run<'_> {
     }
 
     fn say_start(&self, output: &Output, request_id: &str, now: Timestamp) {
-        output.say(&report::start(self.definition, request_id, now));
+        output.say(|format| [report::start(format, self.definition, request_id, now)]);
     }
 
     fn say_fault(&self, output: &Output, fault: &Fault, request_id: &str) {
@@ -216,7 +222,26 @@ impl Run<'_> {
                 fault.message, fault.kind
             )
         };
-        output.say(&report::fault(self.definition.log_format, &text, now));
+        output.say(|format| [report::fault(format, &text, now)]);
+    }
+
+    /// Tells extensions that the runtime has answered: many wait for it before they ask for more.
+    fn tell_done(&self, output: &Output, request_id: &str, answer: &Answer, took: Duration) {
+        if !output.telemetry.is_on() {
+            return;
+        }
+        output.drain();
+        let report = Report {
+            request_id,
+            duration_ms: took.as_secs_f64() * 1000.0,
+            billed_ms: 0,
+            memory_mb: self.definition.memory_mb,
+            max_memory_mb: 0,
+            began: None,
+            produced_bytes: answer.produced_bytes(),
+            ending: answer.ending(),
+        };
+        output.tell(|format| [report::end(format, &report, Timestamp::now())]);
     }
 
     /// Ends the request's log and meters it.
@@ -229,6 +254,7 @@ impl Run<'_> {
             produced_bytes,
             ending,
             provisioned,
+            told_done,
         } = closing;
         let failed = ending != Ending::Success;
         let billed_ms = self.meter(took, began, max_memory_mb, failed, provisioned);
@@ -242,9 +268,13 @@ impl Run<'_> {
             produced_bytes,
             ending,
         };
-        let (format, now) = (self.definition.log_format, Timestamp::now());
-        output.say(&report::end(format, &report, now));
-        output.say(&report::report(format, &report, now));
+        let now = Timestamp::now();
+        let end = |format| [report::end(format, &report, now)];
+        match told_done {
+            true => output.write(end),
+            false => output.say(end),
+        }
+        output.say(|format| [report::report(format, &report, now)]);
     }
 
     /// Bills the request; gives the billed milliseconds. Since August 2025 Lambda bills the init of
@@ -298,6 +328,8 @@ struct Closing<'a> {
     produced_bytes: usize,
     ending: Ending<'a>,
     provisioned: bool,
+    /// Extensions know already that the runtime is done with it.
+    told_done: bool,
 }
 
 struct Answer {

@@ -6,18 +6,19 @@
 //! `next` while one runs, a second answer.
 
 use std::sync::{
-    Mutex, MutexGuard, OnceLock, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
 use bytes::Bytes;
 use http::HeaderValue;
-use sandbox::Exit;
+use sandbox::{Exit, Inward};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     extensions::Extensions,
     fault::Fault,
+    output::Output,
     stream::{Begin, Begun, End, Flow},
 };
 use crate::limits;
@@ -90,10 +91,11 @@ pub enum Refusal {
     Gone,
 }
 
-#[derive(Debug)]
 pub struct Link {
     state: Mutex<State>,
     about: OnceLock<About>,
+    /// What its extensions may be told of, and the way there.
+    told: OnceLock<(Arc<Output>, Arc<dyn Inward>)>,
     /// Said without the lock, as most environments have none.
     extended: AtomicBool,
     stage: watch::Sender<Stage>,
@@ -171,6 +173,7 @@ impl Link {
         let link = Self {
             state: Mutex::new(state),
             about: OnceLock::new(),
+            told: OnceLock::new(),
             extended: AtomicBool::new(false),
             stage: watch::Sender::new(Stage::Starting),
             ends: watch::Sender::new(Ends::default()),

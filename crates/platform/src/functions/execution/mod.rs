@@ -26,6 +26,7 @@ mod scaling;
 mod scheduler;
 mod snapshot;
 mod stream;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod trace;

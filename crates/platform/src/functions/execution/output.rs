@@ -4,17 +4,22 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::net::unix::pipe;
 use wire::Timestamp;
 
 use super::{
+    LogFormat,
     application_level::level_of,
     definition::LowestLevels,
     log_frames::{LogEvent, LogFrames},
     report::Line,
+    telemetry::{Source, Telemetry},
 };
 use crate::{limits, logs::LogStream};
 
@@ -24,13 +29,25 @@ const TAKEN_MAX: usize = 256 * 1024;
 
 pub struct Output {
     /// None where there never was a process to say anything.
-    pipe: Option<pipe::Receiver>,
+    pipe: Option<Pipe>,
+    /// What external extensions say, where that is apart.
+    extension_pipe: Option<Pipe>,
+    pub telemetry: Telemetry,
+    format: LogFormat,
     lowest: LowestLevels,
     state: Mutex<State>,
 }
 
+struct Pipe {
+    receiver: pipe::Receiver,
+    source: Source,
+    /// There will be no more.
+    ended: AtomicBool,
+}
+
 struct State {
     frames: LogFrames,
+    extension_frames: LogFrames,
     sink: Sink,
 }
 
@@ -41,14 +58,25 @@ struct Sink {
 }
 
 impl Output {
-    pub fn new(pipe: Option<OwnedFd>, stream: LogStream, lowest: LowestLevels) -> io::Result<Self> {
+    /// `pipe` is the function's, `extension_pipe` that of its external extensions.
+    pub fn new(
+        pipe: Option<OwnedFd>,
+        extension_pipe: Option<OwnedFd>,
+        stream: LogStream,
+        format: LogFormat,
+        lowest: LowestLevels,
+    ) -> io::Result<Self> {
         let sink = Sink { stream, tail: None };
         let state = State {
             frames: LogFrames::default(),
+            extension_frames: LogFrames::default(),
             sink,
         };
         Ok(Self {
-            pipe: pipe.map(pipe::Receiver::from_owned_fd).transpose()?,
+            pipe: Pipe::of(pipe, Source::Function)?,
+            extension_pipe: Pipe::of(extension_pipe, Source::Extension)?,
+            telemetry: Telemetry::new(format),
+            format,
             lowest,
             state: Mutex::new(state),
         })
@@ -61,51 +89,99 @@ impl Output {
 
     /// Waits for output and takes it; false when there will be no more.
     pub async fn attend(&self) -> bool {
-        let Some(pipe) = &self.pipe else { return false };
-        pipe.readable().await.is_ok() && self.take(|chunk| pipe.try_read(chunk))
+        // Extensions speak first: they are there first.
+        let pipe = tokio::select! {
+            biased;
+            Some(pipe) = readable(self.extension_pipe.as_ref()) => pipe,
+            Some(pipe) = readable(self.pipe.as_ref()) => pipe,
+            else => return false,
+        };
+        self.take(pipe, |chunk| pipe.receiver.try_read(chunk));
+        true
     }
 
     /// Takes all that the environment has written so far, whether or not we were told of it yet.
     pub fn drain(&self) {
-        if let Some(pipe) = &self.pipe {
-            self.take(|chunk| Ok(rustix::io::read(pipe.as_fd(), chunk)?));
+        for pipe in [&self.extension_pipe, &self.pipe].into_iter().flatten() {
+            self.take(pipe, |chunk| {
+                Ok(rustix::io::read(pipe.receiver.as_fd(), chunk)?)
+            });
         }
     }
 
-    /// Takes what `read` gives until it has no more; false when its end has come.
-    fn take(&self, read: impl Fn(&mut [u8]) -> io::Result<usize>) -> bool {
+    /// Takes what `read` gives until it has no more.
+    fn take(&self, pipe: &Pipe, read: impl Fn(&mut [u8]) -> io::Result<usize>) {
         let mut state = self.lock();
-        let State { frames, sink } = &mut *state;
+        let State {
+            frames,
+            extension_frames,
+            sink,
+        } = &mut *state;
+        let frames = match pipe.source {
+            Source::Function => frames,
+            Source::Extension => extension_frames,
+        };
         let mut chunk = [0; 16 * 1024];
         let mut taken = 0;
         while taken < TAKEN_MAX {
             match read(&mut chunk) {
-                Ok(0) => return false,
+                Ok(0) => return pipe.ended.store(true, Ordering::Release),
                 Ok(len) => {
                     taken += len;
-                    frames.feed(&chunk[..len], |event| sink.hear(event, self.lowest));
+                    frames.feed(&chunk[..len], |event| self.hear(sink, event, pipe.source));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
+                Err(_) => return,
             }
         }
-        true
     }
 
     /// Ends a line that has no end yet: an invocation's last words stay its own.
     pub fn finish(&self) {
         let mut state = self.lock();
-        let State { frames, sink } = &mut *state;
-        frames.finish(|event| sink.hear(event, self.lowest));
+        let State {
+            frames,
+            extension_frames,
+            sink,
+        } = &mut *state;
+        frames.finish(|event| self.hear(sink, event, Source::Function));
+        extension_frames.finish(|event| self.hear(sink, event, Source::Extension));
     }
 
-    /// One of Lambda's own lines.
-    pub fn say(&self, line: &Line) {
-        if self.lowest.system.is_none_or(|lowest| line.level >= lowest) {
-            self.lock().sink.take(LogEvent {
-                timestamp_ms: None,
-                message: line.text.as_bytes(),
-            });
+    /// What is left out of the log is told to extensions all the same.
+    fn hear(&self, sink: &mut Sink, event: LogEvent<'_>, source: Source) {
+        if self.telemetry.is_on() {
+            let at = event.timestamp_ms.map(Timestamp::from_millisecond);
+            let at = at.and_then(Result::ok).unwrap_or_else(Timestamp::now);
+            self.telemetry.hear(source, at, event.message);
+        }
+        sink.hear(event, self.lowest);
+    }
+
+    /// Some of Lambda's own lines, which `lines` makes in the format it is asked for.
+    pub fn say<L: IntoIterator<Item = Line>>(&self, lines: impl Fn(LogFormat) -> L) {
+        self.write(&lines);
+        self.tell(&lines);
+    }
+
+    /// The same for the log alone.
+    pub fn write<L: IntoIterator<Item = Line>>(&self, lines: impl Fn(LogFormat) -> L) {
+        for line in lines(self.format) {
+            if self.lowest.system.is_none_or(|lowest| line.level >= lowest) {
+                self.lock().sink.take(LogEvent {
+                    timestamp_ms: None,
+                    message: line.text.as_bytes(),
+                });
+            }
+        }
+    }
+
+    /// The same for extensions alone.
+    pub fn tell<L: IntoIterator<Item = Line>>(&self, lines: impl Fn(LogFormat) -> L) {
+        if self.telemetry.is_on() {
+            for line in lines(LogFormat::Json) {
+                self.telemetry.say(&line.text);
+            }
         }
     }
 
@@ -116,6 +192,24 @@ impl Output {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Pipe {
+    fn of(fd: Option<OwnedFd>, source: Source) -> io::Result<Option<Self>> {
+        let Some(fd) = fd else { return Ok(None) };
+        Ok(Some(Self {
+            receiver: pipe::Receiver::from_owned_fd(fd)?,
+            source,
+            ended: AtomicBool::new(false),
+        }))
+    }
+}
+
+/// Waits for a pipe to have something; none if it never will.
+async fn readable(pipe: Option<&Pipe>) -> Option<&Pipe> {
+    let pipe = pipe.filter(|pipe| !pipe.ended.load(Ordering::Acquire))?;
+    let readable = pipe.receiver.readable().await;
+    readable.is_ok().then_some(pipe)
 }
 
 impl Sink {

@@ -100,9 +100,14 @@ impl Ending<'_> {
 }
 
 /// `INIT_START`
-pub fn init_start(definition: &Definition, initialization: Initialization, now: Timestamp) -> Line {
+pub fn init_start(
+    format: LogFormat,
+    definition: &Definition,
+    initialization: Initialization,
+    now: Timestamp,
+) -> Line {
     let identity = runtime_identity(&definition.runtime);
-    match definition.log_format {
+    match format {
         LogFormat::Text => text(format!("INIT_START Runtime Version: {identity}\t\n")),
         LogFormat::Json => platform(
             LogLevel::Info,
@@ -120,9 +125,9 @@ pub fn init_start(definition: &Definition, initialization: Initialization, now: 
 }
 
 /// `RESTORE_START`
-pub fn restore_start(definition: &Definition, now: Timestamp) -> Line {
+pub fn restore_start(format: LogFormat, definition: &Definition, now: Timestamp) -> Line {
     let identity = runtime_identity(&definition.runtime);
-    match definition.log_format {
+    match format {
         LogFormat::Text => text(format!("RESTORE_START Runtime Version: {identity}\t\n")),
         LogFormat::Json => platform(
             LogLevel::Info,
@@ -196,9 +201,9 @@ pub fn init_report(
 }
 
 /// `START`
-pub fn start(definition: &Definition, request_id: &str, now: Timestamp) -> Line {
+pub fn start(format: LogFormat, definition: &Definition, request_id: &str, now: Timestamp) -> Line {
     let (key, version) = (&definition.key, &definition.version);
-    match definition.log_format {
+    match format {
         LogFormat::Text => text(format!(
             "START RequestId: {request_id} Version: {version}\n"
         )),
@@ -211,6 +216,22 @@ pub fn start(definition: &Definition, request_id: &str, now: Timestamp) -> Line 
                 "functionArn": function_arn(&key.region, &key.account_id, &key.name, None),
                 "version": &**version,
             }),
+        ),
+    }
+}
+
+/// `EXTENSION`, at the end of an init
+pub fn extension(format: LogFormat, name: &str, events: &[&str], now: Timestamp) -> Line {
+    match format {
+        LogFormat::Text => text(format!(
+            "EXTENSION\tName: {name}\tState: Ready\tEvents: [{}]\n",
+            events.join(", ")
+        )),
+        LogFormat::Json => platform(
+            LogLevel::Info,
+            now,
+            "platform.extension",
+            json!({"name": name, "state": "Ready", "events": events}),
         ),
     }
 }

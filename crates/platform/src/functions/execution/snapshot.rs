@@ -233,10 +233,9 @@ impl Version {
         let report = |ending: Ending<'_>| {
             environment.output.drain();
             let ms = took.as_secs_f64() * 1000.0;
-            let format = self.definition.log_format;
-            for line in report::restore_report(format, ms, ending, Timestamp::now()) {
-                environment.output.say(&line);
-            }
+            let now = Timestamp::now();
+            let lines = |format| report::restore_report(format, ms, ending, now);
+            environment.output.say(lines);
         };
         let failure = match ended {
             Ok(Ok(Init::Done)) => {

@@ -57,7 +57,6 @@ pub struct StreamError {
 }
 
 /// The Runtime API's side of a response that goes on.
-#[derive(Debug)]
 pub struct Flow<'a> {
     link: &'a Link,
     request_id: String,

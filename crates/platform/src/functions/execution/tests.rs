@@ -31,6 +31,7 @@ use tokio::{
 
 mod extensions;
 mod streaming;
+mod telemetry;
 
 use super::*;
 use crate::{

@@ -371,11 +371,8 @@ impl Version {
         took: Duration,
         ending: Ending<'_>,
     ) {
-        let (format, ms) = (self.definition.log_format, took.as_secs_f64() * 1000.0);
-        for line in report::init_report(format, initialization, phase, ms, ending, Timestamp::now())
-        {
-            output.say(&line);
-        }
+        let (ms, now) = (took.as_secs_f64() * 1000.0, Timestamp::now());
+        output.say(|format| report::init_report(format, initialization, phase, ms, ending, now));
     }
 
     fn template_spec(&self) -> TemplateSpec {

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use sandbox::Exit;
+use std::sync::Arc;
+
+use sandbox::{Exit, Inward};
 use tokio::{
     sync::{oneshot, watch},
     time::{Instant, timeout_at},
@@ -12,7 +14,12 @@ use uuid::Uuid;
 use wire::Timestamp;
 
 use super::{
-    super::extensions::{self, Reason, Refused},
+    super::{
+        extensions::{self, Reason, Refused},
+        output::Output,
+        report,
+        telemetry::{NotSubscribed, Subscription},
+    },
     Event, Fault, Init, Link, Ordering, Phase, Reply, State,
 };
 
@@ -20,6 +27,8 @@ use super::{
 /// with external ones.
 const INTERNAL_TIME: Duration = Duration::from_millis(500);
 const EXTERNAL_TIME: Duration = Duration::from_secs(2);
+/// What of that telemetry may take that has not been delivered yet.
+const TELEMETRY_TIME: Duration = Duration::from_millis(500);
 /// The runtime's share of it, in tenths.
 const RUNTIME_SHARE: u32 = 3;
 
@@ -55,6 +64,11 @@ pub struct Ends {
 impl Link {
     pub fn describe(&self, about: About) {
         let _ = self.about.set(about);
+    }
+
+    /// Extensions may be told of this output.
+    pub fn connect(&self, output: Arc<Output>, inward: Arc<dyn Inward>) {
+        let _ = self.told.set((output, inward));
     }
 
     pub fn about(&self) -> Option<&About> {
@@ -96,6 +110,35 @@ impl Link {
             });
         }
         Ok(id)
+    }
+
+    /// Who has this identifier.
+    pub fn extension_name(&self, id: Uuid) -> Result<String, Refused> {
+        self.lock().extensions.name(id)
+    }
+
+    /// An extension asks to be told of the log, which it can during the init only.
+    pub async fn subscribe(
+        &self,
+        name: &str,
+        subscription: Subscription,
+    ) -> Result<(), NotSubscribed> {
+        let starts = matches!(self.lock().phase, Phase::Init(_));
+        match self.told.get() {
+            Some((output, inward)) if starts => {
+                output.telemetry.subscribe(name, subscription, inward).await
+            }
+            _ => Err(NotSubscribed::Closed),
+        }
+    }
+
+    /// Writes into the log which extensions take part.
+    pub fn say_ready(&self, output: &Output) {
+        let ready = self.lock().extensions.ready();
+        let now = Timestamp::now();
+        for (name, events) in ready {
+            output.say(|format| [report::extension(format, &name, &events, now)]);
+        }
     }
 
     /// An extension asks for an event.
@@ -178,6 +221,10 @@ impl Link {
             let share = begun + time * RUNTIME_SHARE / 10;
             let _ = timeout_at(share, ends.wait_for(|ends| ends.runtime)).await;
             self.advance(Stage::Killing);
+        }
+        if let Some((output, _)) = self.told.get() {
+            output.drain();
+            output.telemetry.flush(TELEMETRY_TIME).await;
         }
         let deadline_ms = now_ms + time.as_millis() as i64;
         let all_gone = {

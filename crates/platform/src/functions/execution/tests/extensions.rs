@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use super::*;
 
 /// A connection of an extension, or of what starts it.
-struct Caller {
+pub struct Caller {
     connection: BufReader<TcpStream>,
     id: String,
 }
 
-struct Said {
-    status: u16,
-    body: Value,
+pub struct Said {
+    pub status: u16,
+    pub body: Value,
 }
 
 impl Caller {
-    async fn connect(start: &Start) -> io::Result<Self> {
+    pub async fn connect(start: &Start) -> io::Result<Self> {
         let connection = TcpStream::connect(start.runtime_api).await?;
         Ok(Self {
             connection: BufReader::new(connection),
@@ -25,7 +25,13 @@ impl Caller {
         })
     }
 
-    async fn call(&mut self, method: &str, path: &str, more: &str, body: &str) -> io::Result<Said> {
+    pub async fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        more: &str,
+        body: &str,
+    ) -> io::Result<Said> {
         let (length, id) = (body.len(), &self.id);
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\
@@ -55,19 +61,19 @@ impl Caller {
         Ok(Said { status, body })
     }
 
-    async fn register(&mut self, name: &str, events: &[&str]) -> io::Result<Said> {
+    pub async fn register(&mut self, name: &str, events: &[&str]) -> io::Result<Said> {
         let name = format!("lambda-extension-name: {name}\r\n");
         let body = json!({"events": events}).to_string();
         let path = "/2020-01-01/extension/register";
         self.call("POST", path, &name, &body).await
     }
 
-    async fn event(&mut self) -> io::Result<Value> {
+    pub async fn event(&mut self) -> io::Result<Value> {
         let path = "/2020-01-01/extension/event/next";
         Ok(self.call("GET", path, "", "").await?.body)
     }
 
-    async fn supervise(&mut self, method: &str, call: &str, body: &str) -> io::Result<u16> {
+    pub async fn supervise(&mut self, method: &str, call: &str, body: &str) -> io::Result<u16> {
         let path = format!("{SUPERVISOR_PREFIX}{call}");
         Ok(self.call(method, &path, "", body).await?.status)
     }
