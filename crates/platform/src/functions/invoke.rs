@@ -274,6 +274,10 @@ fn client_context(given: &str) -> Result<String> {
 
 /// From 0 up to 1, and not 1 itself.
 pub(super) fn random() -> f64 {
+    #[cfg(test)]
+    if let Some(drawn) = super::testing::drawn() {
+        return drawn;
+    }
     let mut bytes = [0_u8; 4];
     // Without randomness the first version has all requests.
     match aws_lc_rs::rand::fill(&mut bytes) {

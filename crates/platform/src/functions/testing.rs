@@ -1,6 +1,7 @@
 //! What the tests of this folder share: packages, and an executor that runs nothing.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     io::{Cursor, Write},
     sync::{Mutex, PoisonError},
@@ -18,6 +19,26 @@ use super::{
         VersionKey,
     },
 };
+
+thread_local! {
+    static DRAWN: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// From here on what this thread draws between an alias's versions comes from `seed`, if there is one.
+pub fn seed_aliases(seed: Option<u64>) {
+    DRAWN.set(seed);
+}
+
+/// From 0 up to 1, if that is to come from a seed.
+pub fn drawn() -> Option<f64> {
+    // A linear congruential generator; its upper bits are good enough.
+    let next = DRAWN
+        .get()?
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    DRAWN.set(Some(next));
+    Some((next >> 33) as f64 / (1_u64 << 31) as f64)
+}
 
 pub fn zip_of(files: &[(&str, &[u8])]) -> Bytes {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));

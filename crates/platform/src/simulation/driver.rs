@@ -215,7 +215,9 @@ impl Driver {
         if self.functions[at].standing != Standing::Present {
             return;
         }
-        for _ in 0..600 {
+        for _ in 0..60 {
+            // Long enough that it does not matter how long threads take for files.
+            sleep(Duration::from_secs(10)).await;
             let found = process
                 .functions
                 .get_function_configuration(&cx, get())
@@ -227,7 +229,7 @@ impl Driver {
                     return self.configure(process, at).await;
                 }
                 Ok(state) if state == "Failed" => return self.delete(process, at).await,
-                _ => sleep(Duration::from_secs(1)).await,
+                _ => {}
             }
         }
         self.model
@@ -493,7 +495,7 @@ impl Driver {
             ..Default::default()
         };
         let updated = functions.update_function_configuration(&cx, update).await;
-        sleep(Duration::from_millis(self.draw(400, "update"))).await;
+        sleep(Duration::from_millis(5_000 + self.draw(400, "update"))).await;
         let publish = api::PublishVersionRequest {
             function_name: name.into(),
             ..Default::default()
@@ -564,16 +566,20 @@ impl Driver {
             }
         }
         let is_over = async {
-            loop {
+            // One that is on its way back into its queue, or to its end, is in none.
+            let mut quiet_s = 0;
+            while quiet_s < 10 {
                 let Waiting {
                     ready,
                     running,
                     delayed,
                     ..
                 } = process.events.waiting();
-                if ready + running + delayed == 0 {
-                    return;
-                }
+                quiet_s = if ready + running + delayed == 0 {
+                    quiet_s + 1
+                } else {
+                    0
+                };
                 sleep(Duration::from_secs(1)).await;
             }
         };
@@ -583,8 +589,6 @@ impl Driver {
             let mut state = self.model.lock();
             state.breaks(format!("events have no end: {waiting:?}"));
         }
-        // What has left its queue may still be on its way into the store.
-        sleep(Duration::from_secs(10)).await;
         self.check_ends(process).await;
         for at in 0..self.functions.len() {
             if self.functions[at].standing == Standing::Present {

@@ -57,6 +57,7 @@ impl Process {
     pub async fn open(dir: &Path, store: Store, model: &Arc<Model>, now_ms: i64) -> Self {
         let clock = Arc::new(Clock::from(now_ms));
         model.lock().clock = Some(clock.clone());
+        model.weather.go_by(clock.clone());
         let secrets = Arc::new(Secrets::open(&dir.join("functions.key")).unwrap());
         let metering = Metering::open(store.clone(), dir.join("usage"), "node").await;
         let fake = Arc::new(behaviour::fake(model.clone()));
