@@ -8,6 +8,7 @@ mod bare;
 mod crash;
 mod escape;
 mod interpreters;
+mod inward;
 mod life;
 mod limits;
 mod ordinary;
@@ -20,6 +21,7 @@ mod world;
 const TESTS: &[&[runner::Test]] = &[
     life::TESTS,
     interpreters::TESTS,
+    inward::TESTS,
     snapshots::TESTS,
     limits::TESTS,
     escape::TESTS,
