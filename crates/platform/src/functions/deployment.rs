@@ -161,7 +161,7 @@ impl Functions {
         let generation = definition.generation;
         let deployed = self.0.executor.deploy(definition).await;
         deployed.map_err(|error| Undeployed {
-            may_pass: error.1 == DeployFault::Passing,
+            may_pass: matches!(error.1, DeployFault::Passing | DeployFault::InitKilled),
             reason: reason(error.1.code(), error),
         })?;
         let mut deployed = self

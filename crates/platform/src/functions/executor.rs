@@ -64,6 +64,8 @@ pub enum DeployFault {
     Configuration,
     /// The function's, in its init.
     Init,
+    /// Its process was killed: by itself, or with a process of the platform's.
+    InitKilled,
     InitTimeout,
     /// The platform's.
     Platform,
@@ -76,7 +78,7 @@ impl DeployFault {
     pub fn code(self) -> &'static str {
         match self {
             Self::Configuration => "InvalidConfiguration",
-            Self::Init => "FunctionError.RuntimeInitError",
+            Self::Init | Self::InitKilled => "FunctionError.RuntimeInitError",
             Self::InitTimeout => "FunctionError.InitTimeout",
             Self::Platform | Self::Passing => "InternalError",
         }

@@ -158,6 +158,7 @@ impl DeployError {
             Self::Sandbox(error) if error.may_pass() => DeployFault::Passing,
             Self::Snapshot(NotMade::Lost(_)) => DeployFault::Passing,
             Self::Sandbox(_) => DeployFault::Configuration,
+            Self::Snapshot(NotMade::Killed { .. }) => DeployFault::InitKilled,
             Self::Snapshot(NotMade::Init { .. }) => DeployFault::Init,
             Self::Snapshot(NotMade::TimedOut(_)) => DeployFault::InitTimeout,
             Self::Snapshot(NotMade::Platform(_)) => DeployFault::Platform,

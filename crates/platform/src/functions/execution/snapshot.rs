@@ -54,6 +54,9 @@ pub enum NotMade {
     /// The function's own doing: Lambda's type of the error, and what it said.
     #[error("The function's initialization failed with {kind}{said}")]
     Init { kind: String, said: String },
+    /// The same where it may have been the platform's too: a kill has no sender.
+    #[error("The function's initialization failed with {kind}{said}")]
+    Killed { kind: String, said: String },
     #[error("The function's initialization did not end within {0} seconds")]
     TimedOut(u64),
     #[error("{0}")]
@@ -151,6 +154,7 @@ impl Version {
             let (output, kind) = (&environment.output, Initialization::SnapStart);
             self.say_init_report(output, kind, Phase::Init, took, ending);
         };
+        let mut killed = false;
         let (kind, said) = match ended {
             Ok(Ok(Init::Waits(go))) => {
                 report(Ending::Success);
@@ -164,12 +168,8 @@ impl Version {
             }
             Ok(Ok(Init::Failed { payload, kind })) => (kind, told(&payload)),
             Ok(Ok(Init::Fault(fault))) => (fault.kind.to_string(), format!(": {}", fault.message)),
-            Ok(Ok(Init::Exited(exit))) if was_killed(exit) => {
-                environment.output.drain();
-                environment.output.finish();
-                return Err(NotMade::Lost("its process was killed".into()));
-            }
             Ok(Ok(Init::Exited(exit))) => {
+                killed = was_killed(exit);
                 let fault = Fault::exited(exit);
                 (fault.kind.to_string(), format!(": {}", fault.message))
             }
@@ -186,7 +186,10 @@ impl Version {
         report(Ending::RuntimeError(&kind));
         environment.output.finish();
         environment.end(Reason::Failure);
-        Err(NotMade::Init { kind, said })
+        Err(match killed {
+            true => NotMade::Killed { kind, said },
+            false => NotMade::Init { kind, said },
+        })
     }
 
     /// Begins an environment from the snapshot and sees it through.
