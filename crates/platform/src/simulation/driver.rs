@@ -1,6 +1,11 @@
 //! What happens in a simulation, step by step, and what has to be so in the end.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -11,7 +16,7 @@ use wire::lambda::{self as api, Lambda};
 use super::{
     behaviour::INCARNATION,
     model::Model,
-    process::{Process, queue_key},
+    process::{Process, queue_key, received},
 };
 use crate::{
     events::Waiting,
@@ -19,7 +24,6 @@ use crate::{
     queues::{
         Created,
         definition::{Attributes, Definition},
-        message::{AttributeValue, Receive},
     },
 };
 
@@ -52,7 +56,7 @@ struct Function {
 }
 
 /// An incarnation that is gone, or may be.
-type Gone = BTreeMap<(String, u64), ()>;
+type Gone = BTreeSet<(String, u64)>;
 
 pub struct Driver {
     model: Arc<Model>,
@@ -411,7 +415,7 @@ impl Driver {
 
     fn request(&self, at: usize, number: u64, index: u64, kind: &str) -> api::InvocationRequest {
         let function = &self.functions[at];
-        let to_alias = function.has_alias && (number + index) % 2 == 0;
+        let to_alias = function.has_alias && (number + index).is_multiple_of(2);
         api::InvocationRequest {
             function_name: function.name.into(),
             qualifier: to_alias.then(|| ALIAS.to_owned()),
@@ -520,7 +524,7 @@ impl Driver {
         let (name, incarnation) = (function.name, function.incarnation);
         function.standing = Standing::Unknown;
         function.is_ready = false;
-        self.gone.insert((name.to_owned(), incarnation), ());
+        self.gone.insert((name.to_owned(), incarnation));
         self.model.say(format!("delete {name} {incarnation}"));
         let input = api::DeleteFunctionRequest {
             function_name: name.into(),
@@ -613,7 +617,7 @@ impl Driver {
         let told = received(process, DONE).await;
         let dead = received(process, DEAD).await;
         let mut records: BTreeMap<u64, Vec<(String, u64)>> = BTreeMap::new();
-        for (body, _) in told {
+        for body in told {
             let record: Value = serde_json::from_str(&body).unwrap_or_default();
             let number = record["requestPayload"]["n"].as_u64().unwrap_or_default();
             let context = &record["requestContext"];
@@ -624,7 +628,7 @@ impl Driver {
             records.entry(number).or_default().push((condition, runs));
         }
         let mut letters: BTreeMap<u64, u64> = BTreeMap::new();
-        for (body, _) in dead {
+        for body in dead {
             let event: Value = serde_json::from_str(&body).unwrap_or_default();
             *letters
                 .entry(event["n"].as_u64().unwrap_or_default())
@@ -642,7 +646,7 @@ impl Driver {
                 }
                 continue;
             }
-            let is_gone = self.gone.contains_key(&key);
+            let is_gone = self.gone.contains(&key);
             if own.is_empty() && event.accepted && !is_gone {
                 state.breaks(format!("event {number} was lost: {event:?}"));
             }
@@ -680,32 +684,6 @@ impl Driver {
         }
         if !records.is_empty() || !letters.is_empty() {
             state.breaks(format!("nobody sent {records:?} {letters:?}"));
-        }
-    }
-}
-
-/// All of a queue's messages.
-async fn received(process: &Process, name: &str) -> Vec<(String, Vec<String>)> {
-    let queue = process.queues.find(&queue_key(name)).expect("it was made");
-    let mut all = Vec::new();
-    loop {
-        let receive = Receive {
-            max: 10,
-            visibility_timeout_ms: Some(43_200_000),
-            wait_ms: 0,
-            attempt_id: None,
-        };
-        let received = process.queues.receive(&queue, receive).await.unwrap();
-        if received.is_empty() {
-            return all;
-        }
-        for message in received {
-            let texts = message.content.attributes.iter();
-            let texts = texts.filter_map(|(_, it)| match &it.value {
-                AttributeValue::Text(text) => Some(text.clone()),
-                AttributeValue::Binary(_) => None,
-            });
-            all.push((message.content.body.clone(), texts.collect()));
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     logs::Logs,
     metering::Metering,
     platform,
-    queues::{Queues, definition::QueueKey},
+    queues::{Queues, definition::QueueKey, message::Receive},
     secrets::Secrets,
 };
 
@@ -125,6 +125,25 @@ pub fn queue_key(name: &str) -> QueueKey {
         account_id: ACCOUNT.into(),
         region: "us-east-1".into(),
         name: name.into(),
+    }
+}
+
+/// All of a queue's messages.
+pub async fn received(process: &Process, name: &str) -> Vec<String> {
+    let queue = process.queues.find(&queue_key(name)).expect("it was made");
+    let mut all = Vec::new();
+    loop {
+        let receive = Receive {
+            max: 10,
+            visibility_timeout_ms: Some(43_200_000),
+            wait_ms: 0,
+            attempt_id: None,
+        };
+        let received = process.queues.receive(&queue, receive).await.unwrap();
+        if received.is_empty() {
+            return all;
+        }
+        all.extend(received.into_iter().map(|it| it.content.body.clone()));
     }
 }
 
