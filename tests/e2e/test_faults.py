@@ -25,7 +25,7 @@ from support.package import payload_of, python_package
 from test_provisioned_concurrency import until_ready
 from test_snapstart import SNAP_START, runtime  # noqa: F401
 
-ROUNDS = int(os.environ.get("LAMBENT_FAULT_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("LAMBENT_FAULT_ROUNDS", "1"))
 SEED = int(os.environ.get("LAMBENT_FAULT_SEED", "5"))
 
 ECHO = "number = {}\ndef handler(event, context): return [number, context.function_version, event]\n"
