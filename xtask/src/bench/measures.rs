@@ -16,7 +16,7 @@ use super::{
     Args, floor,
     function::{self, Function},
     load::{Client, Expected, burst, closed_loop},
-    peers,
+    paths, peers,
     platform::{self, Platform},
     request::Template,
     sandbox::{self, Yard},
@@ -126,6 +126,7 @@ fn measures() -> Vec<Measure> {
             goals: Some(Goals { goal, aim }),
         });
     }
+    measures.extend(path_measures());
     measures.push(Measure {
         name: format!("asynchronous events accepted, {CLIENTS} clients"),
         unit: Unit::PerSecond,
@@ -196,6 +197,38 @@ fn measures() -> Vec<Measure> {
         goals: None,
     });
     measures
+}
+
+/// Other ways to a function; what they are beside is the plain way.
+fn path_measures() -> Vec<Measure> {
+    let warm: fn(&Bench) -> Result<f64> =
+        |bench| Ok(bench.warm(Function::Rust, 1)?.percentile_ms(50.0));
+    let cold: fn(&Bench) -> Result<f64> = |bench| bench.cold(Function::Rust);
+    let beside =
+        |name: &str, figure: fn(&Bench) -> Result<f64>, plain: fn(&Bench) -> Result<f64>| Measure {
+            name: name.to_owned(),
+            unit: Unit::Ms,
+            figure: Box::new(figure),
+            floor: Some(Box::new(plain)),
+            goals: None,
+        };
+    vec![
+        beside(
+            "weighted alias, warm invoke p50, beside the plain one, Rust",
+            paths::weighted,
+            warm,
+        ),
+        beside(
+            "provisioned, warm invoke p50, beside the plain one, Rust",
+            paths::provisioned,
+            warm,
+        ),
+        beside(
+            "container image, cold invoke p50, beside zip, Rust",
+            paths::cold_image,
+            cold,
+        ),
+    ]
 }
 
 fn sandbox_measures() -> Vec<Measure> {
@@ -323,18 +356,23 @@ impl Bench {
         self.runtime.block_on(async {
             let name = self.fresh_name();
             platform.create(&name, function, 128).await?;
-            let invoke = platform.invoke(&name, "1".to_owned())?;
-            let mut client = Client::connect(platform.address).await?;
-            client.timed(&invoke, &Expected::ok("1")).await?;
-            let mut samples = Samples::default();
-            for _ in 0..COLD_STARTS {
-                platform.until_at_zero().await?;
-                samples
-                    .latencies
-                    .push(client.timed(&invoke, &Expected::ok("1")).await?);
-            }
-            Ok(samples.percentile_ms(50.0))
+            self.cold_of(&platform, &name).await
         })
+    }
+
+    /// The same of a function that is there, on a platform that keeps nothing alive.
+    pub(super) async fn cold_of(&self, platform: &Platform, name: &str) -> Result<f64> {
+        let invoke = platform.invoke(name, "1".to_owned())?;
+        let mut client = Client::connect(platform.address).await?;
+        client.timed(&invoke, &Expected::ok("1")).await?;
+        let mut samples = Samples::default();
+        for _ in 0..COLD_STARTS {
+            platform.until_at_zero().await?;
+            samples
+                .latencies
+                .push(client.timed(&invoke, &Expected::ok("1")).await?);
+        }
+        Ok(samples.percentile_ms(50.0))
     }
 
     /// The same process from its start to its first answer, bare.

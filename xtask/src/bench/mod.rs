@@ -19,9 +19,13 @@ mod floor;
 #[cfg(feature = "bench")]
 mod function;
 #[cfg(feature = "bench")]
+mod image;
+#[cfg(feature = "bench")]
 mod load;
 #[cfg(feature = "bench")]
 mod measures;
+#[cfg(feature = "bench")]
+mod paths;
 #[cfg(feature = "bench")]
 mod peers;
 #[cfg(feature = "bench")]
