@@ -103,7 +103,8 @@ pub trait Snapshot: Send + 'static {
     /// to those that were there.
     ///
     /// # Errors
-    /// [`Error::NoSnapshot`], also of the template's starts once the snapshot is lost.
+    /// [`Error::NoSnapshot`], also of the template's starts once the snapshot is lost;
+    /// [`Error::System`] where its process or its zygote has ended meanwhile.
     async fn taken(self: Box<Self>) -> Result<Arc<dyn Template>, Error>;
 }
 

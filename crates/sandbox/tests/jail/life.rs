@@ -179,11 +179,14 @@ async fn runtime_api() {
     world.end().await;
 }
 
-/// Connects to the platform, by address and by name.
+/// Connects to the platform, by address and by name, and stays until it is let go: with its end its
+/// listeners are shut.
 const CALLS: &str = "
 import socket
 for host in ('127.0.0.1', 'localhost'):
-    socket.create_connection((host, 4566)).sendall(b'!')
+    connection = socket.create_connection((host, 4566))
+    connection.sendall(b'!')
+    connection.recv(1)
 ";
 
 async fn platform() {
