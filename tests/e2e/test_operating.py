@@ -109,7 +109,9 @@ class TestEndpoints:
         client.invoke(FunctionName=make_function(ECHO))
         before = series()
         for _ in range(5):
-            client.invoke(FunctionName=make_function(ECHO))
+            function = make_function(ECHO)
+            client.invoke(FunctionName=function)
+            client.delete_function(FunctionName=function)
         for number in range(20):
             http.request(server, "GET", f"{server.url}/unknown-{number}")
         assert series() <= before + 3

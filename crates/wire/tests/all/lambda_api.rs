@@ -291,7 +291,11 @@ fn unknown_addresses_are_no_operation() {
 
 #[test]
 fn operations_without_code_say_so_by_name() {
-    let listed = [("POST", "/2015-03-31/functions/f/aliases", "CreateAlias")];
+    let listed = [(
+        "GET",
+        "/2025-11-30/capacity-providers",
+        "ListCapacityProviders",
+    )];
     let left_out = [("GET", "/2015-03-31/functions/f/policy", "GetPolicy")];
     for (method, uri, name) in listed.into_iter().chain(left_out) {
         let response = send(request(method, uri, ""));
