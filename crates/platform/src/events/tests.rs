@@ -7,7 +7,6 @@ mod life;
 mod retries;
 
 use std::{
-    collections::HashMap,
     path::Path,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -30,13 +29,10 @@ use crate::{
     background::Background,
     clock::Clock,
     functions::{
-        DeployError, Executor, Functions, FunctionsConfig,
-        execution::{
-            Definition, FunctionError, FunctionKey, Invocation, InvokeError, Outcome, Provisioned,
-            Throttle, VersionId, VersionKey,
-        },
+        Functions, FunctionsConfig,
+        execution::{FunctionError, Invocation, InvokeError, Outcome, Throttle, VersionKey},
         runtimes::Runtimes,
-        testing::zip_of,
+        testing::{Answers, zip_of},
     },
     platform,
     queues::{
@@ -98,24 +94,8 @@ impl Closure {
 }
 
 #[async_trait]
-impl Executor for Closure {
-    async fn deploy(&self, _: Definition) -> Result<(), DeployError> {
-        Ok(())
-    }
-
-    fn remove(&self, _: &FunctionKey) {}
-
-    fn remove_version(&self, _: &VersionKey) {}
-
-    fn provision(&self, _: &FunctionKey, _: &HashMap<VersionId, u32>) {}
-
-    fn provisioned(&self, _: &VersionKey) -> Provisioned {
-        Provisioned::default()
-    }
-
-    fn set_reserved_concurrency(&self, _: &FunctionKey, _: Option<u32>) {}
-
-    async fn invoke(&self, key: &VersionKey, asked: Invocation) -> Result<Outcome, InvokeError> {
+impl Answers for Closure {
+    async fn answer(&self, key: &VersionKey, asked: Invocation) -> Result<Outcome, InvokeError> {
         let trace_id = asked.trace_id.clone().unwrap_or_default();
         let seen = (key.function.name.clone(), asked.clone());
         self.seen.lock().unwrap().push(seen);

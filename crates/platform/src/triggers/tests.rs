@@ -8,7 +8,6 @@ mod permission;
 mod trouble;
 
 use std::{
-    collections::HashMap,
     path::Path,
     pin::Pin,
     sync::{
@@ -34,13 +33,10 @@ use crate::{
     background::Background,
     clock::Clock,
     functions::{
-        self, DeployError, Executor, Functions, FunctionsConfig,
-        execution::{
-            Definition, FunctionError, FunctionKey, Invocation, InvokeError, Outcome, Provisioned,
-            VersionId, VersionKey,
-        },
+        self, Functions, FunctionsConfig,
+        execution::{FunctionError, Invocation, InvokeError, Outcome, VersionKey},
         runtimes::Runtimes,
-        testing::zip_of,
+        testing::{Answers, zip_of},
     },
     platform,
     queues::{
@@ -97,24 +93,8 @@ impl Closure {
 }
 
 #[async_trait]
-impl Executor for Closure {
-    async fn deploy(&self, _: Definition) -> Result<(), DeployError> {
-        Ok(())
-    }
-
-    fn remove(&self, _: &FunctionKey) {}
-
-    fn remove_version(&self, _: &VersionKey) {}
-
-    fn provision(&self, _: &FunctionKey, _: &HashMap<VersionId, u32>) {}
-
-    fn provisioned(&self, _: &VersionKey) -> Provisioned {
-        Provisioned::default()
-    }
-
-    fn set_reserved_concurrency(&self, _: &FunctionKey, _: Option<u32>) {}
-
-    async fn invoke(&self, _: &VersionKey, asked: Invocation) -> Result<Outcome, InvokeError> {
+impl Answers for Closure {
+    async fn answer(&self, _: &VersionKey, asked: Invocation) -> Result<Outcome, InvokeError> {
         let event: Value = serde_json::from_slice(&asked.payload).unwrap();
         let bodies = event["Records"].as_array().unwrap().iter();
         let bodies = bodies
