@@ -29,7 +29,17 @@ use crate::operations;
 
 /// The services that are generated: the model's name in `models/`, and the module in
 /// `crates/wire/src` that it becomes, which may be taken (EventBridge's model is `events`).
-const SERVICES: &[(&str, &str)] = &[("lambda", "lambda"), ("sqs", "sqs")];
+const SERVICES: &[(&str, &str)] = &[
+    ("lambda", "lambda"),
+    ("sqs", "sqs"),
+    ("s3", "s3"),
+    ("events", "event_bridge"),
+    ("scheduler", "scheduler"),
+    ("pipes", "pipes"),
+    ("sns", "sns"),
+    ("logs", "cloudwatch_logs"),
+    ("cloudwatch", "cloudwatch"),
+];
 
 /// Writes the generated code, or with `check` only compares it with what is there.
 pub fn run(check: bool) -> Result<()> {

@@ -2,6 +2,8 @@
 
 pub mod background;
 mod body;
+pub mod buckets;
+pub mod buses;
 pub mod clock;
 pub mod durable;
 pub mod events;
@@ -12,14 +14,18 @@ mod invocations;
 pub mod limits;
 pub mod logs;
 pub mod metering;
+pub mod metrics;
 mod node;
+pub mod pipes;
 mod platform;
 pub mod queues;
+pub mod schedules;
 pub mod secrets;
 mod services;
 #[cfg(test)]
 mod simulation;
 mod target;
+pub mod topics;
 pub mod triggers;
 
 pub use body::{Body, Broken, Stream};

@@ -21,6 +21,8 @@ use wire::{Call, Context, Error, Origin, Route, Router, sigv4::AuthError};
 use crate::{
     background::Background,
     body::Body,
+    buckets::Buckets,
+    buses::Buses,
     clock::Clock,
     durable::{self, DurableExecutions},
     events::Events,
@@ -40,11 +42,15 @@ use crate::{
     limits,
     logs::Logs,
     metering::{self, Metering, Prices},
+    metrics::Metrics,
     node,
+    pipes::Pipes,
     queues::{self, EngineError, Queues},
+    schedules::Schedules,
     secrets::{Secrets, SecretsError},
-    services,
+    services::{self, Services},
     target::{Nowhere, Target},
+    topics::Topics,
     triggers::{self, EventSourceMappings},
 };
 
@@ -90,14 +96,9 @@ struct Inner {
     urls: FunctionUrls,
     store: Store,
     blobs: BlobStore,
-    functions: Functions,
-    queues: Queues,
-    mappings: EventSourceMappings,
-    events: Events,
-    executions: DurableExecutions,
+    services: Services,
     execution: Execution,
     way_in: Arc<WayIn>,
-    logs: Logs,
     metering: Metering,
     prices: Prices,
     runtimes: Runtimes,
@@ -202,14 +203,22 @@ impl Platform {
             prices: config.prices,
             store,
             blobs,
-            functions,
-            queues,
-            mappings,
-            events,
-            executions,
+            services: Services {
+                functions,
+                events,
+                mappings,
+                executions,
+                queues,
+                buckets: Buckets,
+                buses: Buses,
+                schedules: Schedules,
+                pipes: Pipes,
+                topics: Topics,
+                logs,
+                metrics: Metrics,
+            },
             execution,
             way_in,
-            logs,
             metering,
             runtimes,
             counts,
@@ -222,22 +231,22 @@ impl Platform {
     /// What only waits ends, so that requests which run can finish: receivers get no message, and
     /// mappings take none.
     pub fn begin_stop(&self) {
-        self.inner.mappings.begin_stop();
-        self.inner.events.begin_stop();
-        self.inner.executions.begin_stop();
-        self.inner.queues.let_waiters_go();
+        self.inner.services.mappings.begin_stop();
+        self.inner.services.events.begin_stop();
+        self.inner.services.executions.begin_stop();
+        self.inner.services.queues.let_waiters_go();
     }
 
     /// Takes no more invocations, waits for those that run, and closes everything.
     pub async fn stop(&self, within: Duration) {
         let until = Instant::now() + within;
-        self.inner.mappings.stop(within).await;
+        self.inner.services.mappings.stop(within).await;
         let left = until.saturating_duration_since(Instant::now());
-        self.inner.events.stop(left).await;
+        self.inner.services.events.stop(left).await;
         let left = until.saturating_duration_since(Instant::now());
         self.inner.execution.drain(left).await;
         let left = until.saturating_duration_since(Instant::now());
-        self.inner.executions.stop(left).await;
+        self.inner.services.executions.stop(left).await;
         self.inner.reconciling.stop();
         for task in &self.inner.background {
             task.abort();
@@ -246,25 +255,25 @@ impl Platform {
             tracing::warn!(%error, "the last use stays in the journal until the next start");
         }
         // The last words of what was ended.
-        let logs = self.inner.logs.clone();
+        let logs = self.inner.services.logs.clone();
         let _ = tokio::task::spawn_blocking(move || logs.flush()).await;
         self.inner.store.close().await;
     }
 
     pub fn functions(&self) -> &Functions {
-        &self.inner.functions
+        &self.inner.services.functions
     }
 
     pub fn queues(&self) -> &Queues {
-        &self.inner.queues
+        &self.inner.services.queues
     }
 
     pub fn mappings(&self) -> &EventSourceMappings {
-        &self.inner.mappings
+        &self.inner.services.mappings
     }
 
     pub fn events(&self) -> &Events {
-        &self.inner.events
+        &self.inner.services.events
     }
 
     /// What brings things to how they should be, by name.
@@ -283,7 +292,7 @@ impl Platform {
     }
 
     pub fn logs(&self) -> &Logs {
-        &self.inner.logs
+        &self.inner.services.logs
     }
 
     pub fn metering(&self) -> &Metering {
@@ -308,7 +317,7 @@ impl Platform {
 
     /// The package that a link of GetFunction's leads to, while it is good.
     pub async fn package(&self, token: &str, now: Timestamp) -> Option<Vec<u8>> {
-        let blob: BlobHash = self.inner.functions.linked_package(token, now)?;
+        let blob: BlobHash = self.inner.services.functions.linked_package(token, now)?;
         let read = self.inner.blobs.get(blob, limits::PACKAGE_BYTES_MAX).await;
         read.inspect_err(|error| tracing::error!(%error, "read a function's package"))
             .ok()
@@ -402,16 +411,7 @@ impl Platform {
             parts: &parts,
             body: &body,
         };
-        let inner = &self.inner;
-        services::dispatch(
-            &inner.functions,
-            &inner.events,
-            &inner.mappings,
-            &inner.executions,
-            &inner.queues,
-            call,
-        )
-        .await
+        self.inner.services.dispatch(call).await
     }
 
     fn caller(

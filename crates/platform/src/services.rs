@@ -1,30 +1,70 @@
 //! The services behind AWS's API, and where they differ for what is in front of them: how much of a
 //! body is read, and whose implementation answers.
 
-use http::Response;
+use http::{Response, StatusCode};
 use wire::{
-    Call, Error, Head,
-    lambda::{self, Lambda},
-    schema::Service,
-    sqs,
+    Call, Error, Head, cloudwatch, cloudwatch_logs, event_bridge, lambda, pipes, s3, scheduler,
+    schema::Service, sns, sqs,
 };
 
-use crate::{body::Body, durable, events, triggers};
+use crate::{
+    body::Body,
+    buckets::Buckets,
+    buses::Buses,
+    durable::{self, DurableExecutions},
+    events::{self, Events},
+    functions::Functions,
+    logs::Logs,
+    metrics::Metrics,
+    pipes::Pipes,
+    queues::Queues,
+    schedules::Schedules,
+    topics::Topics,
+    triggers::{self, EventSourceMappings},
+};
 
 /// All that are served.
-pub static SERVED: [&Service; 2] = [&lambda::SERVICE, &sqs::SERVICE];
+pub static SERVED: [&Service; 9] = [
+    &lambda::SERVICE,
+    &sqs::SERVICE,
+    &s3::SERVICE,
+    &event_bridge::SERVICE,
+    &scheduler::SERVICE,
+    &pipes::SERVICE,
+    &sns::SERVICE,
+    &cloudwatch_logs::SERVICE,
+    &cloudwatch::SERVICE,
+];
+
+/// The longest body of a request to a service whose requests hold a few definitions or events: the
+/// most that EventBridge, SNS, Logs and CloudWatch take is 1 MiB, which escapes make longer.
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// One of those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
     Lambda,
     Sqs,
+    S3,
+    EventBridge,
+    Scheduler,
+    Pipes,
+    Sns,
+    Logs,
+    CloudWatch,
 }
 
 impl Which {
     fn of(service: &Service) -> Self {
         match service.signing_name {
             "sqs" => Self::Sqs,
+            "s3" => Self::S3,
+            "events" => Self::EventBridge,
+            "scheduler" => Self::Scheduler,
+            "pipes" => Self::Pipes,
+            "sns" => Self::Sns,
+            "logs" => Self::Logs,
+            "monitoring" => Self::CloudWatch,
             // The router knows no other than those in `SERVED`.
             _ => Self::Lambda,
         }
@@ -39,37 +79,55 @@ pub trait LambdaStreams {
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
-/// Runs the operation that a request was routed to.
-pub async fn dispatch<L, E, M, D, Q>(
-    functions: &L,
-    events: &E,
-    mappings: &M,
-    executions: &D,
-    queues: &Q,
-    call: Call<'_>,
-) -> Response<Body>
-where
-    L: Lambda + LambdaStreams,
-    E: Lambda,
-    M: Lambda,
-    D: Lambda,
-    Q: sqs::SQS,
-{
-    let answer = match Which::of(call.route.service) {
-        Which::Lambda if call.route.operation.name == "InvokeWithResponseStream" => {
-            return functions.invoke_with_response_stream(call).await;
+/// Who answers for each of them; Lambda's operations are several services' of ours.
+pub struct Services {
+    pub functions: Functions,
+    pub events: Events,
+    pub mappings: EventSourceMappings,
+    pub executions: DurableExecutions,
+    pub queues: Queues,
+    pub buckets: Buckets,
+    pub buses: Buses,
+    pub schedules: Schedules,
+    pub pipes: Pipes,
+    pub topics: Topics,
+    pub logs: Logs,
+    pub metrics: Metrics,
+}
+
+impl Services {
+    /// Runs the operation that a request was routed to.
+    pub async fn dispatch(&self, call: Call<'_>) -> Response<Body> {
+        let answer = match Which::of(call.route.service) {
+            Which::Lambda => return self.lambda(call).await,
+            Which::Sqs => sqs::dispatch(&self.queues, call).await,
+            Which::S3 => s3::dispatch(&self.buckets, call).await,
+            Which::EventBridge => event_bridge::dispatch(&self.buses, call).await,
+            Which::Scheduler => scheduler::dispatch(&self.schedules, call).await,
+            Which::Pipes => pipes::dispatch(&self.pipes, call).await,
+            Which::Sns => sns::dispatch(&self.topics, call).await,
+            Which::Logs => cloudwatch_logs::dispatch(&self.logs, call).await,
+            Which::CloudWatch => cloudwatch::dispatch(&self.metrics, call).await,
+        };
+        answer.map(Body::from)
+    }
+
+    async fn lambda(&self, call: Call<'_>) -> Response<Body> {
+        let operation = call.route.operation;
+        if operation.name == "InvokeWithResponseStream" {
+            return self.functions.invoke_with_response_stream(call).await;
         }
-        Which::Lambda if triggers::owns(call.route.operation) => {
-            lambda::dispatch(mappings, call).await
-        }
-        Which::Lambda if events::owns(call.route.operation) => lambda::dispatch(events, call).await,
-        Which::Lambda if durable::owns(call.route.operation) => {
-            lambda::dispatch(executions, call).await
-        }
-        Which::Lambda => lambda::dispatch(functions, call).await,
-        Which::Sqs => sqs::dispatch(queues, call).await,
-    };
-    answer.map(Body::from)
+        let answer = if triggers::owns(operation) {
+            lambda::dispatch(&self.mappings, call).await
+        } else if events::owns(operation) {
+            lambda::dispatch(&self.events, call).await
+        } else if durable::owns(operation) {
+            lambda::dispatch(&self.executions, call).await
+        } else {
+            lambda::dispatch(&self.functions, call).await
+        };
+        answer.map(Body::from)
+    }
 }
 
 /// The longest body that a request may have.
@@ -78,6 +136,7 @@ pub fn body_bytes_max(head: &Head) -> usize {
         (Which::Lambda, Some(operation)) => lambda::body_bytes_max(operation),
         (Which::Lambda, None) => 0,
         (Which::Sqs, _) => sqs::BODY_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
     }
 }
 
@@ -87,6 +146,11 @@ pub fn body_too_large(head: &Head) -> Error {
         (Which::Lambda, Some(operation)) => lambda::body_too_large(operation),
         (Which::Lambda, None) => Error::internal(),
         (Which::Sqs, _) => sqs::body_too_large(),
+        _ => Error::new(
+            "RequestEntityTooLargeException",
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("Request must be smaller than {BODY_BYTES_MAX} bytes"),
+        ),
     }
 }
 

@@ -39,16 +39,23 @@
 //! ```
 
 pub mod arn;
+pub mod cloudwatch;
+pub mod cloudwatch_logs;
 mod context;
 mod error;
+pub mod event_bridge;
 pub mod events;
 mod exchange;
 pub mod lambda;
+pub mod pipes;
 mod protocol;
 mod query;
 mod router;
+pub mod s3;
+pub mod scheduler;
 pub mod schema;
 pub mod sigv4;
+pub mod sns;
 pub mod sqs;
 pub mod time;
 mod validate;

@@ -14,7 +14,17 @@ use serde_json::Value;
 use source::{Calls, Implementations};
 
 /// The models, and the traits that `codegen` makes of them.
-const SERVICES: &[(&str, &str)] = &[("lambda", "Lambda"), ("sqs", "SQS")];
+const SERVICES: &[(&str, &str)] = &[
+    ("lambda", "Lambda"),
+    ("sqs", "SQS"),
+    ("s3", "S3"),
+    ("events", "EventBridge"),
+    ("scheduler", "Scheduler"),
+    ("pipes", "Pipes"),
+    ("sns", "SNS"),
+    ("logs", "CloudWatchLogs"),
+    ("cloudwatch", "CloudWatch"),
+];
 
 const HEAD: &str = "\
 # Operations

@@ -3,6 +3,7 @@
 //! Not CloudWatch Logs' API yet; its groups and streams already. A line is in the file within
 //! [`FLUSH_EVERY`] of being said. A group keeps its newest [`limits::LOG_GROUP_BYTES_MAX`] bytes.
 
+mod api;
 mod file;
 mod group;
 mod reader;

@@ -1,8 +1,9 @@
 //! From a request to the operation it means, in two steps: by its head, and for the services whose
 //! requests are forms by the `Action` in the body ([`Head::route`]).
 //!
-//! Services with paths of their own come first and pay nothing for the others. Those that share `/`
-//! are told apart by `X-Amz-Target` or by the service that the signature is for.
+//! Services with paths of their own come first and pay nothing for the others; where their paths
+//! meet, as with `/tags/{ResourceArn}`, the service that the signature is for decides. Those that share
+//! `/` are told apart by `X-Amz-Target` or by that too.
 
 mod path;
 mod rpc;
@@ -14,6 +15,7 @@ use crate::{
     protocol::Protocol,
     query,
     schema::{Operation, Service},
+    sigv4,
 };
 use path::{Node, Wanted};
 
@@ -22,7 +24,8 @@ pub use rpc::ByAction;
 /// Finds operations.
 #[derive(Debug)]
 pub struct Router {
-    root: Node,
+    /// The paths of each service that has some.
+    paths: Vec<(&'static Service, Node)>,
     services: Vec<&'static Service>,
 }
 
@@ -68,19 +71,18 @@ impl Labels {
 
 impl Router {
     pub fn new(services: &[&'static Service]) -> Self {
-        let mut root = Node::default();
-        for &service in services {
+        let paths = services.iter().filter_map(|&service| {
             let rest = |p: &&Protocol| matches!(p, Protocol::RestJson1 | Protocol::RestXml);
-            let Some(&protocol) = service.protocols.iter().find(rest) else {
-                continue;
-            };
+            let &protocol = service.protocols.iter().find(rest)?;
+            let mut root = Node::default();
             for operation in service.operations {
                 root.insert(service, protocol, operation);
             }
-        }
-        root.sort();
+            root.sort();
+            Some((service, root))
+        });
         Self {
-            root,
+            paths: paths.collect(),
             services: services.to_vec(),
         }
     }
@@ -115,7 +117,13 @@ impl Router {
             query: parts.uri.query().unwrap_or_default(),
         };
         let mut raw = Vec::with_capacity(4);
-        let leaf = self.root.find(trimmed, &wanted, &mut raw)?;
+        let leaf = match self.claimed(parts) {
+            Some(root) => root.find(trimmed, &wanted, &mut raw)?,
+            None => self.open_paths().find_map(|root| {
+                raw.clear();
+                root.find(trimmed, &wanted, &mut raw)
+            })?,
+        };
         let labels = leaf.labels.iter().zip(&raw);
         Some(Route {
             service: leaf.service,
@@ -127,6 +135,22 @@ impl Router {
                     .collect(),
             ),
         })
+    }
+
+    /// The paths of the service that the request is signed for.
+    fn claimed(&self, parts: &request::Parts) -> Option<&Node> {
+        let claimed = sigv4::parse(parts)?;
+        let named = |(service, _): &&(&Service, Node)| service.signing_name == claimed.service;
+        self.paths.iter().find(named).map(|(_, root)| root)
+    }
+
+    /// Those that a request may mean that is signed for none of them. S3's are all that there are.
+    fn open_paths(&self) -> impl Iterator<Item = &Node> {
+        let open = self
+            .paths
+            .iter()
+            .filter(|(service, _)| !service.protocols.contains(&Protocol::RestXml));
+        open.map(|(_, root)| root)
     }
 }
 

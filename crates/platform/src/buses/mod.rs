@@ -1,0 +1,7 @@
+//! Amazon EventBridge: buses, the rules on them and what rules send to.
+
+mod api;
+
+/// A cheap handle.
+#[derive(Clone, Default)]
+pub struct Buses;

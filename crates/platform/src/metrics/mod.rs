@@ -1,0 +1,7 @@
+//! Amazon CloudWatch: metrics, and alarms that act on them.
+
+mod api;
+
+/// A cheap handle.
+#[derive(Clone, Default)]
+pub struct Metrics;

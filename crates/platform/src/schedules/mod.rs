@@ -1,0 +1,7 @@
+//! Amazon EventBridge Scheduler: what is to happen at a time, or again and again.
+
+mod api;
+
+/// A cheap handle.
+#[derive(Clone, Default)]
+pub struct Schedules;

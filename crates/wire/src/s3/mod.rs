@@ -1,0 +1,5 @@
+//! Amazon S3 on the wire: restXml.
+
+mod generated;
+
+pub use generated::*;

@@ -1,0 +1,5 @@
+//! Amazon EventBridge Scheduler on the wire: restJson1.
+
+mod generated;
+
+pub use generated::*;

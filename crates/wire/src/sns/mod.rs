@@ -1,0 +1,5 @@
+//! Amazon SNS on the wire: awsQuery.
+
+mod generated;
+
+pub use generated::*;
