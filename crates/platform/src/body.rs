@@ -1,15 +1,20 @@
-//! An answer's body: whole, or what a function writes as it writes it.
+//! An answer's body: whole, what a function writes as it writes it, or an object's bytes as they are
+//! read.
 
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use crate::functions::execution::{Finished, InvokeError, Part, ResponseStream};
 
 pub enum Body {
     Whole(Bytes),
-    /// Much larger than the other, and much rarer.
+    /// Much larger than the others, and much rarer.
     Stream(Box<Stream>),
+    /// What somebody reads, as it is read: when they drop their end, that is the body's. Their queue is
+    /// to be short, and whoever fills it to end when the client is gone.
+    Object(mpsc::Receiver<Result<Bytes, Broken>>),
 }
 
 /// What a function writes, on its way to a client. Who drops it reads no more; the function runs on.
@@ -31,9 +36,9 @@ pub trait Form: Send {
     fn end(&self, ended: Result<Finished, InvokeError>) -> Result<Option<Bytes>, Broken>;
 }
 
-/// The function did not finish what it began.
+/// Who wrote the body did not finish what they began.
 #[derive(Debug, thiserror::Error)]
-#[error("the function did not finish its response")]
+#[error("the response was not finished")]
 pub struct Broken;
 
 impl From<Bytes> for Body {

@@ -99,7 +99,9 @@ impl Error {
         made
     }
 
-    /// Sets a further member of the error's shape, e.g. `Reason`.
+    /// Sets a further member of the error's shape, e.g. `Reason`. S3's errors have more than their
+    /// shapes say: there every one set becomes an element, in the order in which they were, e.g.
+    /// `BucketName`.
     #[must_use]
     pub fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
         self.members.push((member, value.into()));

@@ -23,6 +23,8 @@ use crate::limits;
 pub enum Body {
     Whole(Bytes),
     Stream(mpsc::Receiver<Bytes>),
+    /// An object's bytes, as they are read.
+    Object(mpsc::Receiver<Result<Bytes, Broken>>),
     /// What a function writes, as it writes it. The request runs for as long.
     Function {
         stream: Box<platform::Stream>,
@@ -48,6 +50,7 @@ impl From<platform::Body> for Body {
     fn from(body: platform::Body) -> Self {
         match body {
             platform::Body::Whole(bytes) => Body::Whole(bytes),
+            platform::Body::Object(pieces) => Body::Object(pieces),
             platform::Body::Stream(stream) => Body::Function {
                 stream,
                 _running: None,
@@ -80,6 +83,10 @@ impl http_body::Body for Body {
             Body::Whole(bytes) if bytes.is_empty() => None,
             Body::Whole(bytes) => Some(std::mem::take(bytes)),
             Body::Stream(pieces) => std::task::ready!(pieces.poll_recv(cx)),
+            Body::Object(pieces) => {
+                let next = std::task::ready!(pieces.poll_recv(cx));
+                return Poll::Ready(next.map(|bytes| bytes.map(Frame::data)));
+            }
             Body::Function { stream, .. } => {
                 let next = std::task::ready!(stream.poll_next(cx));
                 return Poll::Ready(next.map(|bytes| bytes.map(Frame::data)));
@@ -95,7 +102,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Body::Stream(_) | Body::Function { .. } => SizeHint::default(),
+            Body::Stream(_) | Body::Object(_) | Body::Function { .. } => SizeHint::default(),
         }
     }
 }

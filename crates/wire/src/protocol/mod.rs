@@ -15,7 +15,7 @@ mod text;
 
 pub use envelope::spoken;
 pub use event_stream::{EVENT_STREAM, encode_event};
-pub(crate) use text::{base64_encode, print_float};
+pub(crate) use text::{base64_decode, base64_encode, print_float};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, request};

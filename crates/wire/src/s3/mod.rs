@@ -1,5 +1,6 @@
-//! Amazon S3 on the wire: restXml.
+//! Amazon S3 on the wire: beside the generated tables, what of S3 is no other service's.
 
+pub mod checksum;
 mod generated;
 
 pub use generated::*;
