@@ -16,6 +16,7 @@ pub mod logs;
 pub mod metering;
 pub mod metrics;
 mod node;
+pub mod patterns;
 pub mod pipes;
 mod platform;
 pub mod queues;

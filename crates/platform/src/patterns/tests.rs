@@ -306,46 +306,6 @@ fn what_cannot_be_a_pattern_is_refused_with_its_reason() {
     );
 }
 
-struct Message(&'static str);
-
-impl Subject for Message {
-    fn body(&self) -> &str {
-        self.0
-    }
-
-    fn rest(&self) -> Map<String, Value> {
-        json!({"eventSource": "aws:sqs"})
-            .as_object()
-            .unwrap()
-            .clone()
-    }
-}
-
-#[test]
-fn a_body_is_json_where_its_pattern_is_and_text_where_not() {
-    let passes = |pattern: &str, body: &'static str| {
-        Criteria::compile([pattern])
-            .unwrap()
-            .let_through(&Message(body))
-    };
-    let json = r#"{"body": {"a": [1]}}"#;
-    assert!(passes(json, r#" {"a": 1}"#));
-    assert!(!passes(json, r#"{"a": 2}"#));
-    assert!(!passes(json, "text"));
-    assert!(!passes(r#"{"body": {"a": [{"exists": false}]}}"#, "text"));
-    let text = r#"{"body": ["text", {"prefix": "12"}]}"#;
-    assert!(passes(text, "text"));
-    assert!(passes(text, "123"));
-    assert!(!passes(text, r#"{"a": "text"}"#));
-    assert!(!passes(r#"{"body": [{"exists": false}]}"#, r#"{"a": 1}"#));
-    let other = r#"{"eventSource": ["aws:sqs"]}"#;
-    assert!(passes(other, "text") && passes(other, "{}"));
-    let either = Criteria::compile([json, text]).unwrap();
-    assert!(either.let_through(&Message("text")) && either.let_through(&Message(r#"{"a":1}"#)));
-    assert!(!either.let_through(&Message("other")));
-    assert!(Criteria::default().let_through(&Message("anything")));
-}
-
 /// A field of a flattened event: its path, which elements of which arrays it lies in, its value.
 type Flat = (String, BTreeMap<String, usize>, Value);
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{InvalidPattern, Operators, Pattern};
+use crate::patterns::{InvalidPattern, Operators, Pattern};
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Criteria {
@@ -75,4 +75,51 @@ fn json(body: &str) -> Option<Value> {
         return None;
     }
     serde_json::from_str(body).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    struct Message(&'static str);
+
+    impl Subject for Message {
+        fn body(&self) -> &str {
+            self.0
+        }
+
+        fn rest(&self) -> Map<String, Value> {
+            json!({"eventSource": "aws:sqs"})
+                .as_object()
+                .unwrap()
+                .clone()
+        }
+    }
+
+    #[test]
+    fn a_body_is_json_where_its_pattern_is_and_text_where_not() {
+        let passes = |pattern: &str, body: &'static str| {
+            Criteria::compile([pattern])
+                .unwrap()
+                .let_through(&Message(body))
+        };
+        let json = r#"{"body": {"a": [1]}}"#;
+        assert!(passes(json, r#" {"a": 1}"#));
+        assert!(!passes(json, r#"{"a": 2}"#));
+        assert!(!passes(json, "text"));
+        assert!(!passes(r#"{"body": {"a": [{"exists": false}]}}"#, "text"));
+        let text = r#"{"body": ["text", {"prefix": "12"}]}"#;
+        assert!(passes(text, "text"));
+        assert!(passes(text, "123"));
+        assert!(!passes(text, r#"{"a": "text"}"#));
+        assert!(!passes(r#"{"body": [{"exists": false}]}"#, r#"{"a": 1}"#));
+        let other = r#"{"eventSource": ["aws:sqs"]}"#;
+        assert!(passes(other, "text") && passes(other, "{}"));
+        let either = Criteria::compile([json, text]).unwrap();
+        assert!(either.let_through(&Message("text")) && either.let_through(&Message(r#"{"a":1}"#)));
+        assert!(!either.let_through(&Message("other")));
+        assert!(Criteria::default().let_through(&Message("anything")));
+    }
 }

@@ -1,5 +1,7 @@
 //! `wildcard` patterns: `*` stands for any characters; `\*` and `\\` for themselves.
 
+use std::collections::BTreeSet;
+
 /// The literal pieces between the stars; as many as there are stars, and one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wildcard(Vec<String>);
@@ -10,7 +12,18 @@ pub enum InvalidWildcard {
     Consecutive(usize),
     #[error("Invalid escape character at pos {0}")]
     Escape(usize),
+    #[error(
+        "Rule is too complex - try using fewer wildcard characters or fewer repeating character \
+         sequences after a wildcard character"
+    )]
+    TooComplex,
 }
+
+/// Places of a pattern at which a text may be at once. Where EventBridge's own bound is it does not
+/// say; `*:*:*:*:*:event-bus/*` is above it. Our matching needs none.
+const PLACES_MAX: usize = 9;
+/// Sets of places that are looked at to find that out.
+const SETS_MAX: usize = 200;
 
 impl Wildcard {
     pub fn parse(pattern: &str) -> Result<Self, InvalidWildcard> {
@@ -38,7 +51,10 @@ impl Wildcard {
                 piece.push(literal);
             }
         }
-        Ok(Self(pieces))
+        match is_too_complex(&pieces) {
+            true => Err(InvalidWildcard::TooComplex),
+            false => Ok(Self(pieces)),
+        }
     }
 
     pub fn matches(&self, text: &str) -> bool {
@@ -60,6 +76,55 @@ impl Wildcard {
         }
         left.ends_with(last.as_str())
     }
+}
+
+/// A place: so many characters of a piece have been read. A star is the beginning of all pieces but
+/// the first: who is there stays there, whatever comes.
+type Place = (usize, usize);
+
+/// Whether some text can be at more places at once than may be.
+fn is_too_complex(pieces: &[String]) -> bool {
+    if pieces.len() > PLACES_MAX {
+        return true;
+    }
+    let pieces: Vec<Vec<char>> = pieces.iter().map(|p| p.chars().collect()).collect();
+    let mut seen = BTreeSet::new();
+    let mut ahead = vec![entered(&pieces, [(0, 0)])];
+    while let Some(places) = ahead.pop() {
+        if places.len() > PLACES_MAX {
+            return true;
+        }
+        if seen.len() >= SETS_MAX || !seen.insert(places.clone()) {
+            continue;
+        }
+        let next: BTreeSet<char> = places.iter().filter_map(|at| after(&pieces, *at)).collect();
+        for c in next {
+            let moved = places.iter().flat_map(|&at| {
+                let stays = (at.0 > 0 && at.1 == 0).then_some(at);
+                let goes = (after(&pieces, at) == Some(c)).then_some((at.0, at.1 + 1));
+                stays.into_iter().chain(goes)
+            });
+            ahead.push(entered(&pieces, moved));
+        }
+    }
+    false
+}
+
+fn after(pieces: &[Vec<char>], (piece, read): Place) -> Option<char> {
+    pieces.get(piece)?.get(read).copied()
+}
+
+/// These, and the stars behind the pieces that are read to their end.
+fn entered(pieces: &[Vec<char>], places: impl IntoIterator<Item = Place>) -> BTreeSet<Place> {
+    let mut all = BTreeSet::new();
+    for mut place in places {
+        all.insert(place);
+        while place.0 + 1 < pieces.len() && place.1 == pieces[place.0].len() {
+            place = (place.0 + 1, 0);
+            all.insert(place);
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -100,5 +165,23 @@ mod tests {
         assert_eq!(refused("a**"), InvalidWildcard::Consecutive(2));
         assert_eq!(refused(r"a\n"), InvalidWildcard::Escape(1));
         assert_eq!(refused(r"a\"), InvalidWildcard::Escape(1));
+    }
+
+    #[test]
+    fn many_repeating_stars_are_too_complex() {
+        for pattern in [
+            "*:*:*:*:*:event-bus/*",
+            "*a*b*c*d*e*f*g*h*i*",
+            "*aaaaaaaaaaa*",
+        ] {
+            assert_eq!(Wildcard::parse(pattern), Err(InvalidWildcard::TooComplex));
+        }
+        for pattern in [
+            "arn:aws:events:*:*:event-bus/*",
+            "*/lib/*/*.png",
+            "*abcdefghijklmnopq*",
+        ] {
+            assert!(Wildcard::parse(pattern).is_ok(), "{pattern}");
+        }
     }
 }

@@ -23,7 +23,7 @@ impl Pattern {
     }
 
     /// The fields that it asks for at the top.
-    pub(super) fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         let mut names = Vec::new();
         self.node.names(&mut names);
         names
@@ -31,7 +31,7 @@ impl Pattern {
 
     /// Whether what it asks of a field at the top is about what is below it. None if it does not
     /// ask for the field.
-    pub(super) fn asks_below(&self, name: &str) -> Option<bool> {
+    pub(crate) fn asks_below(&self, name: &str) -> Option<bool> {
         self.node.asks_below(name)
     }
 }

@@ -1,11 +1,11 @@
-//! Patterns over JSON events: Lambda's filter criteria today, EventBridge's, SNS's and Pipes' rules
-//! later, each with its own set of operators.
+//! The language of patterns over JSON events: EventBridge's rules and archives, Lambda's and Pipes'
+//! filters and SNS's filter policies speak it, each with its own set of operators ([`Operators`]).
 //!
 //! Pure. A pattern is compiled once ([`Pattern::compile`]) and then asked about events. Matching
 //! takes time in proportion to pattern times event, whatever stands in them.
 
 mod compile;
-mod criteria;
+mod index;
 mod matching;
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ use serde_json::Number;
 use wildcard::Wildcard;
 
 pub use compile::InvalidPattern;
-pub use criteria::{Criteria, Subject};
+pub use index::Index;
 
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq)]
