@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use super::{Protocol, codes, json, structure_of};
 use crate::{
-    error::{Error, Fault},
+    error::Error,
     schema::{Operation, Service},
     value::{Members, Value},
 };
@@ -50,30 +50,13 @@ pub fn encode_error(protocol: Protocol, service: &Service, error: &Error) -> Res
     let shape = codes::error_shape(service, error.code);
     let body = json::typed_error(service, codes::qualified(service, error), shape, error);
     let mut response = answer(protocol, error.status, body);
-    if service.query_compatible {
-        let side = match error.fault {
-            Fault::Sender => "Sender",
-            Fault::Receiver => "Receiver",
-        };
-        let code = format!("{};{side}", codes::in_query(service, error));
-        if let Ok(code) = HeaderValue::from_str(&code) {
-            response.headers_mut().insert("x-amzn-query-error", code);
-        }
-    }
+    codes::add_query_code(service, error, &mut response);
     for (name, value) in &error.headers {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(*name, value);
         }
     }
     response
-}
-
-/// A client that does not ask for the statuses of awsQuery (`x-amzn-query-mode`) gets 400 for all
-/// that is its own fault, as awsJson's front has it.
-pub fn without_query_mode(response: &mut Response<Bytes>) {
-    if response.status().is_client_error() {
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-    }
 }
 
 fn answer(protocol: Protocol, status: StatusCode, body: Vec<u8>) -> Response<Bytes> {

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
+
 use crate::{
-    error::Error,
+    error::{Error, Fault},
     schema::{Kind, Service, Structure},
 };
 
@@ -35,12 +38,36 @@ pub fn error_shape(service: &Service, code: &str) -> Option<Structure> {
     })
 }
 
-/// The code in an awsJson body.
+/// Adds the code that an error had in awsQuery, where the service spoke that before.
+pub fn add_query_code(service: &Service, error: &Error, response: &mut Response<Bytes>) {
+    if !service.query_compatible {
+        return;
+    }
+    let side = match error.fault {
+        Fault::Sender => "Sender",
+        Fault::Receiver => "Receiver",
+    };
+    let code = format!("{};{side}", in_query(service, error));
+    if let Ok(code) = HeaderValue::from_str(&code) {
+        response.headers_mut().insert("x-amzn-query-error", code);
+    }
+}
+
+/// A client that does not ask for the statuses of awsQuery (`x-amzn-query-mode`) gets 400 for all
+/// that is its own fault, as the front of the newer protocols has it.
+pub fn without_query_mode(response: &mut Response<Bytes>) {
+    if response.status().is_client_error() {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+    }
+}
+
+/// The code in a body of awsJson or rpcv2Cbor.
 pub fn qualified<'a>(service: &Service, error: &'a Error) -> Cow<'a, str> {
     let Some(namespace) = service.error_namespace else {
         return Cow::Borrowed(error.code);
     };
     let namespace = match error_shape(service, error.code) {
+        _ if error.code == "ValidationException" => "com.amazon.coral.validate",
         Some(_) => namespace,
         None => "com.amazon.coral.service",
     };

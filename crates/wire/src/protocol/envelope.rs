@@ -79,22 +79,6 @@ pub fn xml(error: &Error, request_id: &str) -> Response<Bytes> {
     answer(error, "application/xml", body)
 }
 
-/// A map of two texts.
-pub fn cbor(error: &Error) -> Response<Bytes> {
-    let mut body = vec![0xa2];
-    for text in ["__type", error.code, "message", &error.message] {
-        // A text's head: major type 3 with a length of two bytes.
-        let text = &text[..text.floor_char_boundary(u16::MAX.into())];
-        body.push(0x79);
-        body.extend((text.len() as u16).to_be_bytes());
-        body.extend(text.as_bytes());
-    }
-    let mut response = answer(error, "application/cbor", body);
-    let protocol = HeaderValue::from_static("rpc-v2-cbor");
-    response.headers_mut().insert("smithy-protocol", protocol);
-    response
-}
-
 fn answer(error: &Error, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(body.into());
     *response.status_mut() = error.status;
@@ -178,9 +162,5 @@ mod tests {
             json,
             r#"{"__type":"NotImplemented","message":"no <s3> & co"}"#
         );
-        let cbor = cbor(&error);
-        let head = b"\xa2\x79\x00\x06__type\x79\x00\x0eNotImplemented\x79\x00\x07message";
-        assert!(cbor.body().starts_with(head));
-        assert!(cbor.body().ends_with(b"\x79\x00\x0cno <s3> & co"));
     }
 }

@@ -102,8 +102,11 @@ pub fn typed_error(
     let mut said = false;
     for member in members {
         if matches!(member.name, "Message" | "message") {
-            write_key(member.wire(), &mut out);
-            write_str(&error.message, &mut out);
+            // A service that has nothing to say leaves it out.
+            if !error.message.is_empty() {
+                write_key(member.wire(), &mut out);
+                write_str(&error.message, &mut out);
+            }
             said = true;
             continue;
         }

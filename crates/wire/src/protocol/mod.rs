@@ -11,6 +11,7 @@ mod envelope;
 mod event_stream;
 mod json;
 mod rest;
+mod rpc_v2_cbor;
 mod text;
 
 pub use envelope::spoken;
@@ -57,6 +58,7 @@ pub fn decode_request(
         Protocol::AwsQuery | Protocol::AwsQueryInJson => {
             aws_query::decode_request(service, operation, parts, body)
         }
+        Protocol::RpcV2Cbor => rpc_v2_cbor::decode_request(service, operation, body),
         other => Err(unspoken(other)),
     }
 }
@@ -77,6 +79,7 @@ pub fn encode_response(
         Protocol::AwsQuery | Protocol::AwsQueryInJson => Ok(aws_query::encode_response(
             protocol, service, operation, output, request_id,
         )),
+        Protocol::RpcV2Cbor => Ok(rpc_v2_cbor::encode_response(service, operation, output)),
         other => Err(unspoken(other)),
     };
     match encoded {
@@ -103,7 +106,7 @@ pub fn encode_error(
         }
         (Protocol::AwsQuery | Protocol::AwsQueryInJson, None) => envelope::query(error, request_id),
         (Protocol::RestXml, _) => envelope::xml(error, request_id),
-        (Protocol::RpcV2Cbor, _) => envelope::cbor(error),
+        (Protocol::RpcV2Cbor, service) => rpc_v2_cbor::encode_error(service, error),
     };
     identified(response, request_id)
 }
@@ -127,11 +130,11 @@ pub fn refuse(
             let answer = aws_query::encode_error(protocol, service, detail, error, request_id);
             identified(answer, request_id)
         }
-        Protocol::AwsJson1_0 | Protocol::AwsJson1_1 => {
+        Protocol::AwsJson1_0 | Protocol::AwsJson1_1 | Protocol::RpcV2Cbor => {
             let mut answer = encode_error(protocol, Some(service), error, request_id);
             let query_mode = parts.headers.get("x-amzn-query-mode");
             if service.query_compatible && query_mode.is_none_or(|mode| mode != "true") {
-                aws_json::without_query_mode(&mut answer);
+                codes::without_query_mode(&mut answer);
             }
             answer
         }

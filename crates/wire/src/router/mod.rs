@@ -94,6 +94,9 @@ impl Router {
 
     /// AWS answers what it does not know before it looks at the signature.
     pub fn head(&self, parts: &request::Parts) -> Result<Head, Unrouted> {
+        if let Some(found) = rpc::by_service_path(&self.services, parts) {
+            return found.map(Head::Operation);
+        }
         if let Some(route) = self.by_path(parts) {
             return Ok(Head::Operation(route));
         }

@@ -1,5 +1,5 @@
-//! Operations by name: in `X-Amz-Target` for awsJson, as `Action` in a form or a query string for
-//! awsQuery.
+//! Operations by name: in `X-Amz-Target` for awsJson, at the path's end for rpcv2Cbor, as `Action` in
+//! a form or a query string for awsQuery.
 
 use http::{Method, StatusCode, header, request};
 
@@ -31,6 +31,37 @@ pub fn by_target(
     let service = *services.iter().find(named)?;
     let json = |p: &&Protocol| matches!(p, Protocol::AwsJson1_0 | Protocol::AwsJson1_1);
     let protocol = *service.protocols.iter().find(json)?;
+    Some(match service.operation(name) {
+        Some(operation) if parts.method == Method::POST => Ok(Route {
+            service,
+            protocol,
+            operation,
+            labels: Labels::default(),
+        }),
+        _ => Err(unknown(service, protocol, name)),
+    })
+}
+
+/// By a path that ends in `/service/{name}/operation/{name}`, where the client says that it speaks
+/// rpcv2Cbor; what comes before is the endpoint's own.
+pub fn by_service_path(
+    services: &[&'static Service],
+    parts: &request::Parts,
+) -> Option<Result<Route, Unrouted>> {
+    if parts.headers.get("smithy-protocol")?.as_bytes() != b"rpc-v2-cbor" {
+        return None;
+    }
+    let mut steps = trimmed(parts.uri.path()).rsplit('/');
+    let (name, operation_step) = (steps.next()?, steps.next()?);
+    let (prefix, service_step) = (steps.next()?, steps.next()?);
+    if (service_step, operation_step) != ("service", "operation") {
+        return None;
+    }
+    let named = |s: &&&'static Service| {
+        s.target_prefix == Some(prefix) && s.protocols.contains(&Protocol::RpcV2Cbor)
+    };
+    let service = *services.iter().find(named)?;
+    let protocol = Protocol::RpcV2Cbor;
     Some(match service.operation(name) {
         Some(operation) if parts.method == Method::POST => Ok(Route {
             service,
