@@ -5,6 +5,7 @@ mod body;
 pub mod buckets;
 pub mod buses;
 pub mod clock;
+pub mod deliveries;
 pub mod durable;
 pub mod events;
 pub mod functions;

@@ -24,6 +24,7 @@ use crate::{
     buckets::Buckets,
     buses::Buses,
     clock::Clock,
+    deliveries::Deliveries,
     durable::{self, DurableExecutions},
     events::Events,
     functions::{
@@ -99,6 +100,7 @@ struct Inner {
     services: Services,
     execution: Execution,
     way_in: Arc<WayIn>,
+    deliveries: Deliveries,
     metering: Metering,
     prices: Prices,
     runtimes: Runtimes,
@@ -157,6 +159,7 @@ impl Platform {
             &config.base_url,
         );
         let (queues, keeping) = queues.await?;
+        let deliveries = Deliveries::open(store.clone(), queues.clone());
         let functions = Functions::open(FunctionsConfig {
             data_dir: config.data_dir,
             secrets: secrets.clone(),
@@ -189,6 +192,9 @@ impl Platform {
         );
         let mappings = mappings.await?;
         let events = Events::open(functions.clone(), queues.clone(), &reconciling).await;
+        // Who can be a target of deliveries, and then what the last process left of them.
+        deliveries.register("lambda", Arc::new(events.clone()));
+        deliveries.begin(&reconciling).await;
         let identity = Arc::new(Identity::new(&config.credentials, sessions));
         let inner = Inner {
             router: Router::new(&services::SERVED),
@@ -219,6 +225,7 @@ impl Platform {
             },
             execution,
             way_in,
+            deliveries,
             metering,
             runtimes,
             counts,
@@ -232,6 +239,7 @@ impl Platform {
     /// mappings take none.
     pub fn begin_stop(&self) {
         self.inner.services.mappings.begin_stop();
+        self.inner.deliveries.begin_stop();
         self.inner.services.events.begin_stop();
         self.inner.services.executions.begin_stop();
         self.inner.services.queues.let_waiters_go();
@@ -241,6 +249,8 @@ impl Platform {
     pub async fn stop(&self, within: Duration) {
         let until = Instant::now() + within;
         self.inner.services.mappings.stop(within).await;
+        let left = until.saturating_duration_since(Instant::now());
+        self.inner.deliveries.stop(left).await;
         let left = until.saturating_duration_since(Instant::now());
         self.inner.services.events.stop(left).await;
         let left = until.saturating_duration_since(Instant::now());
@@ -274,6 +284,10 @@ impl Platform {
 
     pub fn events(&self) -> &Events {
         &self.inner.services.events
+    }
+
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.inner.deliveries
     }
 
     /// What brings things to how they should be, by name.

@@ -12,6 +12,7 @@ mod deliver;
 mod event;
 mod limits;
 mod record;
+mod target;
 #[cfg(test)]
 mod tests;
 mod verdict;

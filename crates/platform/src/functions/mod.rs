@@ -41,6 +41,7 @@ mod runtime_management;
 pub mod runtimes;
 mod signing;
 mod snapstart;
+mod source_access;
 mod tables;
 mod tags;
 mod update;

@@ -157,7 +157,7 @@ impl Draft {
     }
 }
 
-fn policy_text(statements: &[Value]) -> String {
+pub(super) fn policy_text(statements: &[Value]) -> String {
     json!({"Version": "2012-10-17", "Id": "default", "Statement": statements}).to_string()
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::identity::{
     Principal, id_of,
     policy::{
-        Request,
+        Asker, Request,
         resource::{self, Allowed, Refused},
     },
 };
@@ -89,20 +89,26 @@ impl Queue {
     /// What this principal may not do of what it takes to read the queue for a function; none if it
     /// may all of it.
     pub fn refuses_reader(&self, reader: &Principal, now: Timestamp) -> Option<&'static str> {
-        self.refused(&READING, reader, now)
+        self.refused(&READING, &Asker::from(reader), now)
     }
 
     /// Whether this principal may send to the queue, by what the platform does for it.
     pub fn admits_sender(&self, sender: &Principal, now: Timestamp) -> bool {
-        self.refused(&["SendMessage"], sender, now).is_none()
+        self.admits_source(&Asker::from(sender), now)
+    }
+
+    /// The same for a service that asks on behalf of something.
+    pub fn admits_source(&self, asker: &Asker<'_>, now: Timestamp) -> bool {
+        self.refused(&["SendMessage"], asker, now).is_none()
     }
 
     fn refused(
         &self,
         actions: &[&'static str],
-        reader: &Principal,
+        asker: &Asker<'_>,
         now: Timestamp,
     ) -> Option<&'static str> {
+        let reader = asker.principal.as_ref();
         let definition = self.definition();
         let policy = definition.attributes.policy.as_ref();
         let is_own = reader.account_id() == Some(&self.key.account_id);
@@ -116,6 +122,8 @@ impl Queue {
             let request = Request {
                 // It never leaves the platform.
                 is_secure: true,
+                source_arn: asker.source_arn,
+                source_account: asker.source_account,
                 ..Request::new(reader, &action, &arn, owner, region, now)
             };
             resource::decide(&request, policy.and_then(AccessPolicy::policy)).is_err()

@@ -43,6 +43,13 @@ impl QueueKey {
         }
     }
 
+    /// The same for one that keeps the order of its groups.
+    pub fn internal_fifo(service: &str, account_id: &str, region: &str, name: &str) -> Self {
+        let mut key = Self::internal(service, account_id, region, name);
+        key.name.push_str(".fifo");
+        key
+    }
+
     pub fn is_internal(&self) -> bool {
         self.account_id.contains(INTERNAL)
     }

@@ -37,8 +37,9 @@ use std::{
 use store::Store;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-pub use engine::{Created, Engine, EngineError, Queue, ReplaceError, Staged, Totals};
+pub use engine::{Created, Engine, EngineError, Queue, ReplaceError, Staged, StagedRows, Totals};
 pub use tables::{MIGRATION_COUNT, migrations};
+pub(crate) use validate::{Draft, DraftValue, Sender as MessageSender};
 
 use crate::{clock::Clock, secrets::Secrets};
 use definition::{QueueId, QueueKey};

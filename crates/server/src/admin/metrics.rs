@@ -1,6 +1,8 @@
 //! Metrics in Prometheus's text format. Labels are from fixed sets, so that the number of series does
 //! not grow; only how functions scale is told by function, of those that started most environments.
 
+mod deliveries;
+
 use std::{
     fmt::Write,
     sync::atomic::{AtomicU64, Ordering},
@@ -57,6 +59,7 @@ impl Metrics {
         scaling(&mut page, platform);
         queues(&mut page, platform);
         events(&mut page, platform);
+        deliveries::print(&mut page, platform);
         mappings(&mut page, platform);
         background(&mut page, platform);
         store(&mut page, platform);

@@ -22,4 +22,4 @@ mod values;
 pub use document::{Effect, Policy, Statement, Verdict};
 pub use error::PolicyError;
 pub use parse::{Bounds, Kind};
-pub use request::Request;
+pub use request::{Asker, Request};

@@ -32,6 +32,24 @@ pub struct Request<'a> {
     pub keys: &'a [(&'a str, &'a str)],
 }
 
+/// Who has the platform ask: a principal, and for a service what it asks on behalf of.
+#[derive(Debug, Clone)]
+pub struct Asker<'a> {
+    pub principal: Cow<'a, Principal>,
+    pub source_arn: Option<&'a str>,
+    pub source_account: Option<&'a str>,
+}
+
+impl<'a> From<&'a Principal> for Asker<'a> {
+    fn from(principal: &'a Principal) -> Self {
+        Asker {
+            principal: Cow::Borrowed(principal),
+            source_arn: None,
+            source_account: None,
+        }
+    }
+}
+
 impl<'a> Request<'a> {
     /// Of a request of which no more is known. `owner` is the resource's account.
     pub fn new(

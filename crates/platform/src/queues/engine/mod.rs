@@ -47,7 +47,7 @@ use crate::{clock::Clock, secrets::Secrets};
 
 pub use queue::Queue;
 pub use replace::ReplaceError;
-pub use staged::Staged;
+pub use staged::{Staged, StagedRows};
 pub use totals::Totals;
 
 use alarm::Alarm;
