@@ -176,7 +176,7 @@ impl World {
     async fn receive(&self, queue: &Arc<Queue>, wait_ms: u64) -> Vec<Received> {
         let receive = Receive {
             max: 1,
-            visibility_timeout_ms: None,
+            visibility_timeout_ms: Some(43_200_000),
             wait_ms,
             attempt_id: None,
         };
@@ -267,12 +267,12 @@ fn dead_letter(queue: &str) -> Option<DeadLetter> {
 }
 
 fn attributes(message: &Received) -> HashMap<&str, &str> {
-    let text = |value| match value {
-        &AttributeValue::Text(ref text) => text.as_str(),
-        AttributeValue::Binary(_) => panic!("it is text"),
-    };
-    let attributes = message.content.attributes.iter();
-    attributes
-        .map(|(name, held)| (name.as_str(), text(&held.value)))
-        .collect()
+    let mut texts = HashMap::new();
+    for (name, attribute) in &message.content.attributes {
+        match &attribute.value {
+            AttributeValue::Text(text) => texts.insert(name.as_str(), text.as_str()),
+            AttributeValue::Binary(_) => panic!("it is text"),
+        };
+    }
+    texts
 }

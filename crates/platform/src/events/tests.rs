@@ -2,6 +2,7 @@
 //! moved by hand.
 
 mod chaos;
+mod delivered;
 mod ends;
 mod life;
 mod retries;

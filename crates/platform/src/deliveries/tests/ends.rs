@@ -142,10 +142,8 @@ async fn a_target_is_tried_again_until_it_takes_it_or_the_tries_are_used_up() {
         why["never"],
         said("THROTTLED", Some("MaximumRetryAttempts"))
     );
-    assert_eq!(
-        why["old"],
-        said("THROTTLED", Some("MaximumEventAgeInSeconds"))
-    );
+    // Time may have leapt over its last try, of which nothing is known then.
+    assert_eq!(why["old"].1.as_deref(), Some("MaximumEventAgeInSeconds"));
     assert_eq!(why["no"], said("NO_RESOURCE", None));
     world
         .until(async || world.target.taken("late") == ["late"])
