@@ -1,7 +1,7 @@
 //! AWS's ways to write an instant.
 
 use jiff::{
-    Timestamp,
+    Timestamp, civil,
     fmt::strtime,
     tz::{Offset, TimeZone},
 };
@@ -65,6 +65,11 @@ pub fn iso8601_micros(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
+/// S3's documents: `2024-05-01T09:30:00.000Z`.
+pub fn iso8601_millis(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
 /// The time in a signature: `20240501T093000Z`.
 pub fn iso8601_basic(at: Timestamp) -> String {
     // Written out, since every signed request pays for it.
@@ -99,6 +104,18 @@ fn parse_rfc3339(text: &str) -> Option<Timestamp> {
         return None;
     }
     text.parse().ok()
+}
+
+/// The same with an offset too, or as a day alone, which begins at midnight: in XML.
+pub fn parse_loosely(text: &str) -> Option<Timestamp> {
+    let is_day = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    match is_day {
+        true => {
+            let day = text.parse::<civil::Date>().ok()?;
+            Offset::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()
+        }
+        false => parse_rfc3339(text).or_else(|| text.parse().ok()),
+    }
 }
 
 fn parse_rfc822(text: &str) -> Option<Timestamp> {

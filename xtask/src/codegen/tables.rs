@@ -55,6 +55,7 @@ fn service(model: &Model, out: &mut String) -> Result<()> {
         match meta("checks") {
             None => "Constraints",
             Some("presence") => "Presence",
+            Some("none") => "None",
             Some(other) => bail!("unknown checks {other}"),
         },
         meta("pathMember"),

@@ -11,8 +11,10 @@ mod envelope;
 mod event_stream;
 mod json;
 mod rest;
+mod rest_xml;
 mod rpc_v2_cbor;
 mod text;
+mod xml;
 
 pub use envelope::spoken;
 pub use event_stream::{EVENT_STREAM, encode_event};
@@ -51,7 +53,9 @@ pub fn decode_request(
     body: &Bytes,
 ) -> Result<Value, Error> {
     match protocol {
-        Protocol::RestJson1 => rest::decode_request(service, operation, labels, parts, body),
+        Protocol::RestJson1 | Protocol::RestXml => {
+            rest::decode_request(protocol, service, operation, labels, parts, body)
+        }
         Protocol::AwsJson1_0 | Protocol::AwsJson1_1 => {
             aws_json::decode_request(service, operation, body)
         }
@@ -59,7 +63,6 @@ pub fn decode_request(
             aws_query::decode_request(service, operation, parts, body)
         }
         Protocol::RpcV2Cbor => rpc_v2_cbor::decode_request(service, operation, body),
-        other => Err(unspoken(other)),
     }
 }
 
@@ -72,7 +75,9 @@ pub fn encode_response(
     request_id: &str,
 ) -> Response<Bytes> {
     let encoded = match protocol {
-        Protocol::RestJson1 => rest::encode_response(service, operation, output),
+        Protocol::RestJson1 | Protocol::RestXml => {
+            rest::encode_response(protocol, service, operation, output)
+        }
         Protocol::AwsJson1_0 | Protocol::AwsJson1_1 => Ok(aws_json::encode_response(
             protocol, service, operation, output,
         )),
@@ -80,9 +85,9 @@ pub fn encode_response(
             protocol, service, operation, output, request_id,
         )),
         Protocol::RpcV2Cbor => Ok(rpc_v2_cbor::encode_response(service, operation, output)),
-        other => Err(unspoken(other)),
     };
     match encoded {
+        Ok(response) if service.signing_name == "s3" => rest_xml::identified(response, request_id),
         Ok(response) => identified(response, request_id),
         Err(error) => encode_error(protocol, Some(service), &error, request_id),
     }
@@ -105,9 +110,13 @@ pub fn encode_error(
             aws_query::encode_error(protocol, service, service.error_detail, error, request_id)
         }
         (Protocol::AwsQuery | Protocol::AwsQueryInJson, None) => envelope::query(error, request_id),
-        (Protocol::RestXml, _) => envelope::xml(error, request_id),
+        (Protocol::RestXml, Some(service)) => rest_xml::encode_error(service, error, request_id),
+        (Protocol::RestXml, None) => envelope::xml(error, request_id),
         (Protocol::RpcV2Cbor, service) => rpc_v2_cbor::encode_error(service, error),
     };
+    if service.is_some_and(|service| service.signing_name == "s3") {
+        return rest_xml::identified(response, request_id);
+    }
     identified(response, request_id)
 }
 
@@ -138,16 +147,15 @@ pub fn refuse(
             }
             answer
         }
-        _ => encode_error(protocol, Some(service), error, request_id),
+        _ => {
+            let mut answer = encode_error(protocol, Some(service), error, request_id);
+            // What the client is told is in the status then.
+            if protocol == Protocol::RestXml && parts.method == http::Method::HEAD {
+                answer.body_mut().clear();
+            }
+            answer
+        }
     }
-}
-
-fn unspoken(protocol: Protocol) -> Error {
-    Error::new(
-        "NotImplemented",
-        http::StatusCode::NOT_IMPLEMENTED,
-        format!("The protocol {protocol:?} is not implemented yet"),
-    )
 }
 
 fn structure_of(service: &Service, shape: Option<ShapeId>) -> Option<Structure> {

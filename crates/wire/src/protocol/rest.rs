@@ -1,10 +1,10 @@
 //! HTTP bindings: which member travels in the path, the query string, a header, the status or the
-//! body. restJson1 now; restXml will share all of it but the body.
+//! body. restJson1 and restXml share all of it but the body.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header, request};
 
-use super::{codes::error_shape, json, structure_of, text};
+use super::{Protocol, codes::error_shape, json, rest_xml, structure_of, text};
 use crate::{
     error::Error,
     query,
@@ -15,6 +15,7 @@ use crate::{
 
 /// Reads an operation's input from all parts of a request.
 pub fn decode_request(
+    protocol: Protocol,
     service: &Service,
     operation: &Operation,
     labels: &Labels,
@@ -24,18 +25,25 @@ pub fn decode_request(
     let Some(structure) = structure_of(service, operation.input) else {
         return Ok(Value::Structure(Members::default()));
     };
-    let mut members = decode_body(service, &structure, body)?;
+    let mut members = match protocol {
+        Protocol::RestXml => rest_xml::decode_body(service, operation, &structure, body)?,
+        _ => decode_body(service, &structure, body)?,
+    };
     let pairs = query::parse(parts.uri.query().unwrap_or_default());
     for (index, member) in structure.members.iter().enumerate() {
         let value = match member.location {
-            Location::Body | Location::StatusCode => None,
+            Location::Body | Location::StatusCode => Ok(None),
             Location::Uri => labels
                 .get(member.wire())
                 .map(|raw| scalar(service, member, raw, TimestampFormat::Iso8601))
-                .transpose()?,
-            Location::Query => decode_query(service, member, &pairs)?,
-            Location::Header => decode_header(service, member, parts)?,
-            Location::HeaderPrefix => decode_prefixed(member, parts),
+                .transpose(),
+            Location::Query => decode_query(service, member, &pairs),
+            Location::Header => decode_header(service, member, parts),
+            Location::HeaderPrefix => Ok(decode_prefixed(protocol, member, parts)),
+        };
+        let value = match (value, protocol) {
+            (Err(_), Protocol::RestXml) => rest_xml::not_decoded(service, member, parts, &pairs)?,
+            (value, _) => value?,
         };
         if let Some(value) = value {
             members.set(index, value);
@@ -46,6 +54,7 @@ pub fn decode_request(
 
 /// Writes an operation's output into all parts of an answer.
 pub fn encode_response(
+    protocol: Protocol,
     service: &Service,
     operation: &Operation,
     output: Option<Value>,
@@ -69,17 +78,23 @@ pub fn encode_response(
             (Location::HeaderPrefix, Value::Map(entries)) => {
                 for (key, value) in entries {
                     let name = format!("{}{key}", member.wire());
-                    set_header(
-                        &mut response,
-                        &name,
-                        text::print(value, TimestampFormat::Rfc822),
-                    );
+                    let text = text::print(value, TimestampFormat::Rfc822);
+                    let text = match protocol {
+                        Protocol::RestXml => rest_xml::encoded_word(text),
+                        _ => text,
+                    };
+                    set_header(&mut response, &name, text);
                 }
             }
             _ => {}
         }
     }
-    encode_body(service, operation, &structure, &members, &mut response)?;
+    match protocol {
+        Protocol::RestXml => {
+            rest_xml::encode_body(service, operation, &structure, &members, &mut response);
+        }
+        _ => encode_body(service, operation, &structure, &members, &mut response)?,
+    }
     Ok(response)
 }
 
@@ -229,15 +244,29 @@ fn decode_header(
     scalar(service, member, raw, format).map(Some)
 }
 
-fn decode_prefixed(member: &Member, parts: &request::Parts) -> Option<Value> {
+fn decode_prefixed(protocol: Protocol, member: &Member, parts: &request::Parts) -> Option<Value> {
     let prefix = member.wire().to_ascii_lowercase();
     let mut entries: Vec<(String, Value)> = Vec::new();
-    for (name, value) in &parts.headers {
-        if let (Some(key), Ok(value)) = (name.as_str().strip_prefix(&prefix), value.to_str()) {
-            entries.push((key.to_owned(), Value::String(value.to_owned())));
+    for name in parts.headers.keys() {
+        if let Some(key) = name.as_str().strip_prefix(&prefix) {
+            let values = parts.headers.get_all(name).iter().map(latin);
+            let value = values.collect::<Vec<_>>().join(",");
+            let value = match protocol {
+                Protocol::RestXml => rest_xml::decoded_word(value),
+                _ => value,
+            };
+            entries.push((key.to_owned(), Value::String(value)));
         }
     }
     (!entries.is_empty()).then_some(Value::Map(entries))
+}
+
+/// A header's text; what is no UTF-8 is the Latin-1 that HTTP once had.
+pub(super) fn latin(raw: &HeaderValue) -> String {
+    match std::str::from_utf8(raw.as_bytes()) {
+        Ok(text) => text.to_owned(),
+        Err(_) => raw.as_bytes().iter().copied().map(char::from).collect(),
+    }
 }
 
 fn header_text(raw: &HeaderValue) -> Result<&str, Error> {
@@ -286,7 +315,7 @@ fn split_header(raw: &str, dates: bool) -> Vec<String> {
     pieces.iter().map(|piece| piece.trim().to_owned()).collect()
 }
 
-fn encode_header(
+pub(super) fn encode_header(
     service: &Service,
     member: &Member,
     value: &Value,
@@ -321,7 +350,7 @@ fn quote(text: String, quotes: bool) -> String {
 }
 
 /// A value that HTTP cannot carry is left out: the rest of the answer is worth more than none.
-fn set_header(response: &mut Response<Bytes>, name: &str, value: String) {
+pub(super) fn set_header(response: &mut Response<Bytes>, name: &str, value: String) {
     if let (Ok(name), Ok(value)) = (
         HeaderName::from_bytes(name.as_bytes()),
         HeaderValue::from_bytes(value.as_bytes()),

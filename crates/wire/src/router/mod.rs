@@ -3,10 +3,12 @@
 //!
 //! Services with paths of their own come first and pay nothing for the others; where their paths
 //! meet, as with `/tags/{ResourceArn}`, the service that the signature is for decides. Those that share
-//! `/` are told apart by `X-Amz-Target` or by that too.
+//! `/` are told apart by `X-Amz-Target` or by that too. S3, whose every path is a name, is meant where
+//! the host or the signature says so, and by whoever is unknown and means nothing else.
 
 mod path;
 mod rpc;
+mod s3;
 
 use http::request;
 
@@ -26,6 +28,7 @@ pub use rpc::ByAction;
 pub struct Router {
     /// The paths of each service that has some.
     paths: Vec<(&'static Service, Node)>,
+    s3: Option<s3::Paths>,
     services: Vec<&'static Service>,
 }
 
@@ -73,6 +76,9 @@ impl Router {
     pub fn new(services: &[&'static Service]) -> Self {
         let paths = services.iter().filter_map(|&service| {
             let rest = |p: &&Protocol| matches!(p, Protocol::RestJson1 | Protocol::RestXml);
+            if service.signing_name == "s3" {
+                return None;
+            }
             let &protocol = service.protocols.iter().find(rest)?;
             let mut root = Node::default();
             for operation in service.operations {
@@ -81,10 +87,23 @@ impl Router {
             root.sort();
             Some((service, root))
         });
+        let s3 = services.iter().find(|service| service.signing_name == "s3");
         Self {
             paths: paths.collect(),
+            s3: s3.map(|service| s3::Paths::new(service, None)),
             services: services.to_vec(),
         }
+    }
+
+    /// The same at a host of this name, without a port: hosts below it are buckets'.
+    #[must_use]
+    pub fn at_host(mut self, host: &str) -> Self {
+        // An address has nothing below it.
+        let is_name = host.bytes().any(|b| b.is_ascii_alphabetic()) && !host.contains(':');
+        if is_name {
+            self.s3 = self.s3.map(|paths| paths.at(host));
+        }
+        self
     }
 
     /// Both steps at once.
@@ -94,6 +113,9 @@ impl Router {
 
     /// AWS answers what it does not know before it looks at the signature.
     pub fn head(&self, parts: &request::Parts) -> Result<Head, Unrouted> {
+        if let Some(s3) = self.s3.as_ref().filter(|s3| s3.is_meant(parts)) {
+            return s3.route(parts).map(Head::Operation);
+        }
         if let Some(found) = rpc::by_service_path(&self.services, parts) {
             return found.map(Head::Operation);
         }
@@ -105,6 +127,9 @@ impl Router {
         }
         if let Some(found) = rpc::by_action(&self.services, parts) {
             return found.map(Head::Action);
+        }
+        if let Some(s3) = self.s3.as_ref().filter(|s3| s3.may_be_meant(parts)) {
+            return s3.route(parts).map(Head::Operation);
         }
         Err(Unrouted {
             service: None,
@@ -122,7 +147,7 @@ impl Router {
         let mut raw = Vec::with_capacity(4);
         let leaf = match self.claimed(parts) {
             Some(root) => root.find(trimmed, &wanted, &mut raw)?,
-            None => self.open_paths().find_map(|root| {
+            None => self.paths.iter().find_map(|(_, root)| {
                 raw.clear();
                 root.find(trimmed, &wanted, &mut raw)
             })?,
@@ -145,15 +170,6 @@ impl Router {
         let claimed = sigv4::parse(parts)?;
         let named = |(service, _): &&(&Service, Node)| service.signing_name == claimed.service;
         self.paths.iter().find(named).map(|(_, root)| root)
-    }
-
-    /// Those that a request may mean that is signed for none of them. S3's are all that there are.
-    fn open_paths(&self) -> impl Iterator<Item = &Node> {
-        let open = self
-            .paths
-            .iter()
-            .filter(|(service, _)| !service.protocols.contains(&Protocol::RestXml));
-        open.map(|(_, root)| root)
     }
 }
 

@@ -128,17 +128,18 @@ pub struct Hasher {
 }
 
 enum State {
-    Crc(crc_fast::Digest),
+    // Some hundred bytes, as Xxh3's.
+    Crc(Box<crc_fast::Digest>),
     Sha(digest::Context),
     Md5(Md5),
     XxHash64(Xxh64),
-    // Half a kilobyte, the others' size together.
     XxHash3(Box<Xxh3>),
 }
 
 impl Hasher {
     pub fn new(algorithm: Algorithm) -> Self {
         let sha = |which| State::Sha(digest::Context::new(which));
+        let crc = |which| State::Crc(Box::new(crc_fast::Digest::new(which)));
         let state = match algorithm {
             Algorithm::Sha1 => sha(&digest::SHA1_FOR_LEGACY_USE_ONLY),
             Algorithm::Sha256 => sha(&digest::SHA256),
@@ -146,9 +147,9 @@ impl Hasher {
             Algorithm::Md5 => State::Md5(Md5::new()),
             Algorithm::XxHash64 => State::XxHash64(Xxh64::new(0)),
             Algorithm::XxHash3 | Algorithm::XxHash128 => State::XxHash3(Box::new(Xxh3::new())),
-            Algorithm::Crc32 => State::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc)),
-            Algorithm::Crc32C => State::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi)),
-            Algorithm::Crc64Nvme => State::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme)),
+            Algorithm::Crc32 => crc(CrcAlgorithm::Crc32IsoHdlc),
+            Algorithm::Crc32C => crc(CrcAlgorithm::Crc32Iscsi),
+            Algorithm::Crc64Nvme => crc(CrcAlgorithm::Crc64Nvme),
         };
         Self { algorithm, state }
     }

@@ -5103,10 +5103,10 @@ pub static SERVICE: Service = Service {
     endpoint_prefix: "s3",
     api_version: "2006-03-01",
     target_prefix: None,
-    xml_namespace: None,
+    xml_namespace: Some("http://s3.amazonaws.com/doc/2006-03-01/"),
     query_compatible: false,
     error_namespace: None,
-    checks: crate::schema::Checks::Constraints,
+    checks: crate::schema::Checks::None,
     path_member: None,
     error_detail: false,
     protocols: &[Protocol::RestXml],
@@ -5389,6 +5389,7 @@ static OPERATIONS: [Operation; 116] = [
     .input(255)
     .output(254),
     Operation::new("GetBucketPolicy", 46, "GET", "/{Bucket}?policy")
+        .content_type("application/json")
         .input(257)
         .output(256),
     Operation::new("GetBucketPolicyStatus", 47, "GET", "/{Bucket}?policyStatus")
@@ -6130,7 +6131,8 @@ static SHAPES: [Shape; 722] = [
                 .header("x-amz-server-side-encryption-bucket-key-enabled"),
             Member::new("RequestCharged", 601).header("x-amz-request-charged"),
         ],
-    ),
+    )
+    .xml_name("CompleteMultipartUploadResult"),
     Shape::structure(
         "CompleteMultipartUploadRequest",
         &[
@@ -6420,7 +6422,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("ChecksumType", 86).header("x-amz-checksum-type"),
             Member::new("VersionId", 495).header("x-amz-version-id"),
         ],
-    ),
+    )
+    .xml_name("InitiateMultipartUploadResult"),
     Shape::structure(
         "CreateMultipartUploadRequest",
         &[
@@ -6478,7 +6481,8 @@ static SHAPES: [Shape; 722] = [
                 .header("x-amz-server-side-encryption-bucket-key-enabled"),
             Member::new("Credentials", 655).required(),
         ],
-    ),
+    )
+    .xml_name("CreateSessionResult"),
     Shape::structure(
         "CreateSessionRequest",
         &[
@@ -6703,7 +6707,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("RequestCharged", 601).header("x-amz-request-charged"),
             Member::new("Errors", 198).named("Error"),
         ],
-    ),
+    )
+    .xml_name("DeleteResult"),
     Shape::structure(
         "DeleteObjectsRequest",
         &[
@@ -6883,7 +6888,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("Status", 48),
             Member::new("RequestCharged", 601).header("x-amz-request-charged"),
         ],
-    ),
+    )
+    .xml_name("AccelerateConfiguration"),
     Shape::structure(
         "GetBucketAccelerateConfigurationRequest",
         &[
@@ -6898,7 +6904,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("Owner", 502),
             Member::new("Grants", 300).named("AccessControlList"),
         ],
-    ),
+    )
+    .xml_name("AccessControlPolicy"),
     Shape::structure(
         "GetBucketAclRequest",
         &[
@@ -6922,7 +6929,8 @@ static SHAPES: [Shape; 722] = [
     Shape::structure(
         "GetBucketCorsOutput",
         &[Member::new("CORSRules", 71).named("CORSRule")],
-    ),
+    )
+    .xml_name("CORSConfiguration"),
     Shape::structure(
         "GetBucketCorsRequest",
         &[
@@ -6975,7 +6983,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("TransitionDefaultMinimumObjectSize", 696)
                 .header("x-amz-transition-default-minimum-object-size"),
         ],
-    ),
+    )
+    .xml_name("LifecycleConfiguration"),
     Shape::structure(
         "GetBucketLifecycleConfigurationRequest",
         &[
@@ -6986,7 +6995,8 @@ static SHAPES: [Shape; 722] = [
     Shape::structure(
         "GetBucketLifecycleOutput",
         &[Member::new("Rules", 625).named("Rule")],
-    ),
+    )
+    .xml_name("LifecycleConfiguration"),
     Shape::structure(
         "GetBucketLifecycleRequest",
         &[
@@ -6997,7 +7007,8 @@ static SHAPES: [Shape; 722] = [
     Shape::structure(
         "GetBucketLocationOutput",
         &[Member::new("LocationConstraint", 55)],
-    ),
+    )
+    .xml_name("LocationConstraint"),
     Shape::structure(
         "GetBucketLocationRequest",
         &[
@@ -7008,7 +7019,8 @@ static SHAPES: [Shape; 722] = [
     Shape::structure(
         "GetBucketLoggingOutput",
         &[Member::new("LoggingEnabled", 407)],
-    ),
+    )
+    .xml_name("BucketLoggingStatus"),
     Shape::structure(
         "GetBucketLoggingRequest",
         &[
@@ -7122,7 +7134,8 @@ static SHAPES: [Shape; 722] = [
     Shape::structure(
         "GetBucketRequestPaymentOutput",
         &[Member::new("Payer", 516)],
-    ),
+    )
+    .xml_name("RequestPaymentConfiguration"),
     Shape::structure(
         "GetBucketRequestPaymentRequest",
         &[
@@ -7133,7 +7146,8 @@ static SHAPES: [Shape; 722] = [
     Shape::structure(
         "GetBucketTaggingOutput",
         &[Member::new("TagSet", 677).required()],
-    ),
+    )
+    .xml_name("Tagging"),
     Shape::structure(
         "GetBucketTaggingRequest",
         &[
@@ -7147,7 +7161,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("Status", 63),
             Member::new("MFADelete", 410).named("MfaDelete"),
         ],
-    ),
+    )
+    .xml_name("VersioningConfiguration"),
     Shape::structure(
         "GetBucketVersioningRequest",
         &[
@@ -7163,7 +7178,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("ErrorDocument", 196),
             Member::new("RoutingRules", 623),
         ],
-    ),
+    )
+    .xml_name("WebsiteConfiguration"),
     Shape::structure(
         "GetBucketWebsiteRequest",
         &[
@@ -7178,7 +7194,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("Grants", 300).named("AccessControlList"),
             Member::new("RequestCharged", 601).header("x-amz-request-charged"),
         ],
-    ),
+    )
+    .xml_name("AccessControlPolicy"),
     Shape::structure(
         "GetObjectAclRequest",
         &[
@@ -7241,7 +7258,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("StorageClass", 669),
             Member::new("ObjectSize", 490),
         ],
-    ),
+    )
+    .xml_name("GetObjectAttributesResponse"),
     Shape::structure(
         "GetObjectAttributesParts",
         &[
@@ -7400,7 +7418,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("VersionId", 495).header("x-amz-version-id"),
             Member::new("TagSet", 677).required(),
         ],
-    ),
+    )
+    .xml_name("Tagging"),
     Shape::structure(
         "GetObjectTaggingRequest",
         &[
@@ -7835,7 +7854,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("NextContinuationToken", 447),
             Member::new("AnalyticsConfigurationList", 24).named("AnalyticsConfiguration"),
         ],
-    ),
+    )
+    .xml_name("ListBucketAnalyticsConfigurationResult"),
     Shape::structure(
         "ListBucketAnalyticsConfigurationsRequest",
         &[
@@ -7853,7 +7873,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("IntelligentTieringConfigurationList", 324)
                 .named("IntelligentTieringConfiguration"),
         ],
-    ),
+    )
+    .xml_name("ListBucketIntelligentTieringConfigurationsOutput"),
     Shape::structure(
         "ListBucketIntelligentTieringConfigurationsRequest",
         &[
@@ -7870,7 +7891,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("IsTruncated", 355),
             Member::new("NextContinuationToken", 447),
         ],
-    ),
+    )
+    .xml_name("ListInventoryConfigurationsResult"),
     Shape::structure(
         "ListBucketInventoryConfigurationsRequest",
         &[
@@ -7887,7 +7909,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("NextContinuationToken", 447),
             Member::new("MetricsConfigurationList", 434).named("MetricsConfiguration"),
         ],
-    ),
+    )
+    .xml_name("ListMetricsConfigurationsResult"),
     Shape::structure(
         "ListBucketMetricsConfigurationsRequest",
         &[
@@ -7904,7 +7927,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("ContinuationToken", 447),
             Member::new("Prefix", 520),
         ],
-    ),
+    )
+    .xml_name("ListAllMyBucketsResult"),
     Shape::structure(
         "ListBucketsRequest",
         &[
@@ -7920,7 +7944,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("Buckets", 64),
             Member::new("ContinuationToken", 180),
         ],
-    ),
+    )
+    .xml_name("ListAllMyDirectoryBucketsResult"),
     Shape::structure(
         "ListDirectoryBucketsRequest",
         &[
@@ -7945,7 +7970,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("EncodingType", 185),
             Member::new("RequestCharged", 601).header("x-amz-request-charged"),
         ],
-    ),
+    )
+    .xml_name("ListMultipartUploadsResult"),
     Shape::structure(
         "ListMultipartUploadsRequest",
         &[
@@ -8006,7 +8032,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("EncodingType", 185),
             Member::new("RequestCharged", 601).header("x-amz-request-charged"),
         ],
-    ),
+    )
+    .xml_name("ListVersionsResult"),
     Shape::structure(
         "ListObjectVersionsRequest",
         &[
@@ -8037,7 +8064,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("EncodingType", 185),
             Member::new("RequestCharged", 601).header("x-amz-request-charged"),
         ],
-    ),
+    )
+    .xml_name("ListBucketResult"),
     Shape::structure(
         "ListObjectsRequest",
         &[
@@ -8069,7 +8097,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("StartAfter", 666),
             Member::new("RequestCharged", 601).header("x-amz-request-charged"),
         ],
-    ),
+    )
+    .xml_name("ListBucketResult"),
     Shape::structure(
         "ListObjectsV2Request",
         &[
@@ -8107,7 +8136,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("ChecksumType", 86),
             Member::new("VersionId", 495).header("x-amz-version-id"),
         ],
-    ),
+    )
+    .xml_name("ListPartsResult"),
     Shape::structure(
         "ListPartsRequest",
         &[
@@ -8303,7 +8333,8 @@ static SHAPES: [Shape; 722] = [
             Member::new("QueueConfiguration", 565),
             Member::new("CloudFunctionConfiguration", 92),
         ],
-    ),
+    )
+    .xml_name("NotificationConfiguration"),
     Shape::structure(
         "NotificationConfigurationFilter",
         &[Member::new("Key", 626).named("S3Key")],

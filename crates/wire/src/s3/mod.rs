@@ -1,6 +1,8 @@
 //! Amazon S3 on the wire: beside the generated tables, what of S3 is no other service's.
 
+pub mod address;
 pub mod checksum;
+pub mod front;
 mod generated;
 
 pub use generated::*;

@@ -53,6 +53,8 @@ pub enum Checks {
     /// That what is required is there; the first that is not is a MissingParameter. The operations
     /// have words of their own for all else.
     Presence,
+    /// Nothing: the operations have words of their own for all.
+    None,
 }
 
 impl Service {

@@ -94,7 +94,11 @@ impl<'a> Reader<'a> {
             0..=23 => Some(u64::from(info)),
             24..=27 => Some(self.number(1 << (info - 24))?),
             31 if matches!(major, BYTES..=MAP) => None,
-            _ => return Err(malformed("an item begins with a byte that none begins with")),
+            _ => {
+                return Err(malformed(
+                    "an item begins with a byte that none begins with",
+                ));
+            }
         };
         Ok(Head {
             major,
@@ -254,9 +258,7 @@ impl<'a> Reader<'a> {
         while self.goes_on(&mut left)? {
             let key = self.head()?;
             let key = self.text(key)?;
-            let named = |m: &crate::schema::Member| {
-                m.wire() == key && m.location == Location::Body
-            };
+            let named = |m: &crate::schema::Member| m.wire() == key && m.location == Location::Body;
             let Some(index) = structure.members.iter().position(named) else {
                 unknown += usize::from(key != "__type");
                 self.skip(depth)?;

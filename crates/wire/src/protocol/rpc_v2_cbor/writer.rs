@@ -70,11 +70,7 @@ pub fn value(service: &Service, shape: &Shape, given: &Value, out: &mut Vec<u8>)
         (Value::Structure(members), Kind::Structure(of)) => structure(service, of, members, out),
         // The protocol has no documents.
         (
-            Value::Null
-            | Value::Document(_)
-            | Value::List(_)
-            | Value::Map(_)
-            | Value::Structure(_),
+            Value::Null | Value::Document(_) | Value::List(_) | Value::Map(_) | Value::Structure(_),
             _,
         ) => out.push(NULL),
     }
