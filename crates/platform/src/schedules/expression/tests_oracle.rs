@@ -84,8 +84,8 @@ impl Days {
         match self {
             Self::OfMonth((_, values)) => values.contains(&day),
             Self::OfWeek((_, values)) => values.contains(&week),
-            Self::Last => month().last() == Some(date),
-            Self::LastWeekday => month().filter(working).last() == Some(date),
+            Self::Last => month().next_back() == Some(date),
+            Self::LastWeekday => month().rfind(working) == Some(date),
             Self::Nearest(to) => {
                 if month().all(|day| i64::from(day.day()) != *to) {
                     return false;
