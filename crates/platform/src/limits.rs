@@ -4,10 +4,10 @@ use std::time::Duration;
 
 /// Lines that wait in memory for the disk, in bytes per log group; beyond it the writer waits.
 pub const LOG_BUFFER_BYTES_MAX: usize = 1024 * 1024;
-/// One file of a log group.
-pub const LOG_SEGMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// A log group on disk; the oldest segments go first.
-pub const LOG_GROUP_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// The file of a log group that is written to; full, it is compressed.
+pub const LOG_SEGMENT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// A log group on disk, compressed; the oldest segments go first.
+pub const LOG_GROUP_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Log groups kept open that nobody writes to or reads.
 pub const LOG_GROUPS_OPEN_MAX: usize = 1024;
 

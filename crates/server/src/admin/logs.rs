@@ -25,7 +25,7 @@ pub async fn respond(ask: Ask<'_>) -> Response<Body> {
         follow,
     } = question;
     let logs = ask.platform.logs().clone();
-    let opened = spawn_blocking(move || logs.reader(group, since_ms, limit)).await;
+    let opened = spawn_blocking(move || logs.reader(&group, since_ms, limit)).await;
     let reader = match opened.map_err(std::io::Error::other).flatten() {
         Ok(reader) => reader,
         Err(failed) => {
