@@ -284,6 +284,15 @@ pub struct UpArguments {
         value_name = "SECONDS"
     )]
     pub keep_alive: f64,
+    /// Services of this machine that functions may reach, as host.lambent.internal:PORT; several,
+    /// or with commas. Without, they reach none.
+    #[arg(
+        long,
+        env = "LAMBENT_HOST_SERVICES",
+        value_delimiter = ',',
+        value_name = "ADDRESS:PORT"
+    )]
+    pub host_services: Vec<String>,
     #[command(flatten)]
     pub runtimes: RuntimeOptions,
     /// A directory below which images may lie that functions are made of (`oci:/…`,

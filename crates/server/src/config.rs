@@ -41,6 +41,8 @@ pub struct Config {
     pub account_concurrency: u32,
     pub scaling_rate: u32,
     pub keep_alive: Duration,
+    /// Services of this machine that functions may reach, each at a port of its own.
+    pub host_services: Vec<SocketAddr>,
     pub interpreters: Configured,
     pub packages: Packages,
     pub images: ImagesConfig,
@@ -82,6 +84,7 @@ impl Config {
             account_concurrency: given.account_concurrency,
             scaling_rate: given.scaling_rate,
             keep_alive: seconds("--keep-alive", given.keep_alive)?,
+            host_services: host_services(&given.host_services, listen)?,
             interpreters: interpreters(&given.runtimes.runtimes)?,
             packages: all_packages(given.runtimes)?,
             images: images(given.images, given.registry_credentials.as_deref())?,
@@ -101,6 +104,33 @@ fn address(text: &str) -> Result<SocketAddr> {
     found
         .next()
         .with_context(|| format!("--listen {text}: the name has no address"))
+}
+
+/// Functions find them by their ports alone, at an address whose port 53 is a name server's. The
+/// platform itself is none of them: functions have their own way to it.
+fn host_services(given: &[String], listen: SocketAddr) -> Result<Vec<SocketAddr>> {
+    const DNS_PORT: u16 = 53;
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for text in given.iter().filter(|text| !text.is_empty()) {
+        let Ok(service) = text.parse::<SocketAddr>() else {
+            bail!("--host-services {text}: it is an address and a port, such as 127.0.0.1:5432");
+        };
+        let port = service.port();
+        ensure!(
+            port != 0 && port != DNS_PORT,
+            "--host-services {text}: port {port} cannot be opened to functions"
+        );
+        ensure!(
+            port != listen.port(),
+            "--host-services {text}: this is the platform's own port"
+        );
+        ensure!(
+            found.iter().all(|other| other.port() != port),
+            "--host-services {text}: functions find a service by its port, and two have this one"
+        );
+        found.push(service);
+    }
+    Ok(found)
 }
 
 fn url(text: String) -> Result<String> {
@@ -311,6 +341,10 @@ mod tests {
             (["--node-packages", "/"], "--node-packages"),
             (["--python-packages", "/nowhere"], "--python-packages"),
             (["--node-packages", "/"], "--node-packages"),
+            (["--host-services", "localhost"], "--host-services"),
+            (["--host-services", "127.0.0.1:53"], "port 53"),
+            (["--host-services", "127.0.0.1:4566"], "platform's own"),
+            (["--host-services", "127.0.0.1:1,10.0.0.1:1"], "two have"),
             (["--url", "functions.example.org"], "--url"),
             (["--url", "https://functions.example.org/below"], "--url"),
         ] {

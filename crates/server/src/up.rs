@@ -181,6 +181,7 @@ impl Started {
             Isolation::Jail => {
                 let egress = EgressConfig {
                     platform: vec![address],
+                    host_services: config.host_services.clone(),
                     ..EgressConfig::default()
                 };
                 let jail = JailConfig {

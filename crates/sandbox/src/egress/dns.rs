@@ -71,16 +71,17 @@ pub(super) fn error_reply(message: &[u8], query: &Query, code: u8) -> Vec<u8> {
     reply
 }
 
-/// The answer to `query` for a name that is this machine: its loopback, of which every environment
-/// has its own (RFC 6761, 6.3). Only IPv4 has an address here; any other question has no answer.
-pub(super) fn loopback_reply(message: &[u8], query: &Query) -> Vec<u8> {
+/// The answer to `query` for a name that we know ourselves: `localhost`, which is the environment's
+/// own loopback (RFC 6761, 6.3), or the host's. Only IPv4 has an address here; any other question
+/// has no answer.
+pub(super) fn own_reply(message: &[u8], query: &Query, address: Ipv4Addr) -> Vec<u8> {
     const NO_ERROR: u8 = 0;
     let mut reply = error_reply(message, query, NO_ERROR);
     if (query.kind, query.class) == (TYPE_A, CLASS_IN) {
         reply[7] = 1;
         // The name as in the question, A, IN, good for a minute, four bytes.
         reply.extend([0xc0, HEADER_LEN as u8, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-        reply.extend(Ipv4Addr::LOCALHOST.octets());
+        reply.extend(address.octets());
     }
     reply
 }
@@ -239,14 +240,14 @@ mod tests {
         let asked = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x03sqs\x09LOCALHOST\0\0\x01\0\x01";
         let query = Query::parse(asked).expect("a query");
         assert!(query.is_loopback());
-        let reply = loopback_reply(asked, &query);
+        let reply = own_reply(asked, &query, Ipv4Addr::LOCALHOST);
         let answer = Answer::parse(&reply, &query).expect("an answer");
         assert_eq!(answer.addresses, [(Ipv4Addr::LOCALHOST, 60)]);
         let mut asked = asked.to_vec();
         let kind = asked.len() - 3;
         asked[kind] = 28;
         let query = Query::parse(&asked).expect("a query");
-        let reply = loopback_reply(&asked, &query);
+        let reply = own_reply(&asked, &query, Ipv4Addr::LOCALHOST);
         let answer = Answer::parse(&reply, &query).expect("an answer");
         assert_eq!((answer.code, answer.addresses), (0, Vec::new()));
         asked[kind - 7] = b'x';

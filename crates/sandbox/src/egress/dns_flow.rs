@@ -2,7 +2,7 @@
 //! one after the other, each from a socket of its own.
 
 use std::{
-    net::{SocketAddr, SocketAddrV4, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
     sync::Arc,
     time::Instant,
 };
@@ -14,12 +14,14 @@ use super::{
     host,
     limits::{DNS_QUERIES_MAX, DNS_TRY},
     packet::{self, Datagram},
+    policy::HOST_NAME,
     shared::Permit,
     stack::{Flow, Io, Stack},
 };
 
+pub(super) const DNS_PORT: u16 = 53;
 /// Where the environment's name server is.
-pub(super) const SERVER: SocketAddrV4 = SocketAddrV4::new(GATEWAY_ADDRESS, 53);
+pub(super) const SERVER: SocketAddrV4 = SocketAddrV4::new(GATEWAY_ADDRESS, DNS_PORT);
 
 pub(super) struct DnsQuery {
     query: Query,
@@ -52,7 +54,18 @@ impl Stack {
         };
         if query.is_loopback() {
             // Under every policy: it leads nowhere but to the environment itself.
-            return reply(io.device, port, &dns::loopback_reply(message, &query));
+            let address = Ipv4Addr::LOCALHOST;
+            return reply(io.device, port, &dns::own_reply(message, &query, address));
+        }
+        if query.name == HOST_NAME
+            && self.shared.has_host_services()
+            && self.names.may_resolve(&query)
+        {
+            return reply(
+                io.device,
+                port,
+                &dns::own_reply(message, &query, GATEWAY_ADDRESS),
+            );
         }
         if !self.names.may_resolve(&query) {
             self.shared.counters().count_name_denied();

@@ -38,6 +38,9 @@
 //! and what the operator adds. Private networks are open under `World`. ICMP is not forwarded and
 //! nothing from outside reaches an environment.
 //!
+//! The operator may open services of the host ([`EgressConfig::host_services`]). They are behind the
+//! gateway's address, which [`HOST_NAME`] leads to, each at its port, and nothing else of the host is.
+//!
 //! Names are resolved by the host's name servers. With an allow-list only the names on it resolve,
 //! others do not exist (NXDOMAIN); connections to an address count as to a name once the
 //! environment has resolved it, for the answer's time to live and at least ten minutes.
@@ -68,7 +71,7 @@ mod udp_flow;
 pub use attachment::{Attachment, attach};
 pub use counters::Counters;
 pub use device::{Device, ENVIRONMENT_ADDRESS, GATEWAY_ADDRESS, INTERFACE, Kind, MTU};
-pub use policy::Reason;
+pub use policy::{HOST_NAME, Reason};
 pub use shared::{EgressConfig, EgressShared};
 
 /// What `/etc/resolv.conf` of an environment says.

@@ -121,6 +121,22 @@ pub(super) fn decide(policy: &NetworkPolicy, to: SocketAddr, facts: &Facts<'_>) 
     }
 }
 
+/// Under this name functions find the host's services that the operator has opened to them.
+pub const HOST_NAME: &str = "host.lambent.internal";
+
+/// Whether an environment may reach such a service. Its name is what an allow-list has to have: its
+/// address is nobody's.
+pub(super) fn reaches_host(policy: &NetworkPolicy, port: u16) -> bool {
+    match policy {
+        NetworkPolicy::World => true,
+        NetworkPolicy::Off => false,
+        NetworkPolicy::Allow(rules) => matching_names(policy, HOST_NAME).any(|index| {
+            let rule = &rules[usize::from(index)];
+            rule.port.is_none_or(|allowed| allowed == port)
+        }),
+    }
+}
+
 /// Whether a name may be resolved under the policy.
 pub(super) fn resolves(policy: &NetworkPolicy, name: &str) -> bool {
     match policy {
@@ -417,6 +433,23 @@ mod tests {
             check("127.0.0.1:443", &facts),
             Decision::Deny(Reason::Loopback)
         );
+    }
+
+    #[test]
+    fn the_hosts_services_are_reached_by_their_name_alone() {
+        let named = |name: &str, port| allow(DestinationHost::Name(name.into()), port);
+        let everywhere = DestinationHost::Net("0.0.0.0".parse().expect("ip"), 0);
+        for (policy, expect) in [
+            (NetworkPolicy::World, true),
+            (NetworkPolicy::Off, false),
+            (named(HOST_NAME, None), true),
+            (named("*.lambent.internal", Some(5432)), true),
+            (named(HOST_NAME, Some(80)), false),
+            (named("db.example.com", None), false),
+            (allow(everywhere, None), false),
+        ] {
+            assert_eq!(reaches_host(&policy, 5432), expect, "{policy:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
     limits::{BUFFER_BYTES_MAX, BUFFERED_BYTES_MAX, PRESSED_BYTES_MAX},
     names::Names,
     netlink::Netlink,
-    policy::{Decision, Facts, decide},
+    policy::{Decision, Facts, Reason, decide, reaches_host},
     resolvers::Resolvers,
 };
 
@@ -27,6 +27,9 @@ pub struct EgressConfig {
     pub platform: Vec<SocketAddr>,
     /// Networks (address, prefix length) denied to every function, whatever its policy.
     pub denied: Vec<(IpAddr, u8)>,
+    /// Services of the host that functions may reach, as [`HOST_NAME`](super::HOST_NAME) with the
+    /// port: one for each port, and none at a name server's.
+    pub host_services: Vec<SocketAddr>,
     /// Where the host's name servers are written.
     pub resolv_conf: PathBuf,
     /// Flows open at once over all environments. Never more than half of the file descriptors the
@@ -39,6 +42,7 @@ impl Default for EgressConfig {
         EgressConfig {
             platform: Vec::new(),
             denied: Vec::new(),
+            host_services: Vec::new(),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
             flows_max: 65_536,
         }
@@ -87,6 +91,22 @@ impl EgressShared {
             tracing::debug!(%to, %reason, "outbound flow denied");
         }
         decision
+    }
+
+    /// Where the environment behind `names` gets to by the host's name and this port.
+    pub(super) fn host_service(&self, names: &Names, port: u16) -> Option<SocketAddr> {
+        let services = &self.config.host_services;
+        let service = services.iter().find(|service| service.port() == port);
+        let allowed = service.filter(|_| reaches_host(names.policy(), port));
+        if allowed.is_none() {
+            self.counters.count_denied(Reason::Host);
+        }
+        allowed.copied()
+    }
+
+    /// Whether the host has services for functions at all.
+    pub(super) fn has_host_services(&self) -> bool {
+        !self.config.host_services.is_empty()
     }
 
     /// Exact, unlike a list of interfaces' addresses: the kernel also calls local what a route or

@@ -11,6 +11,7 @@ use std::{
 use super::{
     counters::{Counters, add},
     device::{Device, GATEWAY_ADDRESS},
+    dns_flow::DNS_PORT,
     dns_stream::DnsStream,
     host::{self, Event},
     limits::TCP_FLOWS_MAX,
@@ -140,14 +141,18 @@ impl Stack {
     }
 
     /// Where a connection to `to` really goes: there, or for the gateway's name server to one of
-    /// the host's.
+    /// the host's, or to a service of the host's behind the gateway.
     fn tcp_targets(&self, to: SocketAddrV4, now: Instant) -> Result<Vec<SocketAddr>, Denied> {
         if *to.ip() == GATEWAY_ADDRESS {
             return match to.port() {
-                53 if *self.names.policy() != NetworkPolicy::Off => {
+                DNS_PORT if *self.names.policy() != NetworkPolicy::Off => {
                     Ok(self.shared.resolvers.current(now).to_vec())
                 }
-                _ => Err(Denied),
+                DNS_PORT => Err(Denied),
+                port => {
+                    let service = self.shared.host_service(&self.names, port);
+                    service.map(|address| vec![address]).ok_or(Denied)
+                }
             };
         }
         match self.shared.decide(&self.names, to, now) {
@@ -246,7 +251,7 @@ impl Stack {
         };
         let Some(error) = error else {
             let connection = Connection::accept(&syn, self.initial_sequence(key));
-            let end = if gateway {
+            let end = if gateway && key.1.port() == DNS_PORT {
                 End::Dns(Box::new(DnsStream::new(stream, self.names.clone())))
             } else {
                 End::Plain(stream)

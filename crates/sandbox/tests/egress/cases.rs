@@ -15,12 +15,12 @@ use std::{
 use lambent_sandbox::{
     Destination, DestinationHost,
     NetworkPolicy::{self, Allow, Off, World},
-    egress::{GATEWAY_ADDRESS, Reason},
+    egress::{GATEWAY_ADDRESS, HOST_NAME, Reason},
 };
 
 use crate::{
     Case,
-    lab::{ELSEWHERE, HOST, HOST_OTHER, HOST_RANGE, Lab, METADATA, WORLD},
+    lab::{ELSEWHERE, HOST, HOST_OTHER, HOST_RANGE, HOST_SERVICE, Lab, METADATA, WORLD},
     world,
 };
 
@@ -43,6 +43,7 @@ pub const ALL: &[Case] = cases![
     allow_list_by_name,
     a_name_does_not_open_the_host,
     the_host_is_out_of_reach,
+    what_the_operator_opens_is_reached_by_the_hosts_name,
     other_environments_are_out_of_reach,
     ipv6_fails_at_once,
     recycling_leaks_nothing,
@@ -535,6 +536,51 @@ fn the_host_is_out_of_reach(lab: &Lab) {
     assert_untouched(&listener);
     udp.set_nonblocking(true).expect("set");
     assert!(udp.recv(&mut [0; 8]).is_err(), "a datagram got through");
+}
+
+fn what_the_operator_opens_is_reached_by_the_hosts_name(lab: &Lab) {
+    let service = TcpListener::bind(HOST_SERVICE).expect("bound");
+    let other = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let closed = other.local_addr().expect("bound").port();
+    let open = HOST_SERVICE.port();
+    let by_name = |port| allow([name(HOST_NAME, port)]);
+    let queries = lab.world.dns_queries.load(Relaxed);
+    for policy in [World, by_name(None), by_name(Some(open))] {
+        let environment = lab.environment(policy);
+        let answer = thread::scope(|scope| {
+            let served = scope.spawn(|| {
+                let mut stream = service.accept().expect("accepted").0;
+                stream.write_all(b"hello").expect("written");
+            });
+            let answer = environment.run(move || {
+                let to = resolve(HOST_NAME).expect("the host has a name");
+                let [SocketAddr::V4(to)] = to[..] else {
+                    panic!("{to:?}");
+                };
+                let mut answer = Vec::new();
+                let mut stream = connect(*to.ip(), open).expect("it is open");
+                stream.read_to_end(&mut answer).expect("read");
+                assert_denied(at_once(|| connect(*to.ip(), closed)));
+                // Nor by an address of the host's.
+                assert_denied(at_once(|| connect(HOST, open)));
+                answer
+            });
+            served.join().expect("served");
+            answer
+        });
+        assert_eq!(answer, b"hello");
+    }
+    for policy in [
+        NetworkPolicy::Off,
+        by_name(Some(1)),
+        allow([net(Ipv4Addr::UNSPECIFIED, 0, None)]),
+    ] {
+        let environment = lab.environment(policy);
+        environment.run(move || at_once(|| connect(GATEWAY_ADDRESS, open)).expect_err("closed"));
+    }
+    assert_eq!(lab.world.dns_queries.load(Relaxed), queries, "nobody asked");
+    assert_untouched(&service);
+    assert_untouched(&other);
 }
 
 fn other_environments_are_out_of_reach(lab: &Lab) {

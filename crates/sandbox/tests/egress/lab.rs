@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -31,6 +31,9 @@ pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 pub const HOST_OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const HOST_RANGE: Ipv4Addr = Ipv4Addr::new(10, 88, 3, 4);
+
+/// A service of the host that functions may reach.
+pub const HOST_SERVICE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5432);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setup {
@@ -148,6 +151,7 @@ impl Lab {
             .expect("a runtime");
         let config = EgressConfig {
             resolv_conf: files.path("host.conf"),
+            host_services: vec![HOST_SERVICE],
             ..EgressConfig::default()
         };
         let shared = EgressShared::new(config).expect("the shared part");

@@ -53,6 +53,7 @@ fn config(given: &DemoArguments, data: &std::path::Path) -> Result<Config> {
         account_concurrency: 1000,
         scaling_rate: 1000,
         keep_alive: KEEP_ALIVE_S,
+        host_services: Vec::new(),
         runtimes: RuntimeOptions::default(),
         images: None,
         registry_credentials: None,
