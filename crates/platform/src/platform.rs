@@ -21,7 +21,7 @@ use wire::{Call, Context, Error, Origin, Route, Router, sigv4::AuthError};
 use crate::{
     background::Background,
     body::Body,
-    buckets::Buckets,
+    buckets::{self, Buckets},
     buses::Buses,
     clock::Clock,
     deliveries::Deliveries,
@@ -130,6 +130,7 @@ impl Platform {
         };
         let store = Store::open(store, &migrations()).await?;
         let blobs = BlobStore::open(data.join("blobs")).await?;
+        let objects = data.join("objects");
         let logs = Logs::open(data.join("logs")).map_err(reason("open the logs"))?;
         let node = node::id(data).map_err(reason("read this node's name"))?;
         let metering = Metering::open(store.clone(), data.join("usage"), &node).await?;
@@ -179,11 +180,12 @@ impl Platform {
         // Before whatever may invoke a durable function.
         let executions = DurableExecutions::open(
             store.clone(),
-            secrets,
+            secrets.clone(),
             functions.clone(),
             clock,
             &reconciling,
         );
+        let buckets = Buckets::open(store.clone(), secrets, &objects, &reconciling).await?;
         let mappings = EventSourceMappings::open(
             store.clone(),
             functions.clone(),
@@ -215,7 +217,7 @@ impl Platform {
                 mappings,
                 executions,
                 queues,
-                buckets: Buckets,
+                buckets,
                 buses: Buses,
                 schedules: Schedules,
                 pipes: Pipes,
@@ -480,6 +482,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
     all.extend(durable::migrations(next(&all)));
     let sql = metering::PROVISIONED_MIGRATION_SQL;
     all.push(Migration::new(next(&all), "usage_provisioned", sql));
+    all.extend(buckets::migrations(next(&all)));
     all
 }
 

@@ -66,7 +66,7 @@ mod tx;
 mod value;
 mod writer;
 
-pub use blob::{Blob, BlobHash, BlobReader, BlobStore, BlobWriter, Collected, NotABlobHash};
+pub use blob::{Blob, BlobFile, BlobHash, BlobReader, BlobStore, BlobWriter, Collected, NotABlobHash};
 pub use error::{Cause, Error, Result};
 pub use faults::{Fate, Faults};
 pub use migrate::Migration;

@@ -25,6 +25,12 @@ impl BlobHash {
     }
 }
 
+impl From<[u8; 32]> for BlobHash {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl From<digest::Digest> for BlobHash {
     fn from(digest: digest::Digest) -> Self {
         let mut hash = [0; 32];

@@ -7,6 +7,8 @@
 mod directory;
 mod hash;
 
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -129,6 +131,17 @@ impl BlobStore {
         })
     }
 
+    /// Opens a blob for reading at any place; [`Error::NotFound`] where there is none.
+    pub async fn file(&self, hash: BlobHash) -> Result<BlobFile> {
+        let Engine::Directory(directory) = &self.engine;
+        let directory = directory.clone();
+        let (file, len) = blocking(move || directory.read(hash)).await?;
+        Ok(BlobFile {
+            file: Arc::new(file),
+            len,
+        })
+    }
+
     pub async fn contains(&self, hash: BlobHash) -> Result<bool> {
         let Engine::Directory(directory) = &self.engine;
         let directory = directory.clone();
@@ -227,6 +240,25 @@ impl AsyncRead for BlobReader {
         buffer: &mut tokio::io::ReadBuf<'_>,
     ) -> std::task::Poll<std::io::Result<()>> {
         std::pin::Pin::new(&mut self.file).poll_read(context, buffer)
+    }
+}
+
+/// An open blob: what was opened can be read to the end, even if the blob is removed meanwhile.
+#[derive(Clone)]
+pub struct BlobFile {
+    file: Arc<std::fs::File>,
+    pub len: u64,
+}
+
+impl BlobFile {
+    /// Fills the buffer with what lies from this place on. Blocks.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.file
+            .read_exact_at(buffer, offset)
+            .map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => Error::corrupt("a blob is shorter than it was"),
+                _ => Error::io(error),
+            })
     }
 }
 

@@ -166,7 +166,26 @@ impl Order {
     }
 }
 
+/// Keys by which a condition narrows whom a statement is about.
+const WHO: [&str; 10] = [
+    "aws:principalaccount",
+    "aws:principalarn",
+    "aws:principalorgid",
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceip",
+    "aws:sourceowner",
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:userid",
+];
+
 impl Condition {
+    /// Whether it asks for somebody, not only for how something is asked.
+    pub fn is_about_who(&self) -> bool {
+        WHO.contains(&self.key.as_str()) && !self.operator.negated
+    }
+
     /// `variables` says whether the policy's version has variables.
     pub fn new(
         operator: Operator,

@@ -56,6 +56,12 @@ impl Policy {
         &self.statements
     }
 
+    /// Whether it lets in whoever comes: a statement that allows everybody something, whatever it
+    /// asks for beside. S3 asks so before it lets a policy be public.
+    pub fn is_public(&self) -> bool {
+        self.statements.iter().any(Statement::is_public)
+    }
+
     /// A statement that denies counts more than all that allow.
     pub fn verdict(&self, request: &Request<'_>) -> Verdict<'_> {
         let first = |effect| {
@@ -75,6 +81,15 @@ impl Statement {
             && self.is_about_resource(request)
             && self.is_about_principal(request)
             && self.meets_conditions(request)
+    }
+
+    fn is_public(&self) -> bool {
+        let everybody = self
+            .principals
+            .as_ref()
+            .is_some_and(Principals::is_everybody);
+        let is_narrowed = self.conditions.iter().any(Condition::is_about_who);
+        self.effect == Effect::Allow && everybody && !is_narrowed
     }
 
     fn is_about_action(&self, request: &Request<'_>) -> bool {

@@ -26,6 +26,11 @@ pub(super) enum Named {
 }
 
 impl Principals {
+    /// Whether anybody at all is among those it names.
+    pub fn is_everybody(&self) -> bool {
+        self.negated || self.named.contains(&Named::Everybody)
+    }
+
     /// Whether a statement with this effect is about the one whose request it is.
     pub fn include(&self, request: &Request<'_>, effect: Effect) -> bool {
         let chain = Chain::of(request);
