@@ -5,6 +5,7 @@ mod body;
 pub mod buckets;
 pub mod buses;
 pub mod clock;
+mod compression;
 pub mod deliveries;
 pub mod durable;
 pub mod events;

@@ -24,6 +24,7 @@ use crate::{
     buckets::{self, Buckets},
     buses::Buses,
     clock::Clock,
+    compression::unpacked,
     deliveries::Deliveries,
     durable::{self, DurableExecutions},
     events::Events,
@@ -43,7 +44,7 @@ use crate::{
     limits,
     logs::Logs,
     metering::{self, Metering, Prices},
-    metrics::Metrics,
+    metrics::{self, Metrics},
     node,
     pipes::Pipes,
     queues::{self, EngineError, Queues},
@@ -197,6 +198,7 @@ impl Platform {
         // Who can be a target of deliveries, and then what the last process left of them.
         deliveries.register("lambda", Arc::new(events.clone()));
         deliveries.begin(&reconciling).await;
+        let metrics = Metrics::open(store.clone(), &reconciling).await?;
         let identity = Arc::new(Identity::new(&config.credentials, sessions));
         let inner = Inner {
             router: Router::new(&services::SERVED),
@@ -223,7 +225,7 @@ impl Platform {
                 pipes: Pipes,
                 topics: Topics,
                 logs,
-                metrics: Metrics,
+                metrics,
             },
             execution,
             way_in,
@@ -382,18 +384,36 @@ impl Platform {
                 };
                 self.inner.urls.answer(&address, request).await
             }
-            Target::Api(head) => match head.route(&request.parts, &request.body) {
-                Ok(route) => self.api(&route, request, now).await,
-                Err(unrouted) => {
-                    let nowhere = Nowhere::from(unrouted);
-                    nowhere.answer(&request.request_id).map(Body::from)
+            Target::Api(head) => {
+                let plain = match unpacked(&head, &request.parts, &request.body) {
+                    Ok(plain) => plain,
+                    Err(error) => {
+                        let (protocol, service) = (head.protocol(), head.service());
+                        let id = &request.request_id;
+                        return wire::encode_error(protocol, Some(service), &error, id)
+                            .map(Body::from);
+                    }
+                };
+                match head.route(&request.parts, &plain) {
+                    Ok(route) => self.api(&route, request, &plain, now).await,
+                    Err(unrouted) => {
+                        let nowhere = Nowhere::from(unrouted);
+                        nowhere.answer(&request.request_id).map(Body::from)
+                    }
                 }
-            },
+            }
             Target::Unknown(nowhere) => nowhere.answer(&request.request_id).map(Body::from),
         }
     }
 
-    async fn api(&self, route: &Route, request: Request, now: Timestamp) -> Response<Body> {
+    /// `plain` is the request's body as it is read.
+    async fn api(
+        &self,
+        route: &Route,
+        request: Request,
+        plain: &Bytes,
+        now: Timestamp,
+    ) -> Response<Body> {
         let Request {
             parts,
             body,
@@ -425,7 +445,7 @@ impl Platform {
             cx: &cx,
             route,
             parts: &parts,
-            body: &body,
+            body: plain,
         };
         self.inner.services.dispatch(call).await
     }
@@ -483,6 +503,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
     let sql = metering::PROVISIONED_MIGRATION_SQL;
     all.push(Migration::new(next(&all), "usage_provisioned", sql));
     all.extend(buckets::migrations(next(&all)));
+    all.extend(metrics::migrations(next(&all)));
     all
 }
 
@@ -499,6 +520,8 @@ pub enum StartError {
     Sessions(#[from] NoRandomness),
     #[error("load the queues")]
     Queues(#[from] EngineError),
+    #[error("load the metrics")]
+    Metrics(#[from] metrics::Error),
     #[error("load the functions")]
     Functions(#[from] functions::OpenError),
     #[error("{what}")]

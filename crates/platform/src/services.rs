@@ -159,6 +159,11 @@ pub fn takes_code(head: &Head) -> bool {
     Which::of(head.service()) == Which::Lambda && head.operation().is_some_and(lambda::takes_code)
 }
 
+/// Whether its requests may come compressed.
+pub fn takes_compressed(head: &Head) -> bool {
+    Which::of(head.service()) == Which::CloudWatch
+}
+
 /// Whether the operation waits for something to happen.
 pub fn waits(head: &Head) -> bool {
     let name = head.operation().map(|operation| operation.name);

@@ -83,6 +83,8 @@ impl Target {
     /// The same once the body is there, which may have to say the operation.
     pub fn with_body(self, parts: &Parts, body: &[u8]) -> Self {
         match self {
+            // Unpacked only where it is answered.
+            Target::Api(head) if services::takes_compressed(&head) => Target::Api(head),
             Target::Api(head) => match head.route(parts, body) {
                 Ok(route) => Target::Api(Head::Operation(route)),
                 Err(unrouted) => Target::Unknown(unrouted.into()),

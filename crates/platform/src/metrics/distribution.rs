@@ -177,7 +177,9 @@ impl Shape {
         let (Self::Exact(ours), Self::Exact(theirs)) = (&self, other) else {
             let mut bins = self.into_bins();
             match other {
-                Self::Exact(values) => values.iter().for_each(|(v, n)| add(&mut bins, bin_of(*v), *n)),
+                Self::Exact(values) => values
+                    .iter()
+                    .for_each(|(v, n)| add(&mut bins, bin_of(*v), *n)),
                 Self::Bins(theirs) => theirs.iter().for_each(|(bin, n)| add(&mut bins, *bin, *n)),
             }
             return Self::Bins(bounded(bins));
@@ -320,7 +322,10 @@ mod tests {
         };
         let mut some = Distribution::of_set(set);
         assert_eq!(some.values(), None);
-        assert_eq!(Distribution::from_bytes(&some.to_bytes()), Some(some.clone()));
+        assert_eq!(
+            Distribution::from_bytes(&some.to_bytes()),
+            Some(some.clone())
+        );
         some.merge(&Distribution::of(11.0, 1.0));
         assert_eq!((some.values(), some.average()), (None, 6.0));
         let alike = StatisticSet {
@@ -328,12 +333,16 @@ mod tests {
             maximum: 5.5,
             ..set
         };
-        assert_eq!(Distribution::of_set(alike).values(), Some(vec![(5.5, 10.0)]));
+        assert_eq!(
+            Distribution::of_set(alike).values(),
+            Some(vec![(5.5, 10.0)])
+        );
     }
 
     #[test]
     fn bins_are_bounded() {
-        let wide = all((0..6000).map(|n| 1.1f64.powi(n % 3000) * if n < 3000 { 1.0 } else { -1.0 }));
+        let wide =
+            all((0..6000).map(|n| 1.1f64.powi(n % 3000) * if n < 3000 { 1.0 } else { -1.0 }));
         let values = wide.values().unwrap();
         assert!(values.len() <= BINS_MAX);
         assert_eq!(values.iter().map(|(_, n)| n).sum::<f64>(), 6000.0);

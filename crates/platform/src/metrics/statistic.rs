@@ -18,7 +18,10 @@ pub enum Statistic {
     /// `TM`, `TC`, `TS` or `WM` of a range.
     Within(Trimmed, Range),
     /// `PR(:300)`: how many percent of the values are in a range.
-    PercentileRank { from: Option<f64>, to: Option<f64> },
+    PercentileRank {
+        from: Option<f64>,
+        to: Option<f64>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,8 +287,22 @@ mod tests {
     #[test]
     fn what_is_no_statistic_is_none() {
         for name in [
-            "", "sum", "p", "p101", "px", "p-1", "pinf", "tm", "tm()", "tm(90%:10%)", "PR(:)", "tm(5:1)",
-            "tm(:)", "p1.12345678901", "tm(1%:5)", "AVG",
+            "",
+            "sum",
+            "p",
+            "p101",
+            "px",
+            "p-1",
+            "pinf",
+            "tm",
+            "tm()",
+            "tm(90%:10%)",
+            "PR(:)",
+            "tm(5:1)",
+            "tm(:)",
+            "p1.12345678901",
+            "tm(1%:5)",
+            "AVG",
         ] {
             assert_eq!(Statistic::parse(name), None, "{name}");
         }

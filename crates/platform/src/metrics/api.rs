@@ -1,7 +1,0 @@
-//! The service as its clients see it.
-
-use wire::cloudwatch::CloudWatch;
-
-use super::Metrics;
-
-impl CloudWatch for Metrics {}
