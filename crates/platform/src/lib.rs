@@ -32,6 +32,7 @@ pub mod topics;
 pub mod triggers;
 
 pub use body::{Body, Broken, Stream};
+pub use buckets::front::{Cut, Pieces};
 pub use identity::Sender;
 pub use invocations::InvocationCounts;
 pub use platform::{Platform, PlatformConfig, Request, StartError};

@@ -16,12 +16,15 @@ use http::{HeaderName, Response, header, request::Parts};
 use jiff::Timestamp;
 use store::{BlobHash, BlobStore, Migration, Owner, Store, StoreConfig};
 use tokio::task::JoinHandle;
-use wire::{Call, Context, Error, Origin, Route, Router, sigv4::AuthError};
+use wire::{Call, Context, Error, Head, Origin, Route, Router, sigv4::AuthError};
 
 use crate::{
     background::Background,
     body::Body,
-    buckets::{self, Buckets},
+    buckets::{
+        self, Buckets,
+        front::{self, Pieces},
+    },
     buses::Buses,
     clock::Clock,
     compression::unpacked,
@@ -114,7 +117,7 @@ struct Inner {
 /// A request as it came in.
 pub struct Request {
     pub parts: Parts,
-    /// All of it.
+    /// All of it, or nothing of one that is read piece by piece.
     pub body: Bytes,
     pub client: Client,
     pub request_id: String,
@@ -133,6 +136,7 @@ impl Platform {
         let blobs = BlobStore::open(data.join("blobs")).await?;
         let objects = data.join("objects");
         let logs = Logs::open(data.join("logs")).map_err(reason("open the logs"))?;
+        let host = host_of(&config.base_url).to_owned();
         let node = node::id(data).map_err(reason("read this node's name"))?;
         let metering = Metering::open(store.clone(), data.join("usage"), &node).await?;
         let sessions = Sessions::new()?;
@@ -201,7 +205,7 @@ impl Platform {
         let metrics = Metrics::open(store.clone(), &reconciling).await?;
         let identity = Arc::new(Identity::new(&config.credentials, sessions));
         let inner = Inner {
-            router: Router::new(&services::SERVED),
+            router: Router::new(&services::SERVED).at_host(&host),
             urls: FunctionUrls::new(functions.clone(), identity.clone()),
             identity,
             background: vec![
@@ -406,6 +410,40 @@ impl Platform {
         }
     }
 
+    /// Answers a request whose body is read as it comes ([`Target::is_streamed`]). To be run to its
+    /// end too: a body that broke off is no end.
+    pub async fn answer_streamed(
+        &self,
+        target: Target,
+        request: Request,
+        pieces: Box<dyn Pieces>,
+    ) -> Response<Body> {
+        let now = Timestamp::now();
+        let Target::Api(Head::Operation(route)) = target else {
+            return self.answer(target, request).await;
+        };
+        let (identity, sender) = (&self.inner.identity, &request.sender);
+        let who = identity.caller_by_head(sender, &request.parts, now);
+        let (caller, signer) = match front::caller(who, &route, &request.parts) {
+            Ok(caller) => caller,
+            Err(error) => {
+                tracing::debug!(request.request_id, "refused: {error}");
+                let error = error.to_error(route.protocol);
+                let refused = wire::refuse(&route, &request.parts, &error, &request.request_id);
+                return refused.map(Body::from);
+            }
+        };
+        let (parts, cx) = context(caller, request, now);
+        let asked = front::Asked {
+            cx: &cx,
+            route: &route,
+            parts,
+            pieces,
+            signer,
+        };
+        front::answer(&self.inner.services.buckets, asked).await
+    }
+
     /// `plain` is the request's body as it is read.
     async fn api(
         &self,
@@ -419,28 +457,16 @@ impl Platform {
             body,
             request_id,
             sender,
-            client,
-        } = request;
-        let caller = match self.caller(route, &sender, &parts, &body, now) {
+            ..
+        } = &request;
+        let caller = match self.caller(route, sender, parts, body, now) {
             Ok(caller) => caller,
             Err(error) => {
                 tracing::debug!(request_id, "refused: {error}");
-                return refuse(route, &error.to_error(route.protocol), &request_id).map(Body::from);
+                return refuse(route, &error.to_error(route.protocol), request_id).map(Body::from);
             }
         };
-        let host = address::host(&parts).unwrap_or_default().into_owned();
-        let origin = origin(&parts, client, &sender);
-        let cx = Context {
-            request_id,
-            account_id: caller.account_id,
-            region: caller.region,
-            access_key_id: caller.access_key_id,
-            role: caller.role,
-            host,
-            origin,
-            trace_header: url::trace_header(&parts).map(str::to_owned),
-            now,
-        };
+        let (parts, cx) = context(caller, request, now);
         let call = Call {
             cx: &cx,
             route,
@@ -467,6 +493,30 @@ impl Platform {
     }
 }
 
+fn context(caller: Caller, request: Request, now: Timestamp) -> (Parts, Context) {
+    let Request {
+        parts,
+        request_id,
+        sender,
+        client,
+        ..
+    } = request;
+    let host = address::host(&parts).unwrap_or_default().into_owned();
+    let origin = origin(&parts, client, &sender);
+    let cx = Context {
+        request_id,
+        account_id: caller.account_id,
+        region: caller.region,
+        access_key_id: caller.access_key_id,
+        role: caller.role,
+        host,
+        origin,
+        trace_header: url::trace_header(&parts).map(str::to_owned),
+        now,
+    };
+    (parts, cx)
+}
+
 /// What policies may ask about where a request came from. There is no TLS here: what never leaves
 /// this machine is as good, and so is what a proxy on it has taken in.
 fn origin(parts: &Parts, client: Client, sender: &Sender) -> Origin {
@@ -485,6 +535,17 @@ fn origin(parts: &Parts, client: Client, sender: &Sender) -> Origin {
 
 fn refuse(route: &Route, error: &Error, request_id: &str) -> Response<Bytes> {
     wire::encode_error(route.protocol, Some(route.service), error, request_id)
+}
+
+/// The name in a URL's authority.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    match authority.rsplit_once(':') {
+        Some((name, digits)) if port(digits) => name,
+        _ => authority,
+    }
 }
 
 pub(crate) fn migrations() -> Vec<Migration> {

@@ -101,6 +101,7 @@ impl Services {
         let answer = match Which::of(call.route.service) {
             Which::Lambda => return self.lambda(call).await,
             Which::Sqs => sqs::dispatch(&self.queues, call).await,
+            // Those that are read as they come do not come here.
             Which::S3 => s3::dispatch(&self.buckets, call).await,
             Which::EventBridge => event_bridge::dispatch(&self.buses, call).await,
             Which::Scheduler => scheduler::dispatch(&self.schedules, call).await,
@@ -162,6 +163,11 @@ pub fn takes_code(head: &Head) -> bool {
 /// Whether its requests may come compressed.
 pub fn takes_compressed(head: &Head) -> bool {
     Which::of(head.service()) == Which::CloudWatch
+}
+
+/// Whether bodies are read as they come: an object's is never in memory whole.
+pub fn streams(head: &Head) -> bool {
+    Which::of(head.service()) == Which::S3
 }
 
 /// Whether the operation waits for something to happen.

@@ -80,6 +80,11 @@ impl Target {
         matches!(self, Target::Api(head) if services::takes_code(head))
     }
 
+    /// Whether its body is read as it comes, however long it is.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self, Target::Api(head) if services::streams(head))
+    }
+
     /// The same once the body is there, which may have to say the operation.
     pub fn with_body(self, parts: &Parts, body: &[u8]) -> Self {
         match self {

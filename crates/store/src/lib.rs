@@ -66,7 +66,9 @@ mod tx;
 mod value;
 mod writer;
 
-pub use blob::{Blob, BlobFile, BlobHash, BlobReader, BlobStore, BlobWriter, Collected, NotABlobHash};
+pub use blob::{
+    Blob, BlobFile, BlobHash, BlobReader, BlobStore, BlobWriter, Collected, NotABlobHash,
+};
 pub use error::{Cause, Error, Result};
 pub use faults::{Fate, Faults};
 pub use migrate::Migration;

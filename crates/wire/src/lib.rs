@@ -69,6 +69,7 @@ pub use protocol::{
     EVENT_STREAM, Protocol, decode_request, encode_error, encode_event, encode_response, refuse,
     spoken,
 };
+pub use query::parse as query_pairs;
 pub use router::{ByAction, Head, Labels, Route, Router, Unrouted};
 pub use validate::validate;
 pub use value::{FromValue, IntoValue, Map, Members, Value};

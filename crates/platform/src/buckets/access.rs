@@ -111,7 +111,12 @@ pub fn check(cx: &Context, bucket: &Bucket, asked: Asked<'_>) -> Result<()> {
             return Ok(());
         }
     }
-    tracing::debug!(cx.request_id, arn, action = asked.action, "refused: not allowed");
+    tracing::debug!(
+        cx.request_id,
+        arn,
+        action = asked.action,
+        "refused: not allowed"
+    );
     Err(Error::access_denied())
 }
 

@@ -56,8 +56,10 @@ impl ReadConditions {
         match self.verdict(&version.record.etag, version.modified, now) {
             ReadVerdict::Go => Ok(()),
             ReadVerdict::Failed(header) => Err(Error::precondition(header)),
-            ReadVerdict::NotModified(_) => Err(Error::not_modified()
-                .with_header("etag", format!("\"{}\"", version.record.etag))),
+            ReadVerdict::NotModified(_) => {
+                Err(Error::not_modified()
+                    .with_header("etag", format!("\"{}\"", version.record.etag)))
+            }
         }
     }
 
@@ -168,7 +170,13 @@ mod tests {
             (None, Some("e"), None, None, not_modified("If-None-Match")),
             (None, Some("*"), None, None, not_modified("If-None-Match")),
             (None, Some("x"), Some(15), None, go),
-            (None, None, Some(10), None, not_modified("If-Modified-Since")),
+            (
+                None,
+                None,
+                Some(10),
+                None,
+                not_modified("If-Modified-Since"),
+            ),
             (None, None, Some(9), None, go),
             // A time that has not come is passed over.
             (None, None, Some(30), None, go),
@@ -179,7 +187,11 @@ mod tests {
                 if_modified_since: since.map(at),
                 if_unmodified_since: unmodified_since.map(at),
             };
-            assert_eq!(conditions.verdict("e", at(10), at(20)), expect, "{conditions:?}");
+            assert_eq!(
+                conditions.verdict("e", at(10), at(20)),
+                expect,
+                "{conditions:?}"
+            );
         }
     }
 }

@@ -203,7 +203,10 @@ impl From<store::Error> for Error {
             }
             _ => return Self::platform("the store of buckets failed", &error),
         };
-        tracing::warn!(error = &error as &dyn std::error::Error, "buckets: {message}");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "buckets: {message}"
+        );
         Self::new(Code::ServiceUnavailable, message)
     }
 }

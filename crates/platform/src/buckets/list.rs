@@ -150,9 +150,7 @@ pub fn objects(tx: &mut ReadTx, bucket: i64, query: &Query) -> Result<Page<Versi
 mod tests {
     use super::*;
 
-    const KEYS: [&str; 9] = [
-        "a", "b/1", "b/2", "b/3", "b0", "c//x", "c/y", "d", "é/1",
-    ];
+    const KEYS: [&str; 9] = ["a", "b/1", "b/2", "b/3", "b0", "c//x", "c/y", "d", "é/1"];
 
     fn page(prefix: &str, delimiter: &str, after: Option<&str>, max: usize) -> Page<String> {
         let query = Query {
@@ -169,7 +167,10 @@ mod tests {
     }
 
     fn check(given: Page<String>, items: &[&str], prefixes: &[&str], is_truncated: bool) {
-        assert_eq!((given.items, given.prefixes), (owned(items), owned(prefixes)));
+        assert_eq!(
+            (given.items, given.prefixes),
+            (owned(items), owned(prefixes))
+        );
         assert_eq!(given.is_truncated, is_truncated);
     }
 
@@ -179,11 +180,26 @@ mod tests {
 
     #[test]
     fn groups_count_as_one_and_are_passed_over() {
-        check(page("", "/", None, 10), &["a", "b0"], &["b/", "c/", "é/"], false);
+        check(
+            page("", "/", None, 10),
+            &["a", "b0"],
+            &["b/", "c/", "é/"],
+            false,
+        );
         check(page("", "/", None, 2), &["a"], &["b/"], true);
         check(page("", "/", Some("b/"), 2), &["b0"], &["c/"], true);
-        check(page("", "/", Some("b/1"), 10), &["b0"], &["b/", "c/", "é/"], false);
-        check(page("b/", "/", None, 10), &["b/1", "b/2", "b/3"], &[], false);
+        check(
+            page("", "/", Some("b/1"), 10),
+            &["b0"],
+            &["b/", "c/", "é/"],
+            false,
+        );
+        check(
+            page("b/", "/", None, 10),
+            &["b/1", "b/2", "b/3"],
+            &[],
+            false,
+        );
         check(page("c", "/", None, 10), &[], &["c/"], false);
         check(page("c/", "/", None, 10), &["c/y"], &["c//"], false);
         check(page("b", "", None, 3), &["b/1", "b/2", "b/3"], &[], true);

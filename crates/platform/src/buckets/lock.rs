@@ -68,9 +68,7 @@ pub fn may_remove(record: &ObjectRecord, bypass: bool, now: Timestamp) -> bool {
         return false;
     }
     match record.retention {
-        Some(retention) if retention.until > now => {
-            retention.mode == Mode::Governance && bypass
-        }
+        Some(retention) if retention.until > now => retention.mode == Mode::Governance && bypass,
         _ => true,
     }
 }
@@ -121,7 +119,11 @@ mod tests {
             (retention(c, 20), retention(g, 30), true, false),
             (retention(c, 20), None, true, false),
         ] {
-            assert_eq!(may_change(old, new, bypass, at(10)), expect, "{old:?} {new:?}");
+            assert_eq!(
+                may_change(old, new, bypass, at(10)),
+                expect,
+                "{old:?} {new:?}"
+            );
         }
     }
 

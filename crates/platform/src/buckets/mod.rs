@@ -26,9 +26,9 @@ mod remove;
 mod rows;
 mod tables;
 mod tags;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 mod versions;
 
 use std::{

@@ -17,7 +17,9 @@ pub fn is_bucket(name: &str) -> bool {
         && ends(bytes.last())
         && !name.contains("..")
         && name.parse::<std::net::Ipv4Addr>().is_err()
-        && !["xn--", "sthree-", "amzn-s3-demo-"].iter().any(|p| name.starts_with(p))
+        && !["xn--", "sthree-", "amzn-s3-demo-"]
+            .iter()
+            .any(|p| name.starts_with(p))
         && !["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"]
             .iter()
             .any(|s| name.ends_with(s))
@@ -26,10 +28,11 @@ pub fn is_bucket(name: &str) -> bool {
 pub fn check_bucket(name: &str) -> Result<()> {
     match is_bucket(name) {
         true => Ok(()),
-        false => Err(
-            Error::new(Code::InvalidBucketName, "The specified bucket is not valid.")
-                .with("BucketName", name),
-        ),
+        false => Err(Error::new(
+            Code::InvalidBucketName,
+            "The specified bucket is not valid.",
+        )
+        .with("BucketName", name)),
     }
 }
 

@@ -144,10 +144,7 @@ impl Buckets {
                     rows::insert_body(tx, seq, &bytes)?;
                     Ok(Lies::Row(seq))
                 });
-                return self
-                    .place(bucket, new)
-                    .await
-                    .map_err(Failure::into_error);
+                return self.place(bucket, new).await.map_err(Failure::into_error);
             }
             Held::File(file) => (Lies::File(file.hash), Some(file)),
         };

@@ -42,11 +42,7 @@ impl Buckets {
         version_id: Option<&str>,
     ) -> Result<Result<Found<'_>, Missing>> {
         let looking = self.pins().look_up().await;
-        let (id, key, wanted) = (
-            bucket.id(),
-            key.to_owned(),
-            version_id.map(str::to_owned),
-        );
+        let (id, key, wanted) = (bucket.id(), key.to_owned(), version_id.map(str::to_owned));
         let has_id = wanted.is_some();
         let found = self.store().read(move |tx| {
             let found = match &wanted {
@@ -95,7 +91,10 @@ impl Missing {
                     .with_header("allow", "DELETE")
                     .with_header("x-amz-delete-marker", "true")
                     .with_header("x-amz-version-id", marker.version_id)
-                    .with_header("last-modified", crate::buckets::api::http_date(marker.modified))
+                    .with_header(
+                        "last-modified",
+                        crate::buckets::api::http_date(marker.modified),
+                    )
             }
         }
     }

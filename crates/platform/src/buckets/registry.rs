@@ -94,7 +94,9 @@ impl Registry {
                        ORDER BY name LIMIT $2";
             let mut found = Vec::new();
             loop {
-                let after: String = found.last().map_or(String::new(), |b: &Bucket| b.name.clone());
+                let after: String = found
+                    .last()
+                    .map_or(String::new(), |b: &Bucket| b.name.clone());
                 let page = tx.query(sql, params![after, limits::SCAN_ROWS as i64])?;
                 let is_last = page.len() < limits::SCAN_ROWS;
                 for row in page {

@@ -34,7 +34,10 @@ pub enum Removed {
     /// A delete marker was put, with this version id.
     Marked(String),
     /// A version for good, and whether it was a delete marker.
-    Version { version_id: String, was_marker: bool },
+    Version {
+        version_id: String,
+        was_marker: bool,
+    },
 }
 
 impl Buckets {

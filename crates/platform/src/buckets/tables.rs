@@ -172,7 +172,10 @@ pub struct UploadRecord {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadChecksum {
-    #[serde(serialize_with = "checksum::name", deserialize_with = "checksum::named")]
+    #[serde(
+        serialize_with = "checksum::name",
+        deserialize_with = "checksum::named"
+    )]
     pub algorithm: Algorithm,
     pub is_composite: bool,
 }

@@ -138,7 +138,10 @@ impl Walk {
         let is_behind = |version: &Version| !version.key.starts_with(prefix);
         self.current.retain(is_behind);
         self.older.retain(is_behind);
-        self.current_from = self.current_from.take().map(|from| from.max(behind.clone()));
+        self.current_from = self
+            .current_from
+            .take()
+            .map(|from| from.max(behind.clone()));
         self.older_from = self.older_from.take().map(|(key, age)| match key < behind {
             true => (behind.clone(), i64::MIN),
             false => (key, age),

@@ -21,7 +21,7 @@ use http::request::Parts;
 use jiff::Timestamp;
 use wire::{
     RoleSession, arn,
-    sigv4::{self, AuthError, KeyCache, Secret},
+    sigv4::{self, AuthError, ChunkSigner, KeyCache, Secret},
 };
 
 pub use credentials::{Credential, CredentialsError, read_file};
@@ -133,6 +133,28 @@ impl Identity {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Caller, AuthError> {
+        let found = self.caller_with(sender, parts, Some(body), now);
+        found.map(|(caller, _)| caller)
+    }
+
+    /// The caller of a request to S3 whose body is still to come: what its head says of that is
+    /// signed, and is to be checked by whoever reads it, with what checks the signatures of chunks.
+    pub fn caller_by_head(
+        &self,
+        sender: &Sender,
+        parts: &Parts,
+        now: Timestamp,
+    ) -> Result<(Caller, Option<ChunkSigner>), AuthError> {
+        self.caller_with(sender, parts, None, now)
+    }
+
+    fn caller_with(
+        &self,
+        sender: &Sender,
+        parts: &Parts,
+        body: Option<&[u8]>,
+        now: Timestamp,
+    ) -> Result<(Caller, Option<ChunkSigner>), AuthError> {
         let Mode::Credentials(known) = &self.mode else {
             return self.in_development(sender, parts, body, now);
         };
@@ -147,9 +169,9 @@ impl Identity {
         &self,
         sender: &Sender,
         parts: &Parts,
-        body: &[u8],
+        body: Option<&[u8]>,
         now: Timestamp,
-    ) -> Result<Caller, AuthError> {
+    ) -> Result<(Caller, Option<ChunkSigner>), AuthError> {
         let claimed = sigv4::claim(parts);
         let is_session = |id: &str| self.sessions.made(id);
         if claimed.as_ref().is_ok_and(|c| is_session(&c.access_key_id)) {
@@ -163,13 +185,14 @@ impl Identity {
             Sender::Environment(session) => (&*session.account_id, Some(session.role.clone())),
             Sender::Signature => (claimed.account_id().unwrap_or(DEFAULT_ACCOUNT), None),
         };
-        Ok(Caller {
+        let caller = Caller {
             account_id: account_id.to_owned(),
             role,
             access_key_id: claimed.access_key_id.into_owned(),
             region: claimed.region.into_owned(),
             service: claimed.service.into_owned(),
-        })
+        };
+        Ok((caller, None))
     }
 
     /// Whether there could be a body with which a request's signature is good.
@@ -188,7 +211,7 @@ impl Identity {
             Mode::Development => Ok(()),
             Mode::Credentials(known) => {
                 let operators = |id: &str| known.get(id).cloned();
-                self.verified(parts, b"", now, &operators).map(|_| ())
+                self.verified(parts, Some(b""), now, &operators).map(|_| ())
             }
         }
     }
@@ -197,10 +220,10 @@ impl Identity {
     fn verified(
         &self,
         parts: &Parts,
-        body: &[u8],
+        body: Option<&[u8]>,
         now: Timestamp,
         find: &dyn Fn(&str) -> Option<Known>,
-    ) -> Result<Caller, AuthError> {
+    ) -> Result<(Caller, Option<ChunkSigner>), AuthError> {
         let found = RefCell::new(None);
         let secret = |id: &str| {
             let known = find(id)?;
@@ -208,8 +231,14 @@ impl Identity {
             found.replace(Some(known));
             Some(secret)
         };
-        let signed = sigv4::verify(parts, body, &secret, now, &self.keys);
-        let signed = signed.map_err(|error| match (error, sigv4::parse(parts)) {
+        let signed = match body {
+            Some(body) => {
+                let signed = sigv4::verify(parts, body, &secret, now, &self.keys);
+                signed.map(|signed| (signed, None))
+            }
+            None => sigv4::verify_head(parts, &secret, now, &self.keys),
+        };
+        let (signed, chunks) = signed.map_err(|error| match (error, sigv4::parse(parts)) {
             (AuthError::UnknownAccessKey, Some(claimed))
                 if found.borrow().is_none() && self.sessions.made(&claimed.access_key_id) =>
             {
@@ -218,13 +247,14 @@ impl Identity {
             (error, _) => error,
         })?;
         let known = found.into_inner().ok_or(AuthError::UnknownAccessKey)?;
-        Ok(Caller {
+        let caller = Caller {
             account_id: known.account_id,
             role: known.role,
             access_key_id: signed.access_key_id,
             region: signed.region,
             service: signed.service,
-        })
+        };
+        Ok((caller, chunks))
     }
 
     fn of_session(&self, access_key_id: &str) -> Option<Known> {

@@ -204,7 +204,7 @@ where
 
 /// Reads on for a while without keeping anything: who is still writing would otherwise see the
 /// connection break instead of the answer.
-async fn spill<B>(mut body: B)
+pub async fn spill<B>(mut body: B)
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {

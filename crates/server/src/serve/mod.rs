@@ -1,6 +1,7 @@
 //! Requests: from a connection to the platform or the operator's endpoints, and back.
 
 mod body;
+mod coming;
 mod finish;
 mod functions;
 mod listen;
@@ -8,6 +9,7 @@ mod pace;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header, request::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -20,6 +22,7 @@ pub use listen::{Phase, listen};
 
 use crate::{admin::Admin, limits};
 use body::{Read, Unread};
+use coming::Coming;
 
 /// What answers requests.
 pub struct App {
@@ -81,6 +84,20 @@ impl App {
         Origin { client, sender }: Origin,
         request_id: String,
     ) -> Response<Body> {
+        if target.is_streamed() {
+            let asked = parts.headers.contains_key(header::EXPECT);
+            let pieces = Box::new(Coming::new(body, asked));
+            let request = platform::Request {
+                parts,
+                body: Bytes::new(),
+                client,
+                request_id,
+                sender,
+            };
+            let app = self.clone();
+            let answer = async move { app.platform.answer_streamed(target, request, pieces).await };
+            return finish::to_the_end(answer).await.map(Body::from);
+        }
         let bytes_max = target.body_bytes_max();
         // Nobody has to be known to be refused, but to send much.
         let welcome = body.size_hint().upper().is_some_and(is_small)

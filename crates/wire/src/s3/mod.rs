@@ -2,7 +2,10 @@
 
 pub mod address;
 pub mod checksum;
+pub mod chunked;
+pub mod cors;
 pub mod front;
 mod generated;
+pub mod stated;
 
 pub use generated::*;

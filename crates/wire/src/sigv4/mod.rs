@@ -5,6 +5,7 @@
 //! may do, and whether the scope's service is the one that was called, is decided elsewhere.
 
 mod canonical;
+mod chunks;
 mod error;
 mod keys;
 mod request;
@@ -17,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::time;
 
+pub use chunks::ChunkSigner;
 pub use error::AuthError;
 pub use keys::KeyCache;
 pub use request::Claimed;
@@ -84,6 +86,27 @@ pub fn verify(
     now: Timestamp,
     keys: &KeyCache,
 ) -> Result<Signed, AuthError> {
+    verify_part(parts, Some(body), credentials, now, keys).map(|(signed, _)| signed)
+}
+
+/// Checks the signature of a request to S3 before its body is there: that is to be what the head says
+/// of it, which is for whoever reads it to see. What signs its chunks comes along, if they are signed.
+pub fn verify_head(
+    parts: &Parts,
+    credentials: &impl Fn(&str) -> Option<Secret>,
+    now: Timestamp,
+    keys: &KeyCache,
+) -> Result<(Signed, Option<ChunkSigner>), AuthError> {
+    verify_part(parts, None, credentials, now, keys)
+}
+
+fn verify_part(
+    parts: &Parts,
+    body: Option<&[u8]>,
+    credentials: &impl Fn(&str) -> Option<Secret>,
+    now: Timestamp,
+    keys: &KeyCache,
+) -> Result<(Signed, Option<ChunkSigner>), AuthError> {
     let claim = Claim::read(parts)?;
     claim.check_scope()?;
     check_time(&claim, now)?;
@@ -104,6 +127,10 @@ pub fn verify(
     let given = claim.signature_bytes().ok_or(AuthError::Mismatch)?;
     constant_time::verify_slices_are_equal(expected.as_ref(), &given)
         .map_err(|_| AuthError::Mismatch)?;
+    let chunks = (payload == Payload::Chunked).then(|| {
+        let scope = scope(&claim);
+        ChunkSigner::new(key.key.clone(), claim.at, &scope, &claim.signature)
+    });
     keys.keep(key);
 
     let Claimed {
@@ -111,14 +138,15 @@ pub fn verify(
         region,
         service,
     } = claim.claimed;
-    Ok(Signed {
+    let signed = Signed {
         access_key_id: access_key_id.into_owned(),
         region: region.into_owned(),
         service: service.into_owned(),
         signed_headers: claim.signed_headers.into_owned(),
         signed_at: claim.at,
         payload,
-    })
+    };
+    Ok((signed, chunks))
 }
 
 fn check_time(claim: &Claim<'_>, now: Timestamp) -> Result<(), AuthError> {
@@ -160,7 +188,7 @@ fn check_token(secret: &Secret, given: Option<&str>) -> Result<(), AuthError> {
 /// What stands for the body in what is signed.
 fn payload<'a>(
     parts: &'a Parts,
-    body: &[u8],
+    body: Option<&[u8]>,
     claim: &Claim<'_>,
 ) -> Result<(Payload, Cow<'a, str>), AuthError> {
     const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
@@ -177,7 +205,10 @@ fn payload<'a>(
         }
         // An address for S3 is signed before anybody knows the body.
         None if s3 && claim.is_query() => Ok((Payload::Unsigned, Cow::Borrowed(UNSIGNED))),
+        // What it says is signed, and the body still has to keep it.
+        Some(given) if s3 && body.is_none() => Ok((Payload::Hashed, Cow::Borrowed(given))),
         given => {
+            let body = body.unwrap_or_default();
             let hash = hex(digest::digest(&digest::SHA256, body).as_ref());
             match given {
                 Some(given) if given != hash => Err(AuthError::PayloadMismatch),
@@ -189,11 +220,15 @@ fn payload<'a>(
 
 fn string_to_sign(claim: &Claim<'_>, canonical: &str) -> String {
     let hash = hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
+    let (at, scope) = (time::iso8601_basic(claim.at), scope(claim));
+    format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{hash}")
+}
+
+fn scope(claim: &Claim<'_>) -> String {
     let Claimed {
         region, service, ..
     } = &claim.claimed;
-    let (at, date) = (time::iso8601_basic(claim.at), &claim.date);
-    format!("AWS4-HMAC-SHA256\n{at}\n{date}/{region}/{service}/aws4_request\n{hash}")
+    format!("{}/{region}/{service}/aws4_request", claim.date)
 }
 
 fn hex(bytes: &[u8]) -> String {

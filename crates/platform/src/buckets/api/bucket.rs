@@ -9,11 +9,7 @@ use wire::{
     },
 };
 
-use super::{
-    given,
-    members::grants_of,
-    owner,
-};
+use super::{given, members::grants_of, owner};
 use crate::buckets::{
     Buckets, access,
     acl::{Acl, Permission},
@@ -35,11 +31,18 @@ impl Buckets {
         let account = access::account(cx).ok_or_else(Error::access_denied)?;
         let name = &input.bucket;
         name::check_bucket(name)?;
-        let configuration = input.create_bucket_configuration.clone().unwrap_or_default();
+        let configuration = input
+            .create_bucket_configuration
+            .clone()
+            .unwrap_or_default();
         if configuration.location.is_some() || configuration.bucket.is_some() {
             return Err(Error::not_built("Directory buckets"));
         }
-        if input.bucket_namespace.as_deref().is_some_and(|n| n != "global") {
+        if input
+            .bucket_namespace
+            .as_deref()
+            .is_some_and(|n| n != "global")
+        {
             return Err(Error::not_built("Buckets in an account's own namespace"));
         }
         let location = configuration.location_constraint.filter(|l| !l.is_empty());
@@ -104,7 +107,10 @@ impl Buckets {
         if !record.has_acls() && (has_grants || canned.is_some_and(|name| name != "private")) {
             let message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced \
                            setting";
-            return Err(Error::new(Code::InvalidBucketAclWithObjectOwnership, message));
+            return Err(Error::new(
+                Code::InvalidBucketAclWithObjectOwnership,
+                message,
+            ));
         }
         if canned.is_some_and(|name| name != "private") || has_grants {
             // Nobody but the owner gets in anyway while the public is shut out.
@@ -121,7 +127,10 @@ impl Buckets {
 
     fn check_count(&self, account: &str) -> Result<()> {
         let all = self.registry().all();
-        let count = all.iter().filter(|b| b.record.account_id == account).count();
+        let count = all
+            .iter()
+            .filter(|b| b.record.account_id == account)
+            .count();
         if count >= limits::BUCKETS_PER_ACCOUNT_MAX {
             let message = "You have attempted to create more buckets than allowed";
             return Err(Error::new(Code::TooManyBuckets, message));

@@ -36,7 +36,9 @@ impl Buckets {
         name::check_key(&input.key)?;
         // Of directory buckets.
         if input.if_match_last_modified_time.is_some() {
-            return Err(Error::header_not_implemented("x-amz-if-match-last-modified-time"));
+            return Err(Error::header_not_implemented(
+                "x-amz-if-match-last-modified-time",
+            ));
         }
         if input.if_match_size.is_some() {
             return Err(Error::header_not_implemented("x-amz-if-match-size"));

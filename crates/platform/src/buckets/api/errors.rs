@@ -63,9 +63,7 @@ pub fn named(code: Code) -> (&'static str, u16) {
         Code::NoSuchKey => ("NoSuchKey", 404),
         Code::NoSuchLifecycleConfiguration => ("NoSuchLifecycleConfiguration", 404),
         Code::NoSuchObjectLockConfiguration => ("NoSuchObjectLockConfiguration", 404),
-        Code::NoSuchPublicAccessBlockConfiguration => {
-            ("NoSuchPublicAccessBlockConfiguration", 404)
-        }
+        Code::NoSuchPublicAccessBlockConfiguration => ("NoSuchPublicAccessBlockConfiguration", 404),
         Code::NoSuchTagSet => ("NoSuchTagSet", 404),
         Code::NoSuchUpload => ("NoSuchUpload", 404),
         Code::NoSuchVersion => ("NoSuchVersion", 404),

@@ -61,7 +61,12 @@ impl Buckets {
         let input = as_get(input);
         let (bucket, found, _) = self.to_read(cx, &input).await?;
         let wanted = Wanted::of(&found, input.range.as_deref(), input.part_number).await?;
-        Ok(as_head(self.describe(&bucket, &found.version, &input, &wanted)))
+        Ok(as_head(self.describe(
+            &bucket,
+            &found.version,
+            &input,
+            &wanted,
+        )))
     }
 
     /// What a read is about, allowed and with its conditions met.

@@ -45,8 +45,7 @@ pub fn customer_key(
     let key = key.ok_or_else(|| missing("an appropriate secret key"))?;
     let given_md5 = md5.ok_or_else(|| missing("the client calculated MD5 of the secret key"))?;
     if algorithm != "AES256" {
-        let message =
-            "The Encryption request you specified is not valid. Supported value: AES256.";
+        let message = "The Encryption request you specified is not valid. Supported value: AES256.";
         return Err(Error::new(Code::InvalidEncryptionAlgorithm, message)
             .with("ArgumentName", SSE)
             .with("ArgumentValue", algorithm));
@@ -121,7 +120,11 @@ pub fn metadata(given: Option<wire::Map<String>>) -> Result<IndexMap<String, Str
 }
 
 pub fn check_redirect(headers: &Headers) -> Result<()> {
-    let begins = |to: &str| ["/", "http://", "https://"].iter().any(|p| to.starts_with(p));
+    let begins = |to: &str| {
+        ["/", "http://", "https://"]
+            .iter()
+            .any(|p| to.starts_with(p))
+    };
     match headers.website_redirect.as_deref() {
         Some(to) if !begins(to) => Err(Error::new(
             Code::InvalidArgument,
@@ -143,7 +146,11 @@ pub fn lock(
         (None, None) => None,
         (Some(name), Some(until)) => {
             let mode = Mode::named(name).ok_or_else(|| {
-                Error::argument("Unknown wormMode directive.", "x-amz-object-lock-mode", name)
+                Error::argument(
+                    "Unknown wormMode directive.",
+                    "x-amz-object-lock-mode",
+                    name,
+                )
             })?;
             if until <= now {
                 return Err(Error::argument(

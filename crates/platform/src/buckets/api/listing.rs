@@ -79,11 +79,10 @@ impl Buckets {
         let after = match input.continuation_token.as_deref() {
             Some("") => {
                 let message = "The continuation token provided is incorrect";
-                return Err(Error::new(
-                    crate::buckets::error::Code::InvalidArgument,
-                    message,
-                )
-                .with("ArgumentName", "continuation-token"));
+                return Err(
+                    Error::new(crate::buckets::error::Code::InvalidArgument, message)
+                        .with("ArgumentName", "continuation-token"),
+                );
             }
             Some(token) => Some(read_token(token)?),
             None => input.start_after.clone().filter(|after| !after.is_empty()),

@@ -126,7 +126,11 @@ macro_rules! grants_of {
                 Permission::FullControl,
                 $input.grant_full_control.as_deref(),
             ),
-            ("x-amz-grant-read", Permission::Read, $input.grant_read.as_deref()),
+            (
+                "x-amz-grant-read",
+                Permission::Read,
+                $input.grant_read.as_deref(),
+            ),
             (
                 "x-amz-grant-read-acp",
                 Permission::ReadAcp,

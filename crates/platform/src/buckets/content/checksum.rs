@@ -111,7 +111,10 @@ mod tests {
             assert_eq!(found, Some(of(algorithm, &whole_bytes)));
         }
         let one = of(Algorithm::Sha256, &a);
-        assert_eq!(whole(Algorithm::Sha256, [(Some(&one), 1)].into_iter()), None);
+        assert_eq!(
+            whole(Algorithm::Sha256, [(Some(&one), 1)].into_iter()),
+            None
+        );
         let both = composite(Algorithm::Sha256, [Some(&one), Some(&one)].into_iter());
         assert!(both.expect("they are known").value.ends_with("=-2"));
     }
@@ -121,6 +124,9 @@ mod tests {
         let one = of(Algorithm::Crc32C, b"x");
         let text = serde_json::to_string(&one).expect("it is written");
         assert!(text.contains("\"CRC32C\""), "{text}");
-        assert_eq!(serde_json::from_str::<Checksum>(&text).expect("it is read"), one);
+        assert_eq!(
+            serde_json::from_str::<Checksum>(&text).expect("it is read"),
+            one
+        );
     }
 }

@@ -83,9 +83,7 @@ impl DataKey {
             (SealedKey::Customer(_), None) => return Err(CipherError::Key),
             (SealedKey::Customer(sealed), Some(customer)) => {
                 let whole = BASE64_STANDARD.decode(sealed).map_err(|_| unopenable())?;
-                let (nonce, sealed) = whole
-                    .split_at_checked(NONCE_LEN)
-                    .ok_or_else(unopenable)?;
+                let (nonce, sealed) = whole.split_at_checked(NONCE_LEN).ok_or_else(unopenable)?;
                 let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| unopenable())?;
                 let mut sealed = sealed.to_vec();
                 let aad = Aad::from(OWNER.as_bytes());
@@ -235,7 +233,15 @@ mod tests {
     fn any_range_of_any_length_is_read_alone() {
         let key = DataKey::random().expect("there is randomness");
         let segment = SEGMENT as usize;
-        for len in [1, 100, segment - 1, segment, segment + 1, 3 * segment, 3 * segment + 5] {
+        for len in [
+            1,
+            100,
+            segment - 1,
+            segment,
+            segment + 1,
+            3 * segment,
+            3 * segment + 5,
+        ] {
             let plain: Vec<u8> = (0..len).map(|n| (n * 7 % 251) as u8).collect();
             let whole = sealed(&key, &plain);
             for (from, to) in [(0, len), (len - 1, len), (len / 3, len / 2 + 1), (0, 1)] {
@@ -243,7 +249,11 @@ mod tests {
                 let part = whole[s.offset as usize..(s.offset + s.len) as usize].to_vec();
                 let opened = open(&key, part, s, len as u64).expect("it opens");
                 let skip = s.skip as usize;
-                assert_eq!(opened[skip..skip + to - from], plain[from..to], "{len} {from} {to}");
+                assert_eq!(
+                    opened[skip..skip + to - from],
+                    plain[from..to],
+                    "{len} {from} {to}"
+                );
             }
         }
     }
@@ -260,7 +270,10 @@ mod tests {
         // The first segment alone is not the last one.
         let first = whole[..(SEGMENT + TAG) as usize].to_vec();
         assert!(open(&key, first.clone(), stretch(0, SEGMENT, SEGMENT), SEGMENT).is_err());
-        let moved = Stretch { first_segment: 1, ..all };
+        let moved = Stretch {
+            first_segment: 1,
+            ..all
+        };
         assert!(open(&key, first, moved, plain.len() as u64).is_err());
     }
 
@@ -271,8 +284,13 @@ mod tests {
         let key = DataKey::random().expect("there is randomness");
         let by_us = key.seal(&secrets, None).expect("it is sealed");
         assert!(DataKey::open(&by_us, &secrets, None).is_ok_and(|k| k == key));
-        let customer = |byte| CustomerKey { key: [byte; 32], md5: String::new() };
-        let theirs = key.seal(&secrets, Some(&customer(1))).expect("it is sealed");
+        let customer = |byte| CustomerKey {
+            key: [byte; 32],
+            md5: String::new(),
+        };
+        let theirs = key
+            .seal(&secrets, Some(&customer(1)))
+            .expect("it is sealed");
         assert!(DataKey::open(&theirs, &secrets, Some(&customer(1))).is_ok_and(|k| k == key));
         assert!(DataKey::open(&theirs, &secrets, Some(&customer(2))).is_err());
         assert!(DataKey::open(&theirs, &secrets, None).is_err());

@@ -52,8 +52,7 @@ impl World {
         let secrets = Secrets::open(&dir.path().join("key")).expect("it opens");
         let background = Background::default();
         let objects = dir.path().join("objects");
-        let buckets =
-            Buckets::open(store.clone(), Arc::new(secrets), &objects, &background).await;
+        let buckets = Buckets::open(store.clone(), Arc::new(secrets), &objects, &background).await;
         Self {
             buckets: buckets.expect("it opens"),
             cx: context(ACCOUNT),
@@ -87,7 +86,9 @@ impl World {
         };
         with(&mut input);
         let upload = Upload::of(body);
-        self.buckets.put_object_stream(&self.cx, input, upload).await
+        self.buckets
+            .put_object_stream(&self.cx, input, upload)
+            .await
     }
 
     pub async fn get(&self, key: &str) -> Result<(s3::GetObjectOutput, Vec<u8>), Error> {
@@ -127,7 +128,10 @@ impl World {
         };
         let listed = self.buckets.list_objects_v2(&self.cx, input).await;
         let contents = listed.expect("it is listed").contents.unwrap_or_default();
-        contents.into_iter().filter_map(|object| object.key).collect()
+        contents
+            .into_iter()
+            .filter_map(|object| object.key)
+            .collect()
     }
 
     /// Files of objects on the disk.

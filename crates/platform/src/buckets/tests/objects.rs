@@ -16,7 +16,9 @@ async fn objects_of_all_sizes_come_back_whole_and_in_ranges() {
         assert_eq!(got.e_tag, put.e_tag);
         if len > 100 {
             let range = format!("bytes={}-{}", len / 3, len - 2);
-            let part = world.try_get("thing", |input| input.range = Some(range)).await;
+            let part = world
+                .try_get("thing", |input| input.range = Some(range))
+                .await;
             let (part, body) = part.expect("it is there");
             assert_eq!(body, bytes[len / 3..len - 1], "{len}");
             let expect = format!("bytes {}-{}/{len}", len / 3, len - 2);
@@ -48,7 +50,10 @@ async fn what_was_put_is_there_after_a_restart() {
     world.put("large", noise(100_000)).await;
     let world = world.restarted().await;
     assert_eq!(world.get("small").await.expect("it is there").1, b"here");
-    assert_eq!(world.get("large").await.expect("it is there").1, noise(100_000));
+    assert_eq!(
+        world.get("large").await.expect("it is there").1,
+        noise(100_000)
+    );
     assert_eq!(world.keys().await, ["large", "small"]);
 }
 
@@ -56,7 +61,9 @@ async fn what_was_put_is_there_after_a_restart() {
 async fn of_two_that_put_what_must_not_be_there_one_wins() {
     let world = World::new().await;
     let put = |body: &'static str| {
-        world.try_put("thing", body, |input| input.if_none_match = Some("*".into()))
+        world.try_put("thing", body, |input| {
+            input.if_none_match = Some("*".into())
+        })
     };
     let (one, two) = tokio::join!(put("one"), put("two"));
     assert_eq!([&one, &two].iter().filter(|put| put.is_ok()).count(), 1);
@@ -88,7 +95,10 @@ async fn versions_are_kept_and_come_back() {
     let third = world.put("thing", "third").await;
     assert_eq!(third.version_id.as_deref(), Some("null"));
     let listed = listed(&world).await;
-    assert_eq!(listed, [("null".to_owned(), true), (second.expect("an id"), false)]);
+    assert_eq!(
+        listed,
+        [("null".to_owned(), true), (second.expect("an id"), false)]
+    );
 }
 
 #[tokio::test]
