@@ -19,6 +19,7 @@ pub enum Code {
     EntityTooLarge,
     EntityTooSmall,
     IllegalLocationConstraint,
+    IllegalVersioningConfiguration,
     Internal,
     InvalidArgument,
     InvalidBucketAclWithObjectOwnership,
@@ -65,6 +66,7 @@ pub enum Code {
     ServerSideEncryptionConfigurationNotFound,
     ServiceUnavailable,
     TooManyBuckets,
+    UnexpectedContent,
 }
 
 /// A refusal.

@@ -8,11 +8,14 @@
 mod access;
 mod acl;
 mod api;
+mod change;
 mod collect;
 mod conditions;
 mod content;
+mod copy;
 mod error;
 pub mod front;
+mod lifecycle;
 mod limits;
 mod list;
 mod lock;
@@ -29,6 +32,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod text;
+mod uploads;
 mod versions;
 
 use std::{
@@ -49,7 +53,7 @@ use crate::{
     background::{Background, Wake},
     secrets::Secrets,
 };
-use content::{Lies, Pins};
+use content::{Intake, Lies, Pins, cipher::CustomerKey};
 use registry::Registry;
 
 /// A cheap handle.
@@ -65,6 +69,7 @@ struct Inner {
     /// The number of the next version.
     next_seq: AtomicI64,
     garbage: Wake,
+    lifecycles: Wake,
     /// A transaction released a file.
     has_released: AtomicBool,
 }
@@ -95,9 +100,11 @@ impl Buckets {
             secrets,
             next_seq,
             garbage: Wake::default(),
+            lifecycles: Wake::default(),
             has_released: AtomicBool::new(false),
         }));
         buckets.keep_collecting(background);
+        buckets.keep_lifecycles(background, buckets.0.lifecycles.clone());
         Ok(buckets)
     }
 
@@ -117,6 +124,12 @@ impl Buckets {
         &self.0.secrets
     }
 
+    /// A content that is to come in.
+    fn intake(&self, customer: Option<&CustomerKey>) -> error::Result<Intake> {
+        let (blobs, pins) = (self.blobs().clone(), self.pins().clone());
+        Ok(Intake::new(blobs, pins, self.secrets(), customer)?)
+    }
+
     fn registry(&self) -> &Registry {
         &self.0.registry
     }
@@ -133,6 +146,10 @@ impl Buckets {
         if self.0.has_released.swap(false, Ordering::Relaxed) {
             self.garbage_came();
         }
+    }
+
+    fn lifecycles_changed(&self) {
+        self.0.lifecycles.wake();
     }
 
     fn garbage_came(&self) {

@@ -274,7 +274,7 @@ pub fn parts(tx: &mut ReadTx, manifest: i64, after: i64, limit: usize) -> Result
 pub fn parts_within(tx: &mut ReadTx, manifest: i64, from: u64, to: u64) -> Result<Vec<Part>> {
     let sql = format!(
         "SELECT {PART_COLUMNS} FROM object_parts WHERE manifest = $1 AND start + size > $2 \
-         AND start < $3 ORDER BY number"
+         AND start < $3 AND size > 0 ORDER BY number"
     );
     let rows = tx.query(&sql, params![manifest, from as i64, to as i64])?;
     rows.into_iter().map(part).collect()

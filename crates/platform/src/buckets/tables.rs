@@ -5,8 +5,6 @@
 //! Keys are bytes, so that both engines sort them as S3 does. What a listing filters by has a column;
 //! the rest is a versioned record in JSON.
 
-use std::collections::BTreeMap;
-
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,7 +13,9 @@ use store::Migration;
 use super::{
     acl::Acl,
     content::{Algorithm, Checksum, Lies, SealedKey, checksum},
+    lifecycle::Lifecycle,
     lock::{DefaultRetention, Retention},
+    notify::Notification,
 };
 
 /// How many migrations [`migrations`] gives.
@@ -65,8 +65,7 @@ CREATE TABLE object_sequence (id {int} PRIMARY KEY, next {int} NOT NULL) {strict
 INSERT INTO object_sequence (id, next) VALUES (1, 1);
 ";
 
-/// A bucket and its configuration. What S3 takes and gives back as a document is kept so, in S3's
-/// own terms: by the name of the configuration.
+/// A bucket and its configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BucketRecord {
     pub id: i64,
@@ -82,7 +81,28 @@ pub struct BucketRecord {
     pub public_access: PublicAccess,
     pub ownership: Option<Ownership>,
     pub acl: Acl,
-    pub documents: BTreeMap<String, serde_json::Value>,
+    pub encryption: Encryption,
+    pub cors: Option<Vec<CorsRule>>,
+    pub lifecycle: Option<Lifecycle>,
+    pub notification: Notification,
+}
+
+/// What objects are encrypted with that ask for nothing: the platform's own key in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// Of no consequence without KMS; given back as it was set.
+    pub bucket_key_enabled: bool,
+    pub blocks_customer_keys: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorsRule {
+    pub id: Option<String>,
+    pub allowed_headers: Option<Vec<String>>,
+    pub allowed_methods: Vec<String>,
+    pub allowed_origins: Vec<String>,
+    pub expose_headers: Option<Vec<String>>,
+    pub max_age_s: Option<i32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

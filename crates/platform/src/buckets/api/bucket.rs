@@ -65,7 +65,10 @@ impl Buckets {
             }),
             ownership: Some(ownership(input.object_ownership.as_deref())?),
             acl: Acl::private(account),
-            documents: Default::default(),
+            encryption: Default::default(),
+            cors: None,
+            lifecycle: None,
+            notification: Default::default(),
         };
         tags::check(&record.tags, limits::BUCKET_TAGS_MAX, "Bucket")?;
         let record = self.with_options(account, record, &input)?;
@@ -150,10 +153,10 @@ impl Buckets {
         Ok(())
     }
 
-    pub(super) fn head_of_bucket(
+    pub(super) async fn head_of_bucket(
         &self,
         cx: &Context,
-        input: &HeadBucketRequest,
+        input: HeadBucketRequest,
     ) -> Result<HeadBucketOutput> {
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_deref())?;
         self.may_list(cx, &bucket, "s3:ListBucket")?;
@@ -165,10 +168,10 @@ impl Buckets {
         })
     }
 
-    pub(super) fn location(
+    pub(super) async fn location(
         &self,
         cx: &Context,
-        input: &GetBucketLocationRequest,
+        input: GetBucketLocationRequest,
     ) -> Result<GetBucketLocationOutput> {
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_deref())?;
         self.allowed(cx, &bucket, "s3:GetBucketLocation", None)?;
@@ -179,7 +182,7 @@ impl Buckets {
         })
     }
 
-    pub(super) fn list_own(
+    pub(super) async fn list_own(
         &self,
         cx: &Context,
         input: ListBucketsRequest,

@@ -33,6 +33,7 @@ pub fn named(code: Code) -> (&'static str, u16) {
         Code::EntityTooLarge => ("EntityTooLarge", 400),
         Code::EntityTooSmall => ("EntityTooSmall", 400),
         Code::IllegalLocationConstraint => ("IllegalLocationConstraintException", 400),
+        Code::IllegalVersioningConfiguration => ("IllegalVersioningConfigurationException", 400),
         Code::Internal => ("InternalError", 500),
         Code::InvalidArgument => ("InvalidArgument", 400),
         Code::InvalidBucketAclWithObjectOwnership => ("InvalidBucketAclWithObjectOwnership", 400),
@@ -81,5 +82,6 @@ pub fn named(code: Code) -> (&'static str, u16) {
         }
         Code::ServiceUnavailable => ("ServiceUnavailable", 503),
         Code::TooManyBuckets => ("TooManyBuckets", 400),
+        Code::UnexpectedContent => ("UnexpectedContent", 400),
     }
 }

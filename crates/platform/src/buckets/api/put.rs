@@ -36,8 +36,10 @@ impl Buckets {
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_deref())?;
         let (mut record, customer, conditions) = self.to_put(cx, &bucket, &input)?;
         check_length(upload.length(), limits::PUT_BYTES_MAX)?;
-        let (taken, md5, checksum) = self.take_in(upload, customer.as_ref(), None).await?;
-        record.checksum = Some(checksum);
+        let algorithm = upload.algorithm().unwrap_or(checksum::DEFAULT);
+        let intake = self.intake(customer.as_ref())?;
+        let (taken, md5, checksums) = self.take_in(upload, intake, &[algorithm]).await?;
+        record.checksum = checksums.into_iter().find(|c| c.algorithm == algorithm);
         record.etag = etag(&md5, customer.as_ref());
         record.key = Some(taken.key);
         let new = New {
@@ -67,30 +69,24 @@ impl Buckets {
         Ok(output)
     }
 
-    /// Reads a body to its end, with a checksum by the client's algorithm or else this one or S3's.
+    /// Reads a body to its end, with a checksum by the client's algorithm if it has one, and by these.
     pub(super) async fn take_in(
         &self,
         mut upload: Upload,
-        customer: Option<&CustomerKey>,
-        otherwise: Option<checksum::Algorithm>,
-    ) -> Result<(Taken, [u8; 16], Checksum), wire::Error> {
-        let algorithm = upload.algorithm().or(otherwise);
-        let algorithm = algorithm.unwrap_or(checksum::DEFAULT);
-        upload.take_checksum(algorithm);
-        let mut intake = self.intake(customer)?;
+        mut intake: Intake,
+        algorithms: &[checksum::Algorithm],
+    ) -> Result<(Taken, [u8; 16], Vec<Checksum>), wire::Error> {
+        for algorithm in algorithms {
+            upload.take_checksum(*algorithm);
+        }
         while let Some(piece) = upload.next().await? {
             intake.write(piece).await.map_err(Error::from)?;
         }
         let received = upload.finish().await?;
         let taken = intake.finish().await.map_err(Error::from)?;
-        let value = received.checksums.iter().find(|(a, _)| *a == algorithm);
-        let value = value.map(|(_, value)| value.as_slice()).unwrap_or_default();
-        Ok((taken, received.md5, Checksum::of(algorithm, value)))
-    }
-
-    pub(super) fn intake(&self, customer: Option<&CustomerKey>) -> Result<Intake> {
-        let (blobs, pins) = (self.blobs().clone(), self.pins().clone());
-        Ok(Intake::new(blobs, pins, self.secrets(), customer)?)
+        let checksums = received.checksums.iter();
+        let checksums = checksums.map(|(algorithm, value)| Checksum::of(*algorithm, value));
+        Ok((taken, received.md5, checksums.collect()))
     }
 
     /// What a put asks for, checked, before its body is read.

@@ -36,6 +36,7 @@ pub struct Intake {
     batch_len: usize,
     writer: Option<BlobWriter>,
     len: u64,
+    rows_max: u64,
 }
 
 /// A content that is all there and, if it is in a file, durable.
@@ -106,7 +107,15 @@ impl Intake {
             batch_len: 0,
             writer: None,
             len: 0,
+            rows_max: limits::ROW_BYTES_MAX,
         })
+    }
+
+    /// However small, it is to be a file.
+    #[must_use]
+    pub fn into_file(mut self) -> Self {
+        self.rows_max = 0;
+        self
     }
 
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), ContentError> {
@@ -149,7 +158,7 @@ impl Intake {
     pub async fn finish(mut self) -> Result<Taken, ContentError> {
         let held = if self.len == 0 {
             Held::Nothing
-        } else if self.writer.is_none() && self.len <= limits::ROW_BYTES_MAX {
+        } else if self.writer.is_none() && self.len <= self.rows_max {
             let mut sealer = self.sealer.take().ok_or(ContentError::Panicked)?;
             let mut sealed = Vec::new();
             for bytes in &self.batch {

@@ -62,6 +62,14 @@ impl Policy {
         self.statements.iter().any(Statement::is_public)
     }
 
+    /// Whether every statement is about this resource or what is in it: begins with its ARN, or may.
+    pub fn is_about(&self, arn: &str) -> bool {
+        self.statements.iter().all(|statement| {
+            let resources = statement.resources.as_ref();
+            resources.is_none_or(|clause| clause.patterns.iter().all(|p| p.may_begin_with(arn)))
+        })
+    }
+
     /// A statement that denies counts more than all that allow.
     pub fn verdict(&self, request: &Request<'_>) -> Verdict<'_> {
         let first = |effect| {

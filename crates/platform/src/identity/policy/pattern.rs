@@ -82,6 +82,26 @@ impl Pattern {
         Ok(Pattern::Variable(parts))
     }
 
+    /// Whether what it matches can begin with this text: it does so as far as both are fixed.
+    pub fn may_begin_with(&self, text: &str) -> bool {
+        let fixed = match self {
+            Pattern::Fixed(symbols) => symbols.as_slice(),
+            Pattern::Variable(parts) => match parts.first() {
+                Some(Part::Fixed(symbols)) => symbols.as_slice(),
+                _ => &[],
+            },
+        };
+        let mut rest = text.chars();
+        for symbol in fixed {
+            match (symbol, rest.next()) {
+                (_, None) | (Symbol::Any, _) => return true,
+                (Symbol::Char(own), Some(other)) if *own != other => return false,
+                _ => {}
+            }
+        }
+        self.has_variables() || rest.next().is_none()
+    }
+
     pub fn has_variables(&self) -> bool {
         matches!(self, Pattern::Variable(_))
     }
