@@ -25,7 +25,7 @@ use crate::{
         self, Buckets,
         front::{self, Pieces},
     },
-    buses::Buses,
+    buses::{self, Buses},
     clock::Clock,
     compression::unpacked,
     deliveries::Deliveries,
@@ -49,7 +49,8 @@ use crate::{
     metering::{self, Metering, Prices},
     metrics::{self, Metrics},
     node,
-    pipes::Pipes,
+    outbound::{HttpTarget, Outbound, Reach},
+    pipes::{self, Pipes},
     queues::{self, EngineError, Queues},
     schedules::Schedules,
     secrets::{Secrets, SecretsError},
@@ -187,10 +188,10 @@ impl Platform {
             store.clone(),
             secrets.clone(),
             functions.clone(),
-            clock,
+            clock.clone(),
             &reconciling,
         );
-        let buckets = Buckets::open(store.clone(), secrets, &objects, &reconciling).await?;
+        let buckets = Buckets::open(store.clone(), secrets.clone(), &objects, &reconciling).await?;
         let mappings = EventSourceMappings::open(
             store.clone(),
             functions.clone(),
@@ -199,9 +200,33 @@ impl Platform {
         );
         let mappings = mappings.await?;
         let events = Events::open(functions.clone(), queues.clone(), &reconciling).await;
+        // In development mode, whoever reaches the platform has the machine, too.
+        let loopback = config.credentials.is_empty();
+        let outbound = Outbound::new(Reach { loopback });
+        let outbound = outbound.map_err(reason("read the certificates to trust"))?;
+        let buses = Buses::open(
+            store.clone(),
+            secrets,
+            clock,
+            deliveries.clone(),
+            outbound.clone(),
+        );
+        let buses = buses.await?;
         // Who can be a target of deliveries, and then what the last process left of them.
         deliveries.register("lambda", Arc::new(events.clone()));
+        deliveries.register("events", Arc::new(buses.clone()));
+        deliveries.register("http", Arc::new(HttpTarget(outbound)));
         deliveries.begin(&reconciling).await;
+        buses.begin(&reconciling);
+        let pipes = Pipes::open(
+            store.clone(),
+            queues.clone(),
+            functions.clone(),
+            buses.clone(),
+            deliveries.clone(),
+            &reconciling,
+        );
+        let pipes = pipes.await?;
         let metrics = Metrics::open(store.clone(), &reconciling).await?;
         let identity = Arc::new(Identity::new(&config.credentials, sessions));
         let inner = Inner {
@@ -224,9 +249,9 @@ impl Platform {
                 executions,
                 queues,
                 buckets,
-                buses: Buses,
+                buses,
                 schedules: Schedules,
-                pipes: Pipes,
+                pipes,
                 topics: Topics,
                 logs,
                 metrics,
@@ -247,6 +272,7 @@ impl Platform {
     /// mappings take none.
     pub fn begin_stop(&self) {
         self.inner.services.mappings.begin_stop();
+        self.inner.services.pipes.begin_stop();
         self.inner.deliveries.begin_stop();
         self.inner.services.events.begin_stop();
         self.inner.services.executions.begin_stop();
@@ -257,6 +283,8 @@ impl Platform {
     pub async fn stop(&self, within: Duration) {
         let until = Instant::now() + within;
         self.inner.services.mappings.stop(within).await;
+        let left = until.saturating_duration_since(Instant::now());
+        self.inner.services.pipes.stop(left).await;
         let left = until.saturating_duration_since(Instant::now());
         self.inner.deliveries.stop(left).await;
         let left = until.saturating_duration_since(Instant::now());
@@ -565,6 +593,8 @@ pub(crate) fn migrations() -> Vec<Migration> {
     all.push(Migration::new(next(&all), "usage_provisioned", sql));
     all.extend(buckets::migrations(next(&all)));
     all.extend(metrics::migrations(next(&all)));
+    all.extend(buses::migrations(next(&all)));
+    all.extend(pipes::migrations(next(&all)));
     all
 }
 
@@ -585,6 +615,8 @@ pub enum StartError {
     Metrics(#[from] metrics::Error),
     #[error("load the functions")]
     Functions(#[from] functions::OpenError),
+    #[error("load the event buses")]
+    Buses(#[from] buses::OpenError),
     #[error("{what}")]
     File {
         what: &'static str,

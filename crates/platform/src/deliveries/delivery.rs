@@ -53,6 +53,7 @@ pub enum Parameters {
     Sns(ToTopic),
     Logs(ToLogs),
     Http(ToEndpoint),
+    Destination(ToDestination),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -100,6 +101,15 @@ pub struct ToLogs {
 pub struct ToEndpoint {
     pub method: String,
     pub headers: Vec<(String, String)>,
+}
+
+/// What a rule or pipe adds to a request to an API destination.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ToDestination {
+    /// For the stars of the endpoint's path, in their order.
+    pub path: Vec<String>,
+    pub headers: Vec<(String, String)>,
+    pub query: Vec<(String, String)>,
 }
 
 /// A message attribute as it is stored here.

@@ -37,8 +37,8 @@ use tokio::sync::Semaphore;
 
 pub use counts::{Counts, Waiting};
 pub use delivery::{
-    Attribute, DeadLetter, Delivery, Parameters, Sender, ToBus, ToEndpoint, ToLogs, ToQueue,
-    ToTopic, Value, kind_of,
+    Attribute, DeadLetter, Delivery, Parameters, Sender, ToBus, ToDestination, ToEndpoint, ToLogs,
+    ToQueue, ToTopic, Value, kind_of,
 };
 pub use queue_target::QueueTarget;
 pub use retry::{Backoff, Growth, Retry};
@@ -160,6 +160,23 @@ impl Deliveries {
         let ended = writing.await;
         ended.unwrap_or(Err(store::Error::Closed))?;
         Ok(())
+    }
+
+    /// Makes deliveries at once, or says why one cannot be made: for who keeps what it sends until
+    /// then. What needs no try is durable when this answers, and all of it or nothing.
+    pub async fn make(&self, deliveries: Vec<Delivery>) -> Result<(), Failure> {
+        let mut placed = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            match (
+                self.0.plan(&delivery).await?,
+                self.0.target(delivery.kind()),
+            ) {
+                (Plan::Try, Some(target)) => target.deliver(&delivery).await?,
+                _ => placed.push(delivery),
+            }
+        }
+        let sent = self.send(placed).await;
+        sent.map_err(|error| Failure::again("INTERNAL_ERROR", error.to_string()))
     }
 
     /// Makes deliveries part of somebody else's transaction: what happens and those who are told of

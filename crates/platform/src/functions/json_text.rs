@@ -19,6 +19,12 @@ pub fn check(text: &[u8]) -> Result<(), String> {
     })
 }
 
+/// What is wrong and how many bytes had been read, if it is no JSON.
+pub fn fault(text: &[u8]) -> Option<(String, usize)> {
+    let mut scan = Scan { text, at: 0 };
+    scan.document().err().map(|fault| (fault.what, fault.at))
+}
+
 struct Fault {
     what: String,
     /// How many bytes had been read.

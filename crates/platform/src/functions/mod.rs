@@ -22,7 +22,7 @@ mod get;
 pub mod images;
 pub mod installed;
 mod invoke;
-mod json_text;
+pub(crate) mod json_text;
 mod layers;
 mod limits;
 pub mod lineage;

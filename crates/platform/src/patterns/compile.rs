@@ -2,16 +2,25 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Map, Value};
-
 use super::{
     Bound, Cidr, Field, Leaf, Node, Operators, Pattern, Range, Test, Text, fold,
+    json::{Json, Value},
     wildcard::{InvalidWildcard, Wildcard},
 };
 
-/// Why a pattern cannot be; EventBridge shows such reasons, Lambda keeps them to itself.
+/// Why a pattern cannot be, and where. EventBridge shows both, Lambda neither.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidPattern {
+#[error("{reason}")]
+pub struct InvalidPattern {
+    pub reason: Reason,
+    /// How many bytes had been read.
+    at: Option<usize>,
+    /// EventBridge says twice where a member of an `anything-but` list is wrong.
+    twice: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
     #[error("{0}")]
     NotJson(String),
     #[error("Filter is not an object")]
@@ -24,16 +33,24 @@ pub enum InvalidPattern {
     EmptyObject,
     #[error("Match value must be String, number, true, false, or null")]
     BadValue,
+    #[error("{0} expression name not found")]
+    NoOperator(&'static str),
     #[error("Only one key allowed in match expression")]
     NotOneOperator,
     #[error("Unrecognized match type {0}")]
     UnknownOperator(String),
+    #[error("Unsupported {0} pattern: {1}")]
+    UnsupportedIn(&'static str, String),
     #[error("{0} match pattern must be a string")]
     NotText(&'static str),
     #[error("exists match pattern must be either true or false.")]
     NotBool,
     #[error("Value of numeric must be an array.")]
     NumericNotAList,
+    #[error("Invalid member in numeric match: {0}")]
+    BadNumericMember(String),
+    #[error("Bad value in numeric range: {0}")]
+    BadNumericValue(String),
     #[error("Unrecognized numeric range operator: {0}")]
     UnknownComparison(String),
     #[error("Bad numeric range operator: {0}")]
@@ -42,6 +59,8 @@ pub enum InvalidPattern {
     NotNumeric(String),
     #[error("Too many elements in numeric expression")]
     NumericTooLong,
+    #[error("Too many terms in numeric range expression")]
+    RangeTooLong,
     #[error("Bottom must be less than top")]
     EmptyRange,
     #[error("Value of anything-but must be an array or single string/number value.")]
@@ -49,13 +68,16 @@ pub enum InvalidPattern {
     #[error("Inside anything but list, start|null|boolean is not supported.")]
     BadAnythingButList,
     #[error(
-        "Inside anything but list, either all values are number or string, mixed type is not supported"
+        "Inside anything but list, either all values are number or string, mixed type is not \
+         supported"
     )]
     MixedAnythingBut,
     #[error(
         "Inside anything-but/equals-ignore-case list, number|start|null|boolean is not supported."
     )]
     BadIgnoreCaseList,
+    #[error("Null prefix/suffix not allowed")]
+    EmptyAffix,
     #[error("Malformed CIDR, one '/' required")]
     Cidr,
     #[error("Nonstandard IP address: {0}")]
@@ -66,21 +88,67 @@ pub enum InvalidPattern {
     Wildcard(#[from] InvalidWildcard),
 }
 
+impl InvalidPattern {
+    pub(super) fn at(at: usize, reason: Reason) -> Self {
+        Self {
+            reason,
+            at: Some(at),
+            twice: false,
+        }
+    }
+
+    fn twice(self) -> Self {
+        Self {
+            twice: true,
+            ..self
+        }
+    }
+
+    /// The reason with the place in the pattern, as EventBridge writes it.
+    pub fn located(&self, pattern: &str) -> String {
+        let Some(read) = self.at.and_then(|at| pattern.get(..at)) else {
+            return self.reason.to_string();
+        };
+        let line = read.matches('\n').count() + 1;
+        let column = read.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let place =
+            format!("\n at [Source: (String)\"{pattern}\"; line: {line}, column: {column}]");
+        format!(
+            "{}{}",
+            self.reason,
+            place.repeat(1 + usize::from(self.twice))
+        )
+    }
+}
+
+/// What an address or a wildcard's complexity is refused for is not told with a place.
+impl From<Reason> for InvalidPattern {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            at: None,
+            twice: false,
+        }
+    }
+}
+
 type Result<T, E = InvalidPattern> = std::result::Result<T, E>;
 
 impl Pattern {
     pub fn compile(text: &str, operators: Operators) -> Result<Self> {
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| InvalidPattern::NotJson(error.to_string()))?;
-        let Value::Object(object) = value else {
-            return Err(InvalidPattern::NotAnObject);
+        let json = Json::parse(text)?;
+        let Value::Object(members) = &json.value else {
+            return Err(InvalidPattern::at(json.met, Reason::NotAnObject));
         };
+        if members.is_empty() && operators.refuses_empty() {
+            return Err(InvalidPattern::at(json.end, Reason::EmptyObject));
+        }
         let mut compiler = Compiler {
             operators,
             absent: Vec::new(),
         };
         let mut node = Node::default();
-        compiler.add(&mut node, &object, &mut Vec::new())?;
+        compiler.add(&mut node, members, &mut Vec::new())?;
         Ok(Self {
             node,
             absent: compiler.absent,
@@ -88,20 +156,17 @@ impl Pattern {
     }
 }
 
+type Members = [(String, Json)];
+
 struct Compiler {
     operators: Operators,
     absent: Vec<Vec<String>>,
 }
 
 impl Compiler {
-    fn add(
-        &mut self,
-        node: &mut Node,
-        object: &Map<String, Value>,
-        path: &mut Vec<String>,
-    ) -> Result<()> {
-        for (key, value) in object {
-            if let Some(alternatives) = alternatives(key, value) {
+    fn add(&mut self, node: &mut Node, members: &Members, path: &mut Vec<String>) -> Result<()> {
+        for (key, json) in members {
+            if let Some(alternatives) = alternatives(key, json) {
                 let alternatives = alternatives.into_iter().map(|alternative| {
                     let mut node = Node::default();
                     self.add(&mut node, alternative, path)?;
@@ -114,25 +179,25 @@ impl Compiler {
             // A dot in a key is as good as a level.
             path.extend(key.split('.').map(str::to_owned));
             let field = field_at(node, &path[depth..]);
-            match value {
+            match &json.value {
                 Value::Object(below) if below.is_empty() => {
-                    return Err(InvalidPattern::EmptyObject);
+                    return Err(InvalidPattern::at(json.end, Reason::EmptyObject));
                 }
                 Value::Object(below) => {
                     self.add(field.below.get_or_insert_default(), below, path)?;
                 }
-                Value::Array(values) => field.leaf = Some(self.leaf(values, path)?),
-                _ => return Err(InvalidPattern::NotAList(key.clone())),
+                Value::List(values) if values.is_empty() => {
+                    return Err(InvalidPattern::at(json.end, Reason::EmptyList));
+                }
+                Value::List(values) => field.leaf = Some(self.leaf(values, path)?),
+                _ => return Err(InvalidPattern::at(json.met, Reason::NotAList(key.clone()))),
             }
             path.truncate(depth);
         }
         Ok(())
     }
 
-    fn leaf(&mut self, values: &[Value], path: &[String]) -> Result<Leaf> {
-        if values.is_empty() {
-            return Err(InvalidPattern::EmptyList);
-        }
+    fn leaf(&mut self, values: &[Json], path: &[String]) -> Result<Leaf> {
         let mut leaf = Leaf {
             tests: Vec::with_capacity(values.len()),
             or_absent: None,
@@ -150,43 +215,60 @@ impl Compiler {
     }
 
     /// None is `exists: false`.
-    fn test(&self, value: &Value) -> Result<Option<Test>> {
-        Ok(Some(match value {
+    fn test(&self, json: &Json) -> Result<Option<Test>> {
+        Ok(Some(match &json.value {
             Value::Null => Test::Null,
             Value::Bool(value) => Test::Bool(*value),
             Value::Number(value) => Test::Number(value.clone()),
-            Value::String(value) => Test::Text(Text::Equal(value.clone())),
-            Value::Array(_) => return Err(InvalidPattern::BadValue),
-            Value::Object(object) => {
-                let (name, operand) = only(object)?;
-                if !self.operators.has(name) {
-                    return Err(InvalidPattern::UnknownOperator(name.clone()));
-                }
-                match name.as_str() {
-                    "exists" => match operand.as_bool() {
-                        Some(true) => Test::Exists,
-                        Some(false) => return Ok(None),
-                        None => return Err(InvalidPattern::NotBool),
-                    },
-                    "numeric" => Test::Range(range(operand)?),
-                    "cidr" => Test::Cidr(cidr(text(operand, "prefix")?)?),
-                    "anything-but" => anything_but(operand)?,
-                    name => Test::Text(text_test(name, operand)?),
-                }
-            }
+            Value::Text(value) => Test::Text(Text::Equal(value.clone())),
+            Value::List(_) => return Err(InvalidPattern::at(json.met, Reason::BadValue)),
+            Value::Object(members) => return self.expression(json, members),
         }))
+    }
+
+    fn expression(&self, json: &Json, members: &Members) -> Result<Option<Test>> {
+        let (name, operand) = first(json, members, "Match")?;
+        if !self.operators.has(name) {
+            let reason = Reason::UnknownOperator(name.clone());
+            return Err(InvalidPattern::at(operand.met, reason));
+        }
+        let test = match name.as_str() {
+            "exists" => match operand.value {
+                Value::Bool(true) => Some(Test::Exists),
+                Value::Bool(false) => None,
+                _ => return Err(InvalidPattern::at(operand.met, Reason::NotBool)),
+            },
+            "numeric" => Some(Test::Range(range(operand)?)),
+            "cidr" => Some(Test::Cidr(cidr(text(operand, "prefix")?)?)),
+            "anything-but" => Some(anything_but(operand)?),
+            name => Some(Test::Text(text_test(name, operand)?)),
+        };
+        let reason = match name.as_str() {
+            "numeric" | "anything-but" => Reason::NumericTooLong,
+            _ => Reason::NotOneOperator,
+        };
+        only(members, reason)?;
+        Ok(test)
     }
 }
 
 /// What `$or` offers. A field that is just named so is none: it has no list of two objects or
 /// more, or objects that look like operators.
-fn alternatives<'a>(key: &str, value: &'a Value) -> Option<Vec<&'a Map<String, Value>>> {
-    let values = value
-        .as_array()
-        .filter(|values| key == "$or" && values.len() >= 2)?;
-    let objects: Option<Vec<_>> = values.iter().map(Value::as_object).collect();
-    let plain = |object: &&Map<String, Value>| {
-        !object.is_empty() && !object.keys().any(|key| Operators::ALL.has(key))
+fn alternatives<'a>(key: &str, json: &'a Json) -> Option<Vec<&'a Members>> {
+    let Value::List(values) = &json.value else {
+        return None;
+    };
+    if key != "$or" || values.len() < 2 {
+        return None;
+    }
+    let members = |json: &'a Json| match &json.value {
+        Value::Object(members) => Some(members.as_slice()),
+        _ => None,
+    };
+    let objects: Option<Vec<_>> = values.iter().map(members).collect();
+    let plain = |members: &&Members| {
+        let mut names = members.iter().map(|(name, _)| name);
+        !members.is_empty() && !names.any(|name| Operators::ALL.has(name))
     };
     objects.filter(|objects| objects.iter().all(plain))
 }
@@ -201,179 +283,239 @@ fn field_at<'a>(node: &'a mut Node, path: &[String]) -> &'a mut Field {
     node.fields.entry(last.clone()).or_default()
 }
 
-fn only(object: &Map<String, Value>) -> Result<(&String, &Value)> {
-    let mut members = object.iter();
-    match (members.next(), members.next()) {
-        (Some(member), None) => Ok(member),
-        _ => Err(InvalidPattern::NotOneOperator),
+fn first<'a>(
+    json: &Json,
+    members: &'a Members,
+    what: &'static str,
+) -> Result<(&'a String, &'a Json)> {
+    let first = members.first().map(|(name, operand)| (name, operand));
+    first.ok_or_else(|| InvalidPattern::at(json.end, Reason::NoOperator(what)))
+}
+
+fn only(members: &Members, reason: Reason) -> Result<()> {
+    match members.get(1) {
+        Some((_, second)) => Err(InvalidPattern::at(second.met, reason)),
+        None => Ok(()),
     }
 }
 
-fn text<'a>(operand: &'a Value, name: &'static str) -> Result<&'a str> {
-    operand.as_str().ok_or(InvalidPattern::NotText(name))
+fn text<'a>(operand: &'a Json, name: &'static str) -> Result<&'a str> {
+    let not_text = || InvalidPattern::at(operand.met, Reason::NotText(name));
+    operand.text().ok_or_else(not_text)
 }
 
-fn text_test(name: &str, operand: &Value) -> Result<Text> {
-    let ignoring_case = || {
-        let object = operand.as_object()?;
-        object
-            .get("equals-ignore-case")
-            .filter(|_| object.len() == 1)?
-            .as_str()
-    };
+fn text_test(name: &str, operand: &Json) -> Result<Text> {
     Ok(match name {
-        "prefix" => match ignoring_case() {
-            Some(folded) => Text::PrefixIgnoreCase(fold(folded)),
+        "prefix" => match ignoring_case(operand, "Prefix", "prefix")? {
+            Some(folded) => Text::PrefixIgnoreCase(folded),
             None => Text::Prefix(text(operand, "prefix")?.to_owned()),
         },
-        "suffix" => match ignoring_case() {
-            Some(folded) => Text::SuffixIgnoreCase(fold(folded)),
+        "suffix" => match ignoring_case(operand, "Suffix", "suffix")? {
+            Some(folded) => Text::SuffixIgnoreCase(folded),
             None => Text::Suffix(text(operand, "suffix")?.to_owned()),
         },
         "equals-ignore-case" => Text::EqualIgnoreCase(fold(text(operand, "equals-ignore-case")?)),
-        "wildcard" => Text::Wildcard(Wildcard::parse(text(operand, "wildcard")?)?),
-        other => return Err(InvalidPattern::UnknownOperator(other.to_owned())),
+        "wildcard" => Text::Wildcard(wildcard(text(operand, "wildcard")?, operand.end)?),
+        other => {
+            let reason = Reason::UnknownOperator(other.to_owned());
+            return Err(InvalidPattern::at(operand.met, reason));
+        }
     })
 }
 
-fn anything_but(operand: &Value) -> Result<Test> {
-    match operand {
+/// The text, folded, of `{"equals-ignore-case": text}`.
+fn ignoring_case(
+    operand: &Json,
+    shown: &'static str,
+    name: &'static str,
+) -> Result<Option<String>> {
+    let Value::Object(members) = &operand.value else {
+        return Ok(None);
+    };
+    let (inner, value) = first(operand, members, shown)?;
+    if inner != "equals-ignore-case" {
+        let reason = Reason::UnsupportedIn(name, inner.clone());
+        return Err(InvalidPattern::at(value.met, reason));
+    }
+    let folded = fold(text(value, "equals-ignore-case")?);
+    only(members, Reason::NotOneOperator)?;
+    Ok(Some(folded))
+}
+
+fn wildcard(text: &str, at: usize) -> Result<Wildcard> {
+    Wildcard::parse(text).map_err(|invalid| match invalid {
+        InvalidWildcard::TooComplex => Reason::Wildcard(invalid).into(),
+        _ => InvalidPattern::at(at, Reason::Wildcard(invalid)),
+    })
+}
+
+fn anything_but(operand: &Json) -> Result<Test> {
+    match &operand.value {
         Value::Number(number) => Ok(Test::NotNumbers(vec![number.clone()])),
-        Value::String(text) => Ok(Test::NotTexts(vec![Text::Equal(text.clone())])),
-        Value::Array(values) => anything_but_list(values),
-        Value::Object(object) => {
-            let (name, operand) = only(object)?;
-            anything_but_like(name, operand).map(Test::NotTexts)
+        Value::Text(text) => Ok(Test::NotTexts(vec![Text::Equal(text.clone())])),
+        Value::List(values) => anything_but_list(values, operand.end),
+        Value::Object(members) => anything_but_like(operand, members).map(Test::NotTexts),
+        Value::Null | Value::Bool(_) => {
+            Err(InvalidPattern::at(operand.met, Reason::BadAnythingBut))
         }
-        Value::Null | Value::Bool(_) => Err(InvalidPattern::BadAnythingBut),
     }
 }
 
-fn anything_but_list(values: &[Value]) -> Result<Test> {
-    if values.is_empty() {
-        return Err(InvalidPattern::EmptyList);
-    }
+fn anything_but_list(values: &[Json], end: usize) -> Result<Test> {
     let (mut numbers, mut texts) = (Vec::new(), Vec::new());
-    for value in values {
-        match value {
+    for json in values {
+        match &json.value {
             Value::Number(number) => numbers.push(number.clone()),
-            Value::String(text) => texts.push(Text::Equal(text.clone())),
-            _ => return Err(InvalidPattern::BadAnythingButList),
+            Value::Text(text) => texts.push(Text::Equal(text.clone())),
+            _ => {
+                return Err(InvalidPattern::at(json.met, Reason::BadAnythingButList).twice());
+            }
         }
     }
     match (numbers.is_empty(), texts.is_empty()) {
         (false, true) => Ok(Test::NotNumbers(numbers)),
-        (true, _) => Ok(Test::NotTexts(texts)),
-        (false, false) => Err(InvalidPattern::MixedAnythingBut),
+        (true, false) => Ok(Test::NotTexts(texts)),
+        _ => Err(InvalidPattern::at(end, Reason::MixedAnythingBut)),
     }
 }
 
 /// `anything-but` with `prefix`, `suffix`, `equals-ignore-case` or `wildcard`, of one or several.
-fn anything_but_like(name: &str, operand: &Value) -> Result<Vec<Text>> {
-    let not_text = match name {
-        "prefix" | "suffix" => InvalidPattern::NotText("prefix/suffix"),
-        "equals-ignore-case" => InvalidPattern::BadIgnoreCaseList,
-        "wildcard" => InvalidPattern::NotText("wildcard"),
-        other => return Err(InvalidPattern::UnknownOperator(other.to_owned())),
+fn anything_but_like(json: &Json, members: &Members) -> Result<Vec<Text>> {
+    let (name, operand) = first(json, members, "Anything-But")?;
+    let not_text = match name.as_str() {
+        "prefix" | "suffix" => Reason::NotText("prefix/suffix"),
+        "equals-ignore-case" => Reason::BadIgnoreCaseList,
+        "wildcard" => Reason::NotText("wildcard"),
+        other => {
+            let reason = Reason::UnsupportedIn("anything-but", other.to_owned());
+            return Err(InvalidPattern::at(operand.met, reason));
+        }
     };
-    let values = match operand {
-        Value::Array(values) if values.is_empty() => return Err(InvalidPattern::EmptyList),
-        Value::Array(values) => values.as_slice(),
-        Value::Object(_) => return Err(InvalidPattern::BadAnythingBut),
-        one => std::slice::from_ref(one),
+    let is_affix = matches!(name.as_str(), "prefix" | "suffix");
+    let one = |value: &Json| {
+        let text = value.text();
+        let text = text.ok_or_else(|| InvalidPattern::at(value.met, not_text.clone()))?;
+        match is_affix && text.is_empty() {
+            true => Err(InvalidPattern::at(value.end, Reason::EmptyAffix)),
+            false => Ok(text.to_owned()),
+        }
     };
-    if !values.iter().all(Value::is_string) {
-        return Err(not_text);
-    }
-    values.iter().map(|value| text_test(name, value)).collect()
+    let texts = match &operand.value {
+        Value::List(values) if values.is_empty() => {
+            return Err(InvalidPattern::at(operand.end, Reason::EmptyList));
+        }
+        Value::List(values) => {
+            let texts = values
+                .iter()
+                .map(|value| one(value).map_err(InvalidPattern::twice));
+            texts.collect::<Result<Vec<String>>>()?
+        }
+        Value::Text(_) | Value::Number(_) => vec![one(operand)?],
+        _ => return Err(InvalidPattern::at(operand.met, Reason::BadAnythingBut)),
+    };
+    let test = |text: String| {
+        Ok(match name.as_str() {
+            "prefix" => Text::Prefix(text),
+            "suffix" => Text::Suffix(text),
+            "wildcard" => Text::Wildcard(wildcard(&text, operand.end)?),
+            _ => Text::EqualIgnoreCase(fold(&text)),
+        })
+    };
+    let tests = texts.into_iter().map(test).collect::<Result<_>>()?;
+    only(members, Reason::NumericTooLong)?;
+    Ok(tests)
 }
 
 /// `["=", 3]`, `["<", 3]`, `[">=", 0, "<", 3]`
-fn range(operand: &Value) -> Result<Range> {
-    let Value::Array(parts) = operand else {
-        return Err(InvalidPattern::NumericNotAList);
+fn range(operand: &Json) -> Result<Range> {
+    let Value::List(parts) = &operand.value else {
+        return Err(InvalidPattern::at(operand.met, Reason::NumericNotAList));
     };
-    let (first, at) = comparison(parts)?;
+    let end = operand.end;
+    let (name, at) = comparison(parts, end)?;
     let bound = |inclusive| Some(Bound { at, inclusive });
-    let mut range = match first {
-        "=" => Range {
-            from: bound(true),
-            to: bound(true),
-        },
-        "<" => Range {
-            from: None,
-            to: bound(false),
-        },
-        "<=" => Range {
-            from: None,
-            to: bound(true),
-        },
-        ">" => Range {
-            from: bound(false),
-            to: None,
-        },
-        ">=" => Range {
-            from: bound(true),
-            to: None,
-        },
-        other => return Err(InvalidPattern::UnknownComparison(other.to_owned())),
+    let (from, to) = match name {
+        "=" => (bound(true), bound(true)),
+        "<" => (None, bound(false)),
+        "<=" => (None, bound(true)),
+        ">" => (bound(false), None),
+        _ => (bound(true), None),
     };
-    let rest = parts.get(2..).unwrap_or_default();
-    if rest.is_empty() {
+    let range = Range { from, to };
+    let Some(second) = parts.get(2) else {
         return Ok(range);
-    }
-    if range.to.is_some() {
-        return Err(InvalidPattern::NumericTooLong);
-    }
-    let (second, top) = match rest[0].as_str() {
-        Some("<" | "<=") => comparison(rest)?,
-        other => {
-            let other = other.map_or_else(|| rest[0].to_string(), str::to_owned);
-            return Err(InvalidPattern::BadComparison(other));
-        }
     };
-    if rest.len() > 2 {
-        return Err(InvalidPattern::NumericTooLong);
+    if range.to.is_some() {
+        return Err(InvalidPattern::at(second.met, Reason::NumericTooLong));
+    }
+    let Some(name) = second.text() else {
+        let reason = Reason::BadNumericValue(second.shown());
+        return Err(InvalidPattern::at(second.met, reason));
+    };
+    if !matches!(name, "<" | "<=") {
+        let reason = Reason::BadComparison(name.to_owned());
+        return Err(InvalidPattern::at(second.end, reason));
+    }
+    let top = numeric(parts.get(3), name, end)?;
+    if let Some(extra) = parts.get(4) {
+        return Err(InvalidPattern::at(extra.met, Reason::RangeTooLong));
     }
     if at >= top {
-        return Err(InvalidPattern::EmptyRange);
+        return Err(InvalidPattern::at(end, Reason::EmptyRange));
     }
-    range.to = Some(Bound {
-        at: top,
-        inclusive: second == "<=",
-    });
-    Ok(range)
+    Ok(Range {
+        to: Some(Bound {
+            at: top,
+            inclusive: name == "<=",
+        }),
+        ..range
+    })
 }
 
-fn comparison(parts: &[Value]) -> Result<(&str, f64)> {
-    let name = parts.first().ok_or(InvalidPattern::EmptyList)?;
-    let Some(name) = name.as_str() else {
-        return Err(InvalidPattern::UnknownComparison(name.to_string()));
+/// The first comparison of a range: its name and its number.
+fn comparison(parts: &[Json], end: usize) -> Result<(&str, f64)> {
+    let Some(first) = parts.first() else {
+        let reason = Reason::BadNumericMember("]".to_owned());
+        return Err(InvalidPattern::at(end, reason));
     };
-    let number = parts.get(1).and_then(Value::as_f64);
-    let number = number.ok_or_else(|| InvalidPattern::NotNumeric(name.to_owned()))?;
-    Ok((name, number))
+    let Some(name) = first.text() else {
+        let reason = Reason::BadNumericMember(first.shown());
+        return Err(InvalidPattern::at(first.met, reason));
+    };
+    if !matches!(name, "=" | "<" | "<=" | ">" | ">=") {
+        let at = parts.get(1).map_or(end, |next| next.met);
+        let reason = Reason::UnknownComparison(name.to_owned());
+        return Err(InvalidPattern::at(at, reason));
+    }
+    let said = if name == "=" { "equals" } else { name };
+    Ok((name, numeric(parts.get(1), said, end)?))
+}
+
+fn numeric(part: Option<&Json>, name: &str, end: usize) -> Result<f64> {
+    let number = part
+        .and_then(Json::number)
+        .and_then(|number| number.as_f64());
+    let at = part.map_or(end, |part| part.met);
+    number.ok_or_else(|| InvalidPattern::at(at, Reason::NotNumeric(name.to_owned())))
 }
 
 fn cidr(text: &str) -> Result<Cidr> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) if !bits.contains('/') => (address, Some(bits)),
-        Some(_) => return Err(InvalidPattern::Cidr),
+        Some(_) => return Err(Reason::Cidr.into()),
         None => (text, None),
     };
     let Ok(ip) = address.parse::<IpAddr>() else {
         return Err(match bits {
-            Some(_) => InvalidPattern::Address(address.to_owned()),
-            None => InvalidPattern::Cidr,
+            Some(_) => Reason::Address(address.to_owned()).into(),
+            None => Reason::Cidr.into(),
         });
     };
     let most = if ip.is_ipv4() { 32 } else { 128 };
     // A plain address is a network of one.
-    let bits = bits.map_or(Ok(most), |bits| {
-        bits.parse().map_err(|_| InvalidPattern::MaskBits)
-    })?;
+    let bits = bits.map_or(Ok(most), |bits| bits.parse().map_err(|_| Reason::MaskBits))?;
     if bits > most {
-        return Err(InvalidPattern::MaskBits);
+        return Err(Reason::MaskBits.into());
     }
     Ok(Cidr { address: ip, bits })
 }

@@ -6,6 +6,7 @@
 
 mod compile;
 mod index;
+mod json;
 mod matching;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde_json::Number;
 use wildcard::Wildcard;
 
-pub use compile::InvalidPattern;
+pub use compile::{InvalidPattern, Reason};
 pub use index::Index;
 
 /// A compiled pattern.
@@ -53,6 +54,11 @@ impl Operators {
         "anything-but",
         "numeric",
     ]);
+
+    /// EventBridge has no rule for everything by saying nothing.
+    fn refuses_empty(self) -> bool {
+        self.has("cidr")
+    }
 
     fn has(self, name: &str) -> bool {
         self.0.contains(&name)

@@ -170,8 +170,10 @@ fn all_fields_have_to_hold_and_of_each_one_value() {
     assert!(!matches(pattern.clone(), json!({"a": "y", "b": {"c": 1}})));
     assert!(!matches(pattern.clone(), json!({"a": "z", "b": {"c": 2}})));
     assert!(!matches(pattern, json!({"a": "y", "b": 2})));
-    assert!(matches(json!({}), json!({"a": 1})));
-    assert!(!matches(json!({}), json!([])));
+    // Nothing asked is all there is, for Lambda; EventBridge wants to be asked something.
+    let nothing = Pattern::compile("{}", Operators::LAMBDA).unwrap();
+    assert!(nothing.matches(&json!({"a": 1})) && !nothing.matches(&json!([])));
+    assert_eq!(refused(json!({})), "Empty objects are not allowed");
 }
 
 #[test]
@@ -301,9 +303,48 @@ fn what_cannot_be_a_pattern_is_refused_with_its_reason() {
     }
     let cidr = Pattern::compile(r#"{"a": [{"cidr": "10.0.0.0/8"}]}"#, Operators::LAMBDA);
     assert_eq!(
-        cidr,
-        Err(InvalidPattern::UnknownOperator("cidr".to_owned()))
+        cidr.unwrap_err().reason,
+        Reason::UnknownOperator("cidr".to_owned())
     );
+}
+
+#[test]
+fn where_a_pattern_is_wrong_is_shown() {
+    // The mark stands where the reader is when it finds the fault.
+    for marked in [
+        r#"{"a": 42^}"#,
+        r#"{"a": "^text"}"#,
+        r#"{"a": []^}"#,
+        r#"{"a": {}^}"#,
+        r#"[^1]"#,
+        r#"{"a": [{"prefix": [^"x"]}]}"#,
+        r#"{"a": [{"wildcard": "**"^}]}"#,
+        r#"{"a": [{"numeric": [">", 0, ">"^, 0]}]}"#,
+        r#"{"a": [{"numeric": [">", 0, "<"]^}]}"#,
+        r#"{"a": [{"numeric": [">", 5, "<", 1]^}]}"#,
+        r#"{"a": [{"anything-but": null^}]}"#,
+        r#"{"a": [{"anything-but": {"suffix": {^"equals-ignore-case": "x"}}}]}"#,
+        r#"{"a": [{"prefix": "x", "suffix": "^y"}]}"#,
+        r#"{^'a': 1}"#,
+        "{\n \"a\": [[^1]]}",
+    ] {
+        let at = marked.find('^').unwrap();
+        let pattern = marked.replace('^', "");
+        let invalid = Pattern::compile(&pattern, Operators::ALL).unwrap_err();
+        let line = marked[..at].matches('\n').count() + 1;
+        let column = at - marked[..at].rfind('\n').map_or(0, |nl| nl + 1) + 1;
+        let place = format!("at [Source: (String)\"{pattern}\"; line: {line}, column: {column}]");
+        let expected = format!("{invalid}\n {place}");
+        assert_eq!(invalid.located(&pattern), expected, "{marked}");
+    }
+    let twice = r#"{"a": [{"anything-but": ["x", null]}]}"#;
+    let twice = Pattern::compile(twice, Operators::ALL)
+        .unwrap_err()
+        .located(twice);
+    assert_eq!(twice.matches("column: 35]").count(), 2, "{twice}");
+    let nowhere = r#"{"a": [{"cidr": "x"}]}"#;
+    let invalid = Pattern::compile(nowhere, Operators::ALL).unwrap_err();
+    assert_eq!(invalid.located(nowhere), "Malformed CIDR, one '/' required");
 }
 
 /// A field of a flattened event: its path, which elements of which arrays it lies in, its value.

@@ -34,6 +34,7 @@ use store::{Page, Store};
 
 pub use api::owns;
 pub use counts::{Counts, MappingsView};
+pub(crate) use poller::{Verdict, Written, verdict};
 pub use tables::{MIGRATION_COUNT, migrations};
 
 use crate::{

@@ -25,6 +25,8 @@ use crate::{
     functions::{Functions, execution::FunctionKey},
     queues::{Queues, definition::QueueKey},
 };
+pub use receive::Written;
+pub use response::{Verdict, verdict};
 use run::Run;
 
 /// What pollers work with.

@@ -81,6 +81,10 @@ fn sorted(
     received: Vec<Received>,
 ) -> Messages {
     let arn = plan.queue.arn().to_string();
+    // Of a message without attributes Lambda says so where there is a window or a filter.
+    let filters = plan.criteria.as_ref();
+    let says_none =
+        plan.record.settings.window_s > 0 || filters.is_some_and(|criteria| !criteria.is_empty());
     let mut messages = Messages {
         received: received.len(),
         ..Messages::default()
@@ -98,7 +102,7 @@ fn sorted(
         }
         let receipt = message.receipt;
         let written = Written::of(queues, &plan.queue, &message);
-        let record = written.record(&message, &arn, plan);
+        let record = written.record(&message, (&arn, &plan.queue.region), says_none);
         if !passes(plan.criteria.as_ref(), &record) {
             messages.left_out.push(receipt);
             continue;
@@ -140,7 +144,7 @@ impl Subject for Record<'_> {
 }
 
 /// What of a record is text that the message does not have as such.
-struct Written {
+pub struct Written {
     message_id: String,
     receipt_handle: String,
     receive_count: String,
@@ -152,7 +156,7 @@ struct Written {
 }
 
 impl Written {
-    fn of(queues: &Queues, queue: &QueueKey, message: &Received) -> Self {
+    pub fn of(queues: &Queues, queue: &QueueKey, message: &Received) -> Self {
         let content = &message.content;
         let attributes = content.attributes.iter();
         let attributes = attributes.map(|(name, attribute)| (name.as_str(), attribute));
@@ -168,14 +172,16 @@ impl Written {
         }
     }
 
-    fn record<'a>(&'a self, message: &'a Received, arn: &'a str, plan: &'a Plan) -> Record<'a> {
+    /// `says_none`: a message without attributes has that said of it.
+    pub fn record<'a>(
+        &'a self,
+        message: &'a Received,
+        (arn, region): (&'a str, &'a str),
+        says_none: bool,
+    ) -> Record<'a> {
         let content = &message.content;
         let attribute =
             |(name, attribute): &'a (String, _)| (name.as_str(), wire_attribute(attribute));
-        // Of a message without attributes Lambda says so where there is a window or a filter.
-        let filters = plan.criteria.as_ref();
-        let is_said = plan.record.settings.window_s > 0
-            || filters.is_some_and(|criteria| !criteria.is_empty());
         let digest = self.md5_of_attributes.as_deref();
         Record {
             message_id: &self.message_id,
@@ -195,11 +201,11 @@ impl Written {
             message_attributes: MessageAttributes(
                 content.attributes.iter().map(attribute).collect(),
             ),
-            md5_of_message_attributes: (is_said || digest.is_some()).then_some(digest),
+            md5_of_message_attributes: (says_none || digest.is_some()).then_some(digest),
             md5_of_body: &self.md5_of_body,
             event_source: "aws:sqs",
             event_source_arn: arn,
-            aws_region: &plan.queue.region,
+            aws_region: region,
         }
     }
 }
