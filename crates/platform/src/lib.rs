@@ -1,5 +1,6 @@
 //! The domain: what AWS's services do, on our store and in our sandboxes. One folder per service.
 
+mod alarm;
 pub mod background;
 mod body;
 pub mod buckets;
@@ -30,6 +31,7 @@ mod services;
 #[cfg(test)]
 mod simulation;
 mod target;
+pub mod timers;
 pub mod topics;
 pub mod triggers;
 

@@ -52,10 +52,11 @@ use crate::{
     outbound::{HttpTarget, Outbound, Reach},
     pipes::{self, Pipes},
     queues::{self, EngineError, Queues},
-    schedules::Schedules,
+    schedules::{self, Schedules},
     secrets::{Secrets, SecretsError},
     services::{self, Services},
     target::{Nowhere, Target},
+    timers::{self, Timers},
     topics::Topics,
     triggers::{self, EventSourceMappings},
 };
@@ -167,6 +168,7 @@ impl Platform {
         );
         let (queues, keeping) = queues.await?;
         let deliveries = Deliveries::open(store.clone(), queues.clone());
+        let timers = Timers::open(store.clone(), clock.clone(), deliveries.clone());
         let functions = Functions::open(FunctionsConfig {
             data_dir: config.data_dir,
             secrets: secrets.clone(),
@@ -207,7 +209,7 @@ impl Platform {
         let buses = Buses::open(
             store.clone(),
             secrets,
-            clock,
+            clock.clone(),
             deliveries.clone(),
             outbound.clone(),
         );
@@ -228,6 +230,15 @@ impl Platform {
         );
         let pipes = pipes.await?;
         let metrics = Metrics::open(store.clone(), &reconciling).await?;
+        let schedules = Schedules::open(
+            store.clone(),
+            clock,
+            timers.clone(),
+            deliveries.clone(),
+            &reconciling,
+        );
+        // When all that own some are there.
+        timers.begin(&reconciling);
         let identity = Arc::new(Identity::new(&config.credentials, sessions));
         let inner = Inner {
             router: Router::new(&services::SERVED).at_host(&host),
@@ -250,7 +261,7 @@ impl Platform {
                 queues,
                 buckets,
                 buses,
-                schedules: Schedules,
+                schedules,
                 pipes,
                 topics: Topics,
                 logs,
@@ -595,6 +606,8 @@ pub(crate) fn migrations() -> Vec<Migration> {
     all.extend(metrics::migrations(next(&all)));
     all.extend(buses::migrations(next(&all)));
     all.extend(pipes::migrations(next(&all)));
+    all.extend(timers::migrations(next(&all)));
+    all.extend(schedules::migrations(next(&all)));
     all
 }
 

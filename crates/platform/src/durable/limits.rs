@@ -48,5 +48,3 @@ pub const DUE_AT_ONCE: u32 = 500;
 /// All executions with something to do are looked at from time to time.
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(30);
 pub const RESUME_AFTER_MS: i64 = 1_000;
-/// The clock is looked at again at least so often, as it can jump.
-pub const LOOK_EVERY_MS: i64 = 1_000;

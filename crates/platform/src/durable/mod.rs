@@ -8,7 +8,6 @@
 //! Everything is in the store before it is told to anybody, so that the end of the process loses
 //! nothing: an invocation that was under way is made again.
 
-mod alarm;
 mod api;
 mod callback;
 mod chained;
@@ -49,12 +48,12 @@ pub use api::owns;
 pub use tables::{MIGRATION_COUNT, migrations};
 
 use crate::{
+    alarm::Alarm,
     background::{Background, Wake},
     clock::Clock,
     functions::Functions,
     secrets::Secrets,
 };
-use alarm::Alarm;
 use lane::Lanes;
 use start::Starter;
 use tables::Tables;

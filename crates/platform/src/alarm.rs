@@ -1,5 +1,5 @@
-//! Wakes the reconciler when the next execution has something to do. One time for all: which it is,
-//! the store knows.
+//! Wakes background work when something of it is due. One time for all of it: which it is, the store
+//! knows.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -8,8 +8,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::limits;
 use crate::{background::Wake, clock::Clock};
+
+/// The clock is looked at again at least so often, as it can jump.
+const LOOK_EVERY_MS: i64 = 1_000;
 
 pub struct Alarm {
     next_ms: AtomicI64,
@@ -44,9 +46,7 @@ impl Alarm {
                 wake.wake();
                 continue;
             }
-            let wait_ms = next_ms
-                .saturating_sub(now_ms)
-                .clamp(1, limits::LOOK_EVERY_MS);
+            let wait_ms = next_ms.saturating_sub(now_ms).clamp(1, LOOK_EVERY_MS);
             let wait = Duration::from_millis(wait_ms.unsigned_abs());
             match next_ms {
                 i64::MAX => self.earlier.notified().await,
