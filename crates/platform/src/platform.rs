@@ -229,7 +229,7 @@ impl Platform {
             &reconciling,
         );
         let pipes = pipes.await?;
-        let metrics = Metrics::open(store.clone(), &reconciling).await?;
+        let metrics = Metrics::open(store.clone(), deliveries.clone(), &reconciling).await?;
         let schedules = Schedules::open(
             store.clone(),
             clock,
@@ -603,11 +603,12 @@ pub(crate) fn migrations() -> Vec<Migration> {
     let sql = metering::PROVISIONED_MIGRATION_SQL;
     all.push(Migration::new(next(&all), "usage_provisioned", sql));
     all.extend(buckets::migrations(next(&all)));
-    all.extend(metrics::migrations(next(&all)));
+    all.push(metrics::migration(next(&all)));
     all.extend(buses::migrations(next(&all)));
     all.extend(pipes::migrations(next(&all)));
     all.extend(timers::migrations(next(&all)));
     all.extend(schedules::migrations(next(&all)));
+    all.extend(metrics::alarm_migrations(next(&all)));
     all
 }
 

@@ -5,7 +5,9 @@
 //! (`distribution.rs`); older rows are rolled up into coarser ones. Which series there are is also in
 //! memory (`index.rs`), so that nothing is searched for in the store.
 
+mod alarms;
 mod api;
+mod dashboards;
 mod data;
 mod distribution;
 mod error;
@@ -31,9 +33,13 @@ use tokio::sync::{mpsc, oneshot};
 pub use distribution::Distribution;
 pub use error::Error;
 pub use series::{Datum, Home, Metric};
-pub use tables::{MIGRATION_COUNT, migrations};
+pub use tables::{alarm_migrations, migration};
 
-use crate::background::{Background, Wake};
+use crate::{
+    background::{Background, Wake},
+    deliveries::Deliveries,
+};
+use alarms::Alarms;
 use error::Result;
 use index::Index;
 
@@ -45,21 +51,28 @@ struct Inner {
     store: Store,
     index: Arc<RwLock<Index>>,
     puts: mpsc::Sender<writer::Put>,
+    alarms: Alarms,
     /// Data that nobody waits for and that found no room.
     dropped: AtomicU64,
 }
 
 impl Metrics {
     /// Reads which series there are, and starts what writes and rolls up.
-    pub async fn open(store: Store, background: &Background) -> Result<Self> {
+    pub async fn open(
+        store: Store,
+        deliveries: Deliveries,
+        background: &Background,
+    ) -> Result<Self> {
         let index = store.read(tables::load).await?;
         let index = Arc::new(RwLock::new(index));
+        let alarms = Alarms::open(&store, deliveries).await?;
         let (puts, waiting) = mpsc::channel(limits::PUTS_WAITING_MAX);
         tokio::spawn(writer::run(store.clone(), index.clone(), waiting));
         let metrics = Self(Arc::new(Inner {
             store,
             index,
             puts,
+            alarms,
             dropped: AtomicU64::default(),
         }));
         let rolled = metrics.clone();
@@ -69,6 +82,7 @@ impl Metrics {
             Wake::default(),
             move || roll_up::pass(rolled.clone(), wire::Timestamp::now().as_second()),
         );
+        metrics.keep_looking(background);
         Ok(metrics)
     }
 

@@ -1,9 +1,10 @@
 //! Makes old points coarser, and deletes the oldest, as CloudWatch does: by the second for three hours,
-//! by the minute for 15 days, by five minutes for 63 days, by the hour for 455 days.
+//! by the minute for 15 days, by five minutes for 63 days, by the hour for 455 days. Alarms' history
+//! that is old enough goes too.
 
 use std::sync::PoisonError;
 
-use super::{Metrics, limits, tables};
+use super::{Metrics, alarms, limits, tables};
 
 /// Moves what has come of age, a bounded number of points in each transaction.
 pub async fn pass(metrics: Metrics, now_s: i64) -> Result<(), store::Error> {
@@ -21,6 +22,12 @@ pub async fn pass(metrics: Metrics, now_s: i64) -> Result<(), store::Error> {
             }
         }
     }
+    let before_ms = now_s * 1000 - alarms::KEPT_MS;
+    let history = metrics
+        .0
+        .store
+        .write(move |tx| alarms::delete_history(tx, before_ms));
+    history.await?;
     forget(&metrics, now_s).await
 }
 

@@ -6,13 +6,11 @@ use std::collections::BTreeMap;
 use store::{Migration, ReadTx, Result, Row, Tx};
 
 use super::{
+    alarms,
     distribution::Distribution,
     index::{Index, Known},
     series::{Home, Metric, SeriesId},
 };
-
-/// How many migrations [`migrations`] gives.
-pub const MIGRATION_COUNT: u32 = 1;
 
 const METRICS: &str = "
 CREATE TABLE metric_series (
@@ -26,9 +24,22 @@ CREATE TABLE metric_points (
 ) {clustered};
 CREATE INDEX metric_points_age ON metric_points (period_s, at_s);";
 
-/// The tables' definitions, numbered from `first`.
-pub const fn migrations(first: u32) -> [Migration; MIGRATION_COUNT as usize] {
-    [Migration::new(first, "metrics", METRICS)]
+/// The tables of metrics, for the platform's list of migrations.
+pub const fn migration(number: u32) -> Migration {
+    Migration::new(number, "metrics", METRICS)
+}
+
+/// The tables of alarms and dashboards, numbered from `first`.
+pub const fn alarm_migrations(first: u32) -> [Migration; 3] {
+    [
+        Migration::new(first, "alarms", store::records_table!("alarms")),
+        Migration::new(first + 1, "alarm_history", alarms::HISTORY_SQL),
+        Migration::new(
+            first + 2,
+            "dashboards",
+            store::records_table!("dashboards"),
+        ),
+    ]
 }
 
 /// All series there are.

@@ -1,7 +1,10 @@
 //! CloudWatch's API: the generated trait, and which of AWS's errors each of ours is. Only here are
 //! `wire`'s shapes known.
 
+mod alarms;
+mod dashboards;
 mod data;
+mod described;
 mod put;
 mod statistics;
 
@@ -48,6 +51,137 @@ impl CloudWatch for Metrics {
         input: api::ListMetricsInput,
     ) -> Answer<api::ListMetricsOutput> {
         self.listed(cx, input).map_err(refusal)
+    }
+
+    async fn put_metric_alarm(&self, cx: &Context, input: api::PutMetricAlarmInput) -> Answer<()> {
+        self.put_metric_alarm_of(cx, input).await.map_err(refusal)
+    }
+
+    async fn put_composite_alarm(
+        &self,
+        cx: &Context,
+        input: api::PutCompositeAlarmInput,
+    ) -> Answer<()> {
+        self.put_composite_alarm_of(cx, input)
+            .await
+            .map_err(refusal)
+    }
+
+    async fn delete_alarms(&self, cx: &Context, input: api::DeleteAlarmsInput) -> Answer<()> {
+        let now_ms = cx.now.as_millisecond();
+        let deleted = self
+            .delete_alarms(&home(cx), &input.alarm_names, now_ms)
+            .await;
+        deleted.map_err(refusal)
+    }
+
+    async fn describe_alarms(
+        &self,
+        cx: &Context,
+        input: api::DescribeAlarmsInput,
+    ) -> Answer<api::DescribeAlarmsOutput> {
+        self.described(cx, input).map_err(refusal)
+    }
+
+    async fn describe_alarms_for_metric(
+        &self,
+        cx: &Context,
+        input: api::DescribeAlarmsForMetricInput,
+    ) -> Answer<api::DescribeAlarmsForMetricOutput> {
+        Ok(self.described_for_metric(cx, &input))
+    }
+
+    async fn describe_alarm_history(
+        &self,
+        cx: &Context,
+        input: api::DescribeAlarmHistoryInput,
+    ) -> Answer<api::DescribeAlarmHistoryOutput> {
+        self.history_of(cx, input).await.map_err(refusal)
+    }
+
+    async fn set_alarm_state(&self, cx: &Context, input: api::SetAlarmStateInput) -> Answer<()> {
+        self.set_alarm_state_of(cx, input).await.map_err(refusal)
+    }
+
+    async fn enable_alarm_actions(
+        &self,
+        cx: &Context,
+        input: api::EnableAlarmActionsInput,
+    ) -> Answer<()> {
+        self.enable_actions_of(cx, &input.alarm_names, true)
+            .await
+            .map_err(refusal)
+    }
+
+    async fn disable_alarm_actions(
+        &self,
+        cx: &Context,
+        input: api::DisableAlarmActionsInput,
+    ) -> Answer<()> {
+        self.enable_actions_of(cx, &input.alarm_names, false)
+            .await
+            .map_err(refusal)
+    }
+
+    async fn list_tags_for_resource(
+        &self,
+        cx: &Context,
+        input: api::ListTagsForResourceInput,
+    ) -> Answer<api::ListTagsForResourceOutput> {
+        let tags = self.tags_of(cx, &input.resource_arn).map_err(refusal)?;
+        Ok(api::ListTagsForResourceOutput { tags: Some(tags) })
+    }
+
+    async fn tag_resource(
+        &self,
+        cx: &Context,
+        input: api::TagResourceInput,
+    ) -> Answer<api::TagResourceOutput> {
+        let tagged = self.tag_of(cx, input).await.map_err(refusal);
+        tagged.map(|()| api::TagResourceOutput::default())
+    }
+
+    async fn untag_resource(
+        &self,
+        cx: &Context,
+        input: api::UntagResourceInput,
+    ) -> Answer<api::UntagResourceOutput> {
+        let untagged = self.untag_of(cx, input).await.map_err(refusal);
+        untagged.map(|()| api::UntagResourceOutput::default())
+    }
+
+    async fn put_dashboard(
+        &self,
+        cx: &Context,
+        input: api::PutDashboardInput,
+    ) -> Answer<api::PutDashboardOutput> {
+        self.put_dashboard_of(cx, input).await.map_err(refusal)
+    }
+
+    async fn get_dashboard(
+        &self,
+        cx: &Context,
+        input: api::GetDashboardInput,
+    ) -> Answer<api::GetDashboardOutput> {
+        self.dashboard_of(cx, input).await.map_err(refusal)
+    }
+
+    async fn list_dashboards(
+        &self,
+        cx: &Context,
+        input: api::ListDashboardsInput,
+    ) -> Answer<api::ListDashboardsOutput> {
+        self.dashboards_of(cx, input).await.map_err(refusal)
+    }
+
+    async fn delete_dashboards(
+        &self,
+        cx: &Context,
+        input: api::DeleteDashboardsInput,
+    ) -> Answer<api::DeleteDashboardsOutput> {
+        let deleted = self.delete_dashboards(&cx.account_id, input.dashboard_names);
+        deleted.await.map_err(refusal)?;
+        Ok(api::DeleteDashboardsOutput::default())
     }
 }
 
