@@ -17,6 +17,7 @@ mod invocations;
 mod json_path;
 pub mod limits;
 pub mod logs;
+mod measuring;
 pub mod metering;
 pub mod metrics;
 mod node;

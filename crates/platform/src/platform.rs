@@ -46,6 +46,7 @@ use crate::{
     invocations::{InvocationCounts, Runs},
     limits,
     logs::Logs,
+    measuring::Measuring,
     metering::{self, Metering, Prices},
     metrics::{self, Metrics},
     node,
@@ -108,6 +109,7 @@ struct Inner {
     way_in: Arc<WayIn>,
     deliveries: Deliveries,
     metering: Metering,
+    measuring: Arc<Measuring>,
     prices: Prices,
     runtimes: Runtimes,
     counts: Arc<InvocationCounts>,
@@ -239,6 +241,12 @@ impl Platform {
         );
         // When all that own some are there.
         timers.begin(&reconciling);
+        let measuring = Arc::new(Measuring::new(
+            execution.clone(),
+            events.clone(),
+            queues.clone(),
+            metrics.clone(),
+        ));
         let identity = Arc::new(Identity::new(&config.credentials, sessions));
         let inner = Inner {
             router: Router::new(&services::SERVED).at_host(&host),
@@ -248,6 +256,10 @@ impl Platform {
                 tokio::spawn(metering.clone().keep_folding()),
                 tokio::spawn(functions.clone().keep_collecting()),
                 keeping,
+                tokio::spawn({
+                    let measuring = measuring.clone();
+                    async move { measuring.keep_measuring().await }
+                }),
             ],
             reconciling,
             prices: config.prices,
@@ -271,6 +283,7 @@ impl Platform {
             way_in,
             deliveries,
             metering,
+            measuring,
             runtimes,
             counts,
         };
@@ -308,6 +321,7 @@ impl Platform {
         for task in &self.inner.background {
             task.abort();
         }
+        self.inner.measuring.finish().await;
         if let Err(error) = self.inner.metering.fold().await {
             tracing::warn!(%error, "the last use stays in the journal until the next start");
         }

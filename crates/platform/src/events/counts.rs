@@ -27,6 +27,23 @@ pub struct Counts {
     pub running: AtomicU64,
 }
 
+/// What is counted of each function's events, since it was taken last.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measured {
+    /// AsyncEventsReceived.
+    pub received: u64,
+    /// AsyncEventsDropped.
+    pub dropped: u64,
+    /// DestinationDeliveryFailures and DeadLetterErrors.
+    pub destination_errors: u64,
+    pub dead_letter_errors: u64,
+    /// AsyncEventAge, in milliseconds, of each run.
+    pub ages_ms: Vec<u64>,
+}
+
+/// Ages that are kept of a function in a minute; of more the first.
+pub const AGES_MAX: usize = 1_000;
+
 /// AsyncEventsDropped, by why.
 #[derive(Debug, Default)]
 pub struct Dropped {

@@ -71,6 +71,8 @@ impl Delivery<'_> {
                 Ok(message) => outgoing.record = Some(message),
                 Err(error) => {
                     one(&counts.destination_errors);
+                    self.shared
+                        .measure(self.function, |measured| measured.destination_errors += 1);
                     self.warn(arn, error);
                 }
             }
@@ -81,6 +83,8 @@ impl Delivery<'_> {
                 Ok(message) => outgoing.dead_letter = Some(message),
                 Err(error) => {
                     one(&counts.dead_letter_errors);
+                    self.shared
+                        .measure(self.function, |measured| measured.dead_letter_errors += 1);
                     self.warn(arn, error);
                 }
             }

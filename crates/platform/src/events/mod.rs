@@ -28,7 +28,7 @@ use std::{
 };
 
 pub use api::owns;
-pub use counts::{Counts, Waiting};
+pub use counts::{Counts, Measured, Waiting};
 
 use crate::{
     background::{Background, Wake},
@@ -57,8 +57,19 @@ struct Shared {
     functions: Functions,
     queues: Queues,
     counts: Counts,
+    /// By function, for its metrics.
+    measured: Mutex<HashMap<FunctionKey, Measured>>,
     /// Of the reconciler, which starts workers and deletes queues.
     wake: Wake,
+}
+
+impl Shared {
+    /// Notes something of a function's events.
+    fn measure(&self, key: &FunctionKey, note: impl FnOnce(&mut Measured)) {
+        let measured = self.measured.lock();
+        let mut measured = measured.unwrap_or_else(PoisonError::into_inner);
+        note(measured.entry(key.clone()).or_default());
+    }
 }
 
 impl Events {
@@ -69,6 +80,7 @@ impl Events {
             functions,
             queues,
             counts: Counts::default(),
+            measured: Mutex::default(),
             wake: Wake::default(),
         });
         for queue in shared.own_queues() {
@@ -108,6 +120,7 @@ impl Events {
         match sent.await {
             Ok(_) => {
                 one(&shared.counts.received);
+                shared.measure(&key, |measured| measured.received += 1);
                 Ok(())
             }
             // The function was deleted since it was looked up.
@@ -115,6 +128,12 @@ impl Events {
             Err(EngineError::Store(error)) => Err(error.into()),
             Err(other) => Err(functions::Error::platform(other)),
         }
+    }
+
+    /// What was counted of each function's events since this was asked last.
+    pub fn take_measured(&self) -> HashMap<FunctionKey, Measured> {
+        let measured = self.0.shared.measured.lock();
+        std::mem::take(&mut *measured.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes no more events out of their queues; those that run go on.

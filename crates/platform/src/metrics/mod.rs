@@ -10,6 +10,7 @@ mod api;
 mod dashboards;
 mod data;
 mod distribution;
+mod embedded;
 mod error;
 mod index;
 mod labels;

@@ -34,11 +34,7 @@ pub const fn alarm_migrations(first: u32) -> [Migration; 3] {
     [
         Migration::new(first, "alarms", store::records_table!("alarms")),
         Migration::new(first + 1, "alarm_history", alarms::HISTORY_SQL),
-        Migration::new(
-            first + 2,
-            "dashboards",
-            store::records_table!("dashboards"),
-        ),
+        Migration::new(first + 2, "dashboards", store::records_table!("dashboards")),
     ]
 }
 

@@ -37,7 +37,9 @@ use std::{
 use store::Store;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-pub use engine::{Created, Engine, EngineError, Queue, ReplaceError, Staged, StagedRows, Totals};
+pub use engine::{
+    Created, Engine, EngineError, Queue, ReplaceError, Staged, StagedRows, Taken, Totals,
+};
 pub use tables::{MIGRATION_COUNT, migrations};
 pub(crate) use validate::{Draft, DraftValue, Sender as MessageSender};
 

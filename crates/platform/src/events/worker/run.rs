@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use crate::{
     events::{
         Shared,
-        counts::{Counts, add, one},
+        counts::{AGES_MAX, Counts, add, one},
         deliver::{Delivery, Message, Outgoing},
         event::Event,
         record::Over,
@@ -100,7 +100,13 @@ impl One<'_> {
 
     async fn invoke(&self, event: &Event, past: Past) -> (Try, Option<Outcome>) {
         let counts = &self.shared.counts;
-        add(&counts.age_ms, past.age_ms.max(0).unsigned_abs());
+        let age_ms = past.age_ms.max(0).unsigned_abs();
+        add(&counts.age_ms, age_ms);
+        self.shared.measure(self.function, |measured| {
+            if measured.ages_ms.len() < AGES_MAX {
+                measured.ages_ms.push(age_ms);
+            }
+        });
         let running = Running::enter(counts);
         let invocation = event.invocation();
         let ended = self
@@ -162,6 +168,10 @@ impl One<'_> {
         let counts = &self.shared.counts;
         add(&counts.destination_sent, records as u64);
         add(&counts.dead_letter_sent, letters as u64);
+        if ended.is_err() {
+            self.shared
+                .measure(self.function, |measured| measured.dropped += 1);
+        }
         one(match ended {
             Ok(()) => &counts.succeeded,
             Err(Cause::RetriesExhausted) => &counts.dropped.retries_exhausted,

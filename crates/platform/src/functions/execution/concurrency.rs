@@ -25,6 +25,9 @@ struct AccountCounts {
     unreserved_busy: u32,
     reserved_busy: u32,
     provisioned_busy: u32,
+    /// The most of all, and of those without a reservation, since they were taken last.
+    peak: u32,
+    unreserved_peak: u32,
 }
 
 /// One function's share.
@@ -53,6 +56,8 @@ struct FunctionCounts {
     busy: u32,
     /// What is kept ready, over all versions.
     provisioned: u32,
+    /// The most that ran at once since this was taken last.
+    peak: u32,
 }
 
 /// The right to run one request; given back on drop.
@@ -98,6 +103,8 @@ impl AccountConcurrency {
             unreserved_busy: 0,
             reserved_busy: 0,
             provisioned_busy: 0,
+            peak: 0,
+            unreserved_peak: 0,
         };
         Arc::new(Self {
             counts: Mutex::new(counts),
@@ -107,6 +114,16 @@ impl AccountConcurrency {
     /// Requests that run now.
     pub fn busy(&self) -> u32 {
         lock(&self.counts).busy()
+    }
+
+    /// The most requests at once since this was asked last: all, and those of functions without a
+    /// reservation.
+    pub fn take_peaks(&self) -> (u32, u32) {
+        let mut counts = lock(&self.counts);
+        let taken = (counts.peak, counts.unreserved_peak);
+        counts.peak = counts.busy();
+        counts.unreserved_peak = counts.unreserved_busy;
+        taken
     }
 }
 
@@ -119,6 +136,7 @@ impl FunctionConcurrency {
             reserved: None,
             busy: 0,
             provisioned: 0,
+            peak: 0,
         };
         Arc::new(Self {
             account,
@@ -128,6 +146,13 @@ impl FunctionConcurrency {
 
     pub fn scaling(&self) -> Scaling {
         lock(&self.counts).scaling
+    }
+
+    /// The most requests at once since this was asked last.
+    pub fn take_peak(&self) -> u32 {
+        let mut counts = lock(&self.counts);
+        let now = counts.scaling.busy;
+        std::mem::replace(&mut counts.peak, now)
     }
 
     /// Sets the reserved concurrency; requests that run count in it from now on.
@@ -165,6 +190,7 @@ impl FunctionConcurrency {
         if let Some(ready) = ready {
             account.provisioned_busy += 1;
             counts.scaling.busy += 1;
+            note_peaks(&mut counts, &mut account);
             return Ok(Permit {
                 function: self.clone(),
                 from: Share::Provisioned(ready.clone()),
@@ -191,11 +217,18 @@ impl FunctionConcurrency {
         }
         counts.busy += 1;
         counts.scaling.busy += 1;
+        note_peaks(&mut counts, &mut account);
         Ok(Permit {
             function: self.clone(),
             from: Share::OnDemand,
         })
     }
+}
+
+fn note_peaks(function: &mut FunctionCounts, account: &mut AccountCounts) {
+    function.peak = function.peak.max(function.scaling.busy);
+    account.peak = account.peak.max(account.busy());
+    account.unreserved_peak = account.unreserved_peak.max(account.unreserved_busy);
 }
 
 impl AccountCounts {

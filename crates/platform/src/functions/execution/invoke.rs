@@ -14,6 +14,7 @@ use super::{
     extensions::Reason,
     fault::{self, Fault, RESPONSE_BYTES_MAX, STREAM_BYTES_MAX},
     link::{Delivery, Event, Reply},
+    measures::{Ended, VersionMeasures},
     output::Output,
     report::{self, Began, Ending, Report},
     stream::{Begin, Begun, End, Finished, StreamError},
@@ -77,6 +78,7 @@ fn ms(time: Duration) -> f64 {
 pub struct Run<'a> {
     pub definition: &'a Definition,
     pub metering: &'a Metering,
+    pub measures: &'a VersionMeasures,
 }
 
 impl Run<'_> {
@@ -92,6 +94,7 @@ impl Run<'_> {
         let definition = self.definition;
         let (now, started) = (Timestamp::now(), Instant::now());
         let request_id = invocation.request_id.clone();
+        let asked = invocation.invoked_function_arn.clone();
         let trace_id = trace::header(
             invocation.trace_id.as_deref(),
             definition.tracing_active,
@@ -147,6 +150,7 @@ impl Run<'_> {
             ending: answer.ending(),
             provisioned: environment.initialization == Initialization::Provisioned,
             told_done,
+            asked: &asked,
         };
         self.close(&environment.output, closing);
 
@@ -187,6 +191,7 @@ impl Run<'_> {
             ending,
             provisioned: false,
             told_done: false,
+            asked: &invocation.invoked_function_arn,
         };
         self.close(output, closing);
         Outcome {
@@ -206,6 +211,8 @@ impl Run<'_> {
 
     pub fn throttled(&self) {
         self.metering.record(&self.usage(UsageEvent::Throttled));
+        // Who asked, and by which name, is not known here.
+        self.measures.throttled("");
     }
 
     fn say_start(&self, output: &Output, request_id: &str, now: Timestamp) {
@@ -255,8 +262,15 @@ impl Run<'_> {
             ending,
             provisioned,
             told_done,
+            asked,
         } = closing;
         let failed = ending != Ending::Success;
+        let ended = Ended {
+            took,
+            failed,
+            provisioned,
+        };
+        self.measures.ended(qualifier_of(asked), ended);
         let billed_ms = self.meter(took, began, max_memory_mb, failed, provisioned);
         let report = Report {
             request_id,
@@ -330,6 +344,13 @@ struct Closing<'a> {
     provisioned: bool,
     /// Extensions know already that the runtime is done with it.
     told_done: bool,
+    /// The ARN that the caller used.
+    asked: &'a str,
+}
+
+/// What comes behind the name in a function's ARN: a version or an alias, if there is one.
+fn qualifier_of(arn: &str) -> &str {
+    arn.splitn(8, ':').nth(7).unwrap_or_default()
 }
 
 struct Answer {

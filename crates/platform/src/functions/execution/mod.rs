@@ -17,6 +17,7 @@ mod invocation;
 mod invoke;
 mod link;
 mod log_frames;
+mod measures;
 mod output;
 mod pool;
 mod provision;
@@ -54,6 +55,7 @@ use concurrency::{AccountConcurrency, FunctionConcurrency, Permit};
 use environment::{Environment, Initialization};
 use extensions::Reason;
 use invoke::{After, Run};
+use measures::Measures;
 use snapshot::NotMade;
 use stream::{Begun, joined};
 use version::{NotReady, Ready, Version};
@@ -63,6 +65,7 @@ pub use definition::{
     CodeDirectory, Definition, FunctionKey, LogFormat, LogLevel, VersionId, VersionKey,
 };
 pub use invocation::{FunctionError, Invocation, InvokeError, Outcome, Throttle};
+pub use measures::Taken;
 pub use pool::EnvironmentState;
 pub use provision::Provisioned;
 pub use report::millis as log_time;
@@ -117,6 +120,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     logs: Logs,
     metering: Metering,
+    measures: Measures,
     way_in: Arc<WayIn>,
     config: ExecutionConfig,
     functions: RwLock<HashMap<FunctionKey, Arc<Live>>>,
@@ -178,6 +182,7 @@ impl Execution {
             backend,
             logs,
             metering,
+            measures: Measures::default(),
             way_in,
             config,
             functions: RwLock::default(),
@@ -340,6 +345,30 @@ impl Execution {
             .collect()
     }
 
+    /// What was counted of requests since this was asked last.
+    pub fn take_measures(&self) -> Vec<Taken> {
+        self.inner.measures.take()
+    }
+
+    /// The most requests that each function had at once since this was asked last.
+    pub fn take_peaks(&self) -> Vec<(FunctionKey, u32)> {
+        let functions = read(&self.inner.functions);
+        let each = functions.iter();
+        each.map(|(key, live)| (key.clone(), live.concurrency.take_peak()))
+            .filter(|(_, peak)| *peak > 0)
+            .collect()
+    }
+
+    /// The same for each account: all, and those of functions without reserved concurrency.
+    pub fn take_account_peaks(&self) -> Vec<(String, u32, u32)> {
+        let accounts = lock(&self.inner.accounts);
+        let each = accounts.iter().map(|(account_id, account)| {
+            let (all, unreserved) = account.take_peaks();
+            (account_id.clone(), all, unreserved)
+        });
+        each.filter(|(_, all, _)| *all > 0).collect()
+    }
+
     /// Requests that run now, of one account.
     pub fn concurrency(&self, account_id: &str) -> u32 {
         self.inner.account(account_id).busy()
@@ -480,6 +509,7 @@ impl Inner {
         Run {
             definition: &version.definition,
             metering: &self.metering,
+            measures: version.measures(&self.measures),
         }
     }
 

@@ -15,12 +15,13 @@ use tokio::sync::Mutex;
 use wire::Timestamp;
 
 use super::{
-    Definition, Inner,
+    Definition, Inner, VersionKey,
     environment::{Environment, Initialization, Starting},
     extensions::Reason,
     fault::Fault,
     invoke::Beginning,
     link::Init,
+    measures::{Measures, VersionMeasures},
     output::Output,
     pool::{EnvironmentState, Pool},
     provision::Provision,
@@ -51,6 +52,8 @@ pub struct Version {
     pub(super) kept: Kept,
     /// Made when first needed after a restart, and given up when nothing has run for long.
     template: Mutex<Option<Arc<dyn Template>>>,
+    /// There from the first request on.
+    measures: OnceLock<Arc<VersionMeasures>>,
 }
 
 /// An environment whose init has ended well.
@@ -97,6 +100,7 @@ impl Version {
             way_in,
             kept: Kept::new(),
             template: Mutex::default(),
+            measures: OnceLock::new(),
         })
     }
 
@@ -111,6 +115,16 @@ impl Version {
             Provision::start(self, inner, self.policy)
         });
         provision.set_target(target);
+    }
+
+    /// Where its requests are counted.
+    pub fn measures(&self, all: &Measures) -> &VersionMeasures {
+        self.measures.get_or_init(|| {
+            all.of(VersionKey {
+                function: self.definition.key.clone(),
+                version: self.definition.version.clone(),
+            })
+        })
     }
 
     pub fn provision(&self) -> Option<&Arc<Provision>> {

@@ -48,7 +48,7 @@ use crate::{clock::Clock, secrets::Secrets};
 pub use queue::Queue;
 pub use replace::ReplaceError;
 pub use staged::{Staged, StagedRows};
-pub use totals::Totals;
+pub use totals::{Taken, Totals};
 
 use alarm::Alarm;
 use cache::Budget;

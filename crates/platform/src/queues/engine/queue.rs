@@ -9,6 +9,7 @@ use super::{
     journal::Change,
     limits,
     state::{Entry, State},
+    totals::{Taken, Totals},
     window::Place,
 };
 use crate::{
@@ -32,6 +33,8 @@ pub struct Queue {
     pub(super) changing: tokio::sync::Mutex<()>,
     /// Held while the messages are read anew.
     pub(super) reloading: tokio::sync::Mutex<()>,
+    /// What was done with its messages since that was taken last.
+    pub(super) totals: Totals,
     clock: Arc<Clock>,
     alarm: Arc<Alarm>,
 }
@@ -49,6 +52,7 @@ impl Queue {
             paged: Notify::new(),
             changing: tokio::sync::Mutex::default(),
             reloading: tokio::sync::Mutex::default(),
+            totals: Totals::default(),
             clock,
             alarm,
         })
@@ -76,6 +80,11 @@ impl Queue {
 
     pub fn is_fifo(&self) -> bool {
         self.key.is_fifo()
+    }
+
+    /// What was done with its messages since this was asked last.
+    pub fn take_totals(&self) -> Taken {
+        self.totals.take()
     }
 
     /// The numbers of messages now.

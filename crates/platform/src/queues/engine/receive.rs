@@ -52,6 +52,7 @@ impl Engine {
         let received = self.receive_or_wait(queue, receive).await?;
         if !queue.key.is_internal() {
             self.totals.received(received.len());
+            queue.totals.received(received.len());
         }
         Ok(received)
     }

@@ -112,6 +112,7 @@ impl Engine {
         }
         if !source.key.is_internal() {
             totals::add(&self.totals.deleted, 1);
+            totals::add(&source.totals.deleted, 1);
         }
         Ok(())
     }

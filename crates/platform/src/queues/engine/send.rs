@@ -66,6 +66,7 @@ impl Engine {
         written.await.unwrap_or(Err(EngineError::Gone))?;
         if !queue.key.is_internal() {
             totals::add(&self.totals.sent, new);
+            totals::add(&queue.totals.sent, new);
         }
         Ok(sent)
     }

@@ -36,6 +36,7 @@ impl Engine {
         if !queue.key.is_internal() {
             let deleted = results.iter().filter(|result| result.is_ok()).count();
             totals::add(&self.totals.deleted, deleted);
+            totals::add(&queue.totals.deleted, deleted);
         }
         results
     }

@@ -17,7 +17,27 @@ pub struct Totals {
     pub expired: AtomicU64,
 }
 
+/// What a queue's totals were when they were taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    pub sent: u64,
+    pub received: u64,
+    pub empty_receives: u64,
+    pub deleted: u64,
+}
+
 impl Totals {
+    /// Those that a queue has metrics of, from here on counted anew.
+    pub(super) fn take(&self) -> Taken {
+        let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
+        Taken {
+            sent: take(&self.sent),
+            received: take(&self.received),
+            empty_receives: take(&self.empty_receives),
+            deleted: take(&self.deleted),
+        }
+    }
+
     pub(super) fn received(&self, messages: usize) {
         match messages {
             0 => add(&self.empty_receives, 1),
