@@ -1,8 +1,9 @@
 //! What functions and queues tell CloudWatch of themselves: the metrics of `AWS/Lambda` and `AWS/SQS`.
 //!
-//! They count on their paths, in memory. Once a minute, and at the end, all is taken and put as data
-//! of the minute that was; what was counted since is lost when the process is killed. Knows them and
-//! `metrics`, none of which knows this.
+//! They count on their paths, in memory. Every ten seconds, and at the end, all is taken and put as data
+//! of its minute; what was counted since is lost when the process is killed. How many messages queues
+//! hold is told once a minute, as SQS does, while a queue is in use. Knows them and `metrics`, none of
+//! which knows this.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,17 +17,17 @@ use crate::{
     events::Events,
     functions::execution::{Execution, FunctionKey, Taken},
     metrics::{Datum, Distribution, Home, Metric, Metrics},
-    queues::{
-        Queues,
-        definition::{QueueId, QueueKey},
-    },
+    queues::{Queues, Taken as Totals, definition::QueueId},
 };
 
 const LAMBDA: &str = "AWS/Lambda";
 const SQS: &str = "AWS/SQS";
-/// How long after a minute's end its data is taken; alarms look at it a little later.
+/// How often all is taken, and how long after the ten seconds that it is of; alarms look at a minute a
+/// little later.
+const EVERY_MS: i64 = 10_000;
 const LATE_MS: i64 = 1_000;
-const MINUTE_MS: i64 = 60_000;
+/// A queue is told of for so long after its last use.
+const IN_USE_MS: i64 = 6 * 3600 * 1000;
 /// The version that a function's plain name means.
 const LATEST: &str = "$LATEST";
 
@@ -36,8 +37,16 @@ pub struct Measuring {
     events: Events,
     queues: Queues,
     metrics: Metrics,
-    /// Queues that had messages the last time: when these are gone that is told once.
-    were_full: Mutex<HashMap<QueueId, QueueKey>>,
+    told: Mutex<Told>,
+}
+
+/// What was told of queues.
+#[derive(Default)]
+struct Told {
+    /// The minute that was told last, as the seconds at which it began.
+    minute_s: i64,
+    /// When each queue was used last, in milliseconds.
+    used_at_ms: HashMap<QueueId, i64>,
 }
 
 impl Measuring {
@@ -47,32 +56,33 @@ impl Measuring {
             events,
             queues,
             metrics,
-            were_full: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
-    /// Puts the data of each minute when it is over.
+    /// Puts what was counted, for ever.
     pub async fn keep_measuring(&self) {
         loop {
             let now_ms = Timestamp::now().as_millisecond();
-            let minute = (now_ms - LATE_MS).div_euclid(MINUTE_MS);
-            let next_ms = (minute + 1) * MINUTE_MS + LATE_MS;
+            let turn = (now_ms - LATE_MS).div_euclid(EVERY_MS);
+            let next_ms = (turn + 1) * EVERY_MS + LATE_MS;
             let wait = Duration::from_millis((next_ms - now_ms).unsigned_abs());
             tokio::time::sleep(wait).await;
-            self.put(minute * 60).await;
+            // The ten seconds that were.
+            self.put(turn * EVERY_MS).await;
         }
     }
 
-    /// The data of a minute that is not over, at the end.
+    /// What was counted since, at the end.
     pub async fn finish(&self) {
-        self.put(Timestamp::now().as_second().div_euclid(60) * 60)
-            .await;
+        self.put(Timestamp::now().as_millisecond()).await;
     }
 
-    async fn put(&self, at_s: i64) {
+    async fn put(&self, at_ms: i64) {
+        let at_s = at_ms.div_euclid(60_000) * 60;
         let mut by_home = ByHome::default();
         self.of_functions(&mut by_home);
-        self.of_queues(&mut by_home);
+        self.of_queues(&mut by_home, at_ms);
         for (home, values) in by_home.0 {
             let datum = |((metric, unit), values): ((Metric, &'static str), Distribution)| Datum {
                 metric,
@@ -158,12 +168,12 @@ impl Measuring {
         }
     }
 
-    fn of_queues(&self, all: &mut ByHome) {
-        let mut full = HashMap::new();
-        let mut before = self
-            .were_full
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    fn of_queues(&self, all: &mut ByHome, at_ms: i64) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute_s = at_ms.div_euclid(60_000) * 60;
+        let is_turn = told.minute_s < minute_s;
+        told.minute_s = minute_s;
+        let mut used_at_ms = HashMap::new();
         for queue in self.queues.all() {
             let (totals, counts) = (queue.take_totals(), queue.counts());
             let home = Home {
@@ -171,31 +181,39 @@ impl Measuring {
                 region: queue.key.region.clone(),
             };
             let named = [("QueueName", queue.key.name.clone())];
-            let mut count = |name: &str, number: u64| {
-                if number > 0 {
-                    all.add(&home, SQS, name, &named, "Count", number as f64, 1);
-                }
+            let mut tell = |name: &str, number: u64| {
+                all.add(&home, SQS, name, &named, "Count", number as f64, 1);
             };
-            count("NumberOfMessagesSent", totals.sent);
-            count("NumberOfMessagesReceived", totals.received);
-            count("NumberOfEmptyReceives", totals.empty_receives);
-            count("NumberOfMessagesDeleted", totals.deleted);
-            let holds = counts.visible + counts.in_flight + counts.delayed > 0;
-            let was_used = totals != crate::queues::Taken::default();
-            if holds {
-                full.insert(queue.id, queue.key.clone());
-            }
-            if holds || was_used || before.contains_key(&queue.id) {
-                for (name, number) in [
-                    ("ApproximateNumberOfMessagesVisible", counts.visible),
-                    ("ApproximateNumberOfMessagesNotVisible", counts.in_flight),
-                    ("ApproximateNumberOfMessagesDelayed", counts.delayed),
-                ] {
-                    all.add(&home, SQS, name, &named, "Count", number as f64, 1);
+            for (name, number) in [
+                ("NumberOfMessagesSent", totals.sent),
+                ("NumberOfMessagesReceived", totals.received),
+                ("NumberOfEmptyReceives", totals.empty_receives),
+                ("NumberOfMessagesDeleted", totals.deleted),
+            ] {
+                if number > 0 {
+                    tell(name, number);
                 }
+            }
+            let before = told.used_at_ms.get(&queue.id).copied();
+            let holds = counts.visible + counts.in_flight + counts.delayed > 0;
+            let is_used = holds || totals != Totals::default();
+            let last_ms = match before {
+                _ if is_used => at_ms,
+                Some(before) => before,
+                // One that is new is in use; after a start it is not known of the others.
+                None => queue.definition().created_s * 1000,
+            };
+            if at_ms - last_ms > IN_USE_MS {
+                continue;
+            }
+            used_at_ms.insert(queue.id, last_ms);
+            if is_turn || before.is_none() {
+                tell("ApproximateNumberOfMessagesVisible", counts.visible);
+                tell("ApproximateNumberOfMessagesNotVisible", counts.in_flight);
+                tell("ApproximateNumberOfMessagesDelayed", counts.delayed);
             }
         }
-        *before = full;
+        told.used_at_ms = used_at_ms;
     }
 }
 

@@ -46,7 +46,7 @@ pub fn encode_error(
     let code = codes::in_query(service, error);
     let body = match protocol {
         // What is asked nothing is all that AWS answers so.
-        _ if error.status == StatusCode::NOT_FOUND && error.message.is_empty() => {
+        _ if error.code == "UnknownOperationException" && error.message.is_empty() => {
             format!("<{}/>\n", error.code).into_bytes()
         }
         Protocol::AwsQueryInJson => json::error(service, code, error, request_id),
