@@ -45,7 +45,7 @@ use crate::{
     identity::{Caller, Credential, Identity, Sender, Sessions, session::NoRandomness},
     invocations::{InvocationCounts, Runs},
     limits,
-    logs::Logs,
+    logs::{GroupKey, Logs},
     measuring::Measuring,
     metering::{self, Metering, Prices},
     metrics::{self, Metrics},
@@ -241,6 +241,10 @@ impl Platform {
         );
         // When all that own some are there.
         timers.begin(&reconciling);
+        let heard = metrics.clone();
+        logs.heard_by(Arc::new(move |group: &GroupKey, line: &[u8], at_ms| {
+            heard.heard(&group.account_id, &group.region, line, at_ms);
+        }));
         let measuring = Arc::new(Measuring::new(
             execution.clone(),
             events.clone(),

@@ -20,7 +20,7 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -107,7 +107,12 @@ struct Shared {
     /// Groups that functions write to, for whoever keeps definitions.
     written_to: Mutex<Vec<GroupKey>>,
     wake: Wake,
+    /// Looks at each line as it comes, for metrics that are in it.
+    listener: OnceLock<Listener>,
 }
+
+/// Is told of a group's line, and the time in milliseconds. To be quick: whoever writes waits for it.
+pub type Listener = Arc<dyn Fn(&GroupKey, &[u8], i64) + Send + Sync>;
 
 /// What the thread that writes waits for.
 #[derive(Default)]
@@ -153,12 +158,18 @@ impl Logs {
             waiting: Arc::default(),
             written_to: Mutex::default(),
             wake: Wake::default(),
+            listener: OnceLock::new(),
         });
         let waiting = shared.waiting.clone();
         std::thread::Builder::new()
             .name("logs".into())
             .spawn(move || waiting.write_until_closed())?;
         Ok(Self { shared })
+    }
+
+    /// Says who listens. Once.
+    pub fn heard_by(&self, listener: Listener) {
+        let _ = self.shared.listener.set(listener);
     }
 
     /// Where somebody writes whose group is made by writing.
@@ -202,6 +213,10 @@ impl Logs {
         }
         let group = self.group(key);
         let put = group.put(stream, needs, frames);
+        if put.is_ok() {
+            let said = events.iter().filter(|event| event.kind == Kind::Event);
+            said.for_each(|event| self.shared.hear(key, event));
+        }
         if group.has_unsealed() {
             self.shared.waiting.add(group);
         }
@@ -288,6 +303,12 @@ impl Shared {
         self.groups.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn hear(&self, key: &GroupKey, frame: &Frame<'_>) {
+        if let Some(listener) = self.listener.get() {
+            listener(key, frame.message, frame.timestamp_ms);
+        }
+    }
+
     fn say_written_to(&self, key: &GroupKey) {
         let mut written_to = lock(&self.written_to);
         if !written_to.contains(key) {
@@ -313,6 +334,7 @@ impl LogStream {
             stream: self.name.as_bytes(),
             message,
         };
+        self.shared.hear(&self.key, &frame);
         let mut group = lock(&self.group);
         if group.is_gone() {
             *group = self.shared.group(&self.key);
