@@ -119,41 +119,7 @@ def deploy(stack, given, built, url) -> None:
             s3.create_bucket(Bucket=bucket)
     # A picture that is replaced is another version, and both get their result.
     s3.put_bucket_versioning(Bucket=stack.pictures, VersioningConfiguration={"Status": "Enabled"})
-    step(f"layers: {layers.size(built) / 1e6:.0f} MB unzipped")
-    runtime = layer(functions, stack.layer("runtime"), built / "runtime.zip")
-    model = layer(functions, stack.layer("model"), built / "model.zip")
-    step(f"functions: {stack.split}, {stack.predict}")
-    split = function(
-        functions,
-        stack.split,
-        HERE / "split",
-        network="off",
-        Layers=[model],
-        MemorySize=512,
-        Timeout=60,
-        Environment={"Variables": {"QUEUE": tasks["url"]}},
-        DeadLetterConfig={"TargetArn": dead["arn"]},
-    )
-    address = urllib.parse.urlsplit(inside(url))
-    predict = function(
-        functions,
-        stack.predict,
-        HERE / "predict",
-        network=f"{address.hostname}:{address.port or 5432}",
-        Layers=[runtime, model],
-        MemorySize=given.memory,
-        Timeout=given.timeout,
-        SnapStart={"ApplyOn": "PublishedVersions" if given.snapstart else "None"},
-        Environment={
-            "Variables": {
-                "RESULTS": stack.results,
-                "DATABASE": inside(url),
-                "MODELS": "/opt/models",
-            }
-        },
-    )
-    if given.snapstart:
-        predict = published(functions, stack.predict)
+    split, predict = deploy_functions(stack, given, built, url, tasks["url"], dead["arn"])
     step("from bucket to function, from queue to function")
     let_bucket_invoke(functions, split, stack.pictures)
     s3.put_bucket_notification_configuration(
@@ -180,6 +146,40 @@ def deploy(stack, given, built, url) -> None:
         FunctionResponseTypes=["ReportBatchItemFailures"],
         ScalingConfig={"MaximumConcurrency": max(2, given.concurrency)},
     )
+
+
+def deploy_functions(stack, given, built, url, tasks_url, dead_arn) -> tuple[str, str]:
+    """Their ARNs, or of what leads to them."""
+    functions = stack.client("lambda")
+    step(f"layers: {layers.size(built) / 1e6:.0f} MB unzipped")
+    runtime = layer(functions, stack.layer("runtime"), built / "runtime.zip")
+    model = layer(functions, stack.layer("model"), built / "model.zip")
+    step(f"functions: {stack.split}, {stack.predict}")
+    split = function(
+        functions,
+        stack.split,
+        HERE / "split",
+        network="off",
+        Layers=[model],
+        MemorySize=512,
+        Timeout=60,
+        Environment={"Variables": {"QUEUE": tasks_url}},
+        DeadLetterConfig={"TargetArn": dead_arn},
+    )
+    address = urllib.parse.urlsplit(inside(url))
+    variables = {"RESULTS": stack.results, "DATABASE": inside(url), "MODELS": "/opt/models"}
+    predict = function(
+        functions,
+        stack.predict,
+        HERE / "predict",
+        network=f"{address.hostname}:{address.port or 5432}",
+        Layers=[runtime, model],
+        MemorySize=given.memory,
+        Timeout=given.timeout,
+        SnapStart={"ApplyOn": "PublishedVersions" if given.snapstart else "None"},
+        Environment={"Variables": variables},
+    )
+    return split, published(functions, stack.predict) if given.snapstart else predict
 
 
 def queue(sqs, name, **attributes) -> dict:

@@ -52,6 +52,11 @@ def server(tmp_path_factory):
     assert not traces.left_behind(processes, server.data)
 
 
+def watch(server: Server) -> None:
+    """Shows its log too where a test fails: for servers that a module has for itself."""
+    _servers.append(server)
+
+
 @pytest.fixture
 def new_server(tmp_path):
     """Makes servers of the test's own, not yet started; they end with the test."""
