@@ -195,7 +195,15 @@ impl Platform {
             clock.clone(),
             &reconciling,
         );
-        let buckets = Buckets::open(store.clone(), secrets.clone(), &objects, &reconciling).await?;
+        let buckets = Buckets::open(
+            store.clone(),
+            secrets.clone(),
+            deliveries.clone(),
+            &objects,
+            &reconciling,
+        );
+        let buckets = buckets.await?;
+        functions.take_code_from(Arc::new(buckets.clone()));
         let mappings = EventSourceMappings::open(
             store.clone(),
             functions.clone(),

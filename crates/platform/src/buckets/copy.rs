@@ -12,8 +12,8 @@ use super::{
     Buckets,
     content::{
         Checksum, Lies, SealedKey,
-        cipher::{CustomerKey, DataKey},
         checksum::Algorithm,
+        cipher::{CustomerKey, DataKey},
         intake::{ContentError, Taken},
     },
     error::{Error, Result},

@@ -60,6 +60,7 @@ pub enum Code {
     ObjectLockConfigurationNotFound,
     OperationAborted,
     OwnershipControlsNotFound,
+    PermanentRedirect,
     PreconditionFailed,
     ReplicationConfigurationNotFound,
     RestoreAlreadyInProgress,

@@ -89,7 +89,11 @@ const DAY_S: i64 = 24 * 3600;
 pub fn due(from: Timestamp, days: i32) -> Timestamp {
     let end = from.as_second() + i64::from(days) * DAY_S;
     let midnight = end.div_euclid(DAY_S) * DAY_S;
-    let rounded = if midnight == end { end } else { midnight + DAY_S };
+    let rounded = if midnight == end {
+        end
+    } else {
+        midnight + DAY_S
+    };
     Timestamp::from_second(rounded).unwrap_or(Timestamp::MAX)
 }
 
@@ -122,7 +126,8 @@ impl Lifecycle {
         &'a self,
         version: &'v Version,
     ) -> impl Iterator<Item = &'a Rule> + use<'a, 'v> {
-        let about = move |rule: &&Rule| rule.is_about(&version.key, version.size, &version.record.tags);
+        let about =
+            move |rule: &&Rule| rule.is_about(&version.key, version.size, &version.record.tags);
         self.rules.iter().filter(about)
     }
 
@@ -156,7 +161,9 @@ impl Lifecycle {
         }
         let transitions = self.rules_for(version).flat_map(|rule| &rule.transitions);
         let reached = transitions.filter_map(|to| {
-            let at = to.date.or(to.days.map(|days| due(version.modified, days)))?;
+            let at = to
+                .date
+                .or(to.days.map(|days| due(version.modified, days)))?;
             Some((at, &to.class)).filter(|(at, _)| *at <= now)
         });
         class_change(version, reached)
@@ -200,9 +207,7 @@ fn class_change<'a>(
     reached: impl Iterator<Item = (Timestamp, &'a String)>,
 ) -> Act {
     match reached.max_by_key(|(at, _)| *at) {
-        Some((_, class)) if *class != version.record.storage_class => {
-            Act::Class(class.clone())
-        }
+        Some((_, class)) if *class != version.record.storage_class => Act::Class(class.clone()),
         _ => Act::Nothing,
     }
 }
@@ -221,10 +226,15 @@ pub enum Act {
 impl Buckets {
     pub(super) fn keep_lifecycles(&self, background: &Background, wake: Wake) {
         let this = self.clone();
-        background.keep("bucket-lifecycles", limits::LIFECYCLE_EVERY, wake, move || {
-            let this = this.clone();
-            async move { this.run_lifecycles(Timestamp::now()).await }
-        });
+        background.keep(
+            "bucket-lifecycles",
+            limits::LIFECYCLE_EVERY,
+            wake,
+            move || {
+                let this = this.clone();
+                async move { this.run_lifecycles(Timestamp::now()).await }
+            },
+        );
     }
 
     /// One pass over all buckets with rules.
@@ -286,9 +296,9 @@ impl Buckets {
         let (mut key, mut newer) = (String::new(), 0);
         loop {
             let start = from.clone();
-            let page = self.store().read(move |tx| {
-                rows::scan_older(tx, id, (&start.0, start.1), limits::SCAN_ROWS)
-            });
+            let page = self
+                .store()
+                .read(move |tx| rows::scan_older(tx, id, (&start.0, start.1), limits::SCAN_ROWS));
             let page = page.await?;
             for version in &page {
                 newer = if version.key == key { newer + 1 } else { 0 };
@@ -315,9 +325,9 @@ impl Buckets {
         let mut from = (Vec::new(), i64::MIN);
         loop {
             let start = from.clone();
-            let page = self.store().read(move |tx| {
-                uploads::scan(tx, id, (&start.0, start.1), limits::SCAN_ROWS)
-            });
+            let page = self
+                .store()
+                .read(move |tx| uploads::scan(tx, id, (&start.0, start.1), limits::SCAN_ROWS));
             let page = page.await?;
             for upload in page.iter().filter(|upload| lifecycle.aborts(upload, now)) {
                 self.abort(bucket, upload).await?;
@@ -465,7 +475,10 @@ mod tests {
             filter: Some(filter),
             ..Rule::default()
         };
-        let tags = [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())];
+        let tags = [
+            ("a".to_owned(), "1".to_owned()),
+            ("b".to_owned(), "2".to_owned()),
+        ];
         for (key, size, tags, expect) in [
             ("logs/x", 100, &tags[..], true),
             ("other", 100, &tags[..], false),

@@ -35,3 +35,7 @@ pub const COLLECT_AT_ONCE: u32 = 200;
 /// must be.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
 pub const SWEEP_GRACE: Duration = Duration::from_secs(3600);
+
+/// Happenings that are handed to the deliveries at once, and how often they are looked for besides.
+pub const TELL_AT_ONCE: u32 = 100;
+pub const TELL_EVERY: Duration = Duration::from_secs(60);

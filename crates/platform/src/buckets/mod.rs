@@ -9,6 +9,7 @@ mod access;
 mod acl;
 mod api;
 mod change;
+mod code;
 mod collect;
 mod conditions;
 mod content;
@@ -51,6 +52,7 @@ pub use tables::{MIGRATION_COUNT, migrations};
 
 use crate::{
     background::{Background, Wake},
+    deliveries::Deliveries,
     secrets::Secrets,
 };
 use content::{Intake, Lies, Pins, cipher::CustomerKey};
@@ -65,6 +67,9 @@ struct Inner {
     blobs: BlobStore,
     pins: Pins,
     secrets: Arc<Secrets>,
+    deliveries: Deliveries,
+    /// Something is to be told.
+    telling: Wake,
     registry: Registry,
     /// The number of the next version.
     next_seq: AtomicI64,
@@ -82,6 +87,7 @@ impl Buckets {
     pub async fn open(
         store: Store,
         secrets: Arc<Secrets>,
+        deliveries: Deliveries,
         files: &Path,
         background: &Background,
     ) -> store::Result<Self> {
@@ -98,12 +104,15 @@ impl Buckets {
             blobs,
             pins: Pins::default(),
             secrets,
+            deliveries,
+            telling: Wake::default(),
             next_seq,
             garbage: Wake::default(),
             lifecycles: Wake::default(),
             has_released: AtomicBool::new(false),
         }));
         buckets.keep_collecting(background);
+        buckets.keep_telling(background, buckets.0.telling.clone());
         buckets.keep_lifecycles(background, buckets.0.lifecycles.clone());
         Ok(buckets)
     }
@@ -122,6 +131,14 @@ impl Buckets {
 
     fn secrets(&self) -> &Arc<Secrets> {
         &self.0.secrets
+    }
+
+    fn deliveries(&self) -> &Deliveries {
+        &self.0.deliveries
+    }
+
+    fn telling(&self) -> &Wake {
+        &self.0.telling
     }
 
     /// A content that is to come in.

@@ -62,10 +62,6 @@ impl Bucket {
         format!("arn:{partition}:s3:::{}", self.name)
     }
 
-    pub fn is_versioned(&self) -> bool {
-        self.record.versioning == Versioning::Enabled
-    }
-
     /// Whether versions have ids that are shown.
     pub fn has_versions(&self) -> bool {
         self.record.versioning != Versioning::Unset

@@ -61,6 +61,9 @@ CREATE TABLE object_parts (
 CREATE TABLE object_ended (manifest {int} PRIMARY KEY) {strict};
 CREATE TABLE object_files (hash {blob} PRIMARY KEY, refs {int} NOT NULL) {clustered};
 CREATE TABLE object_garbage (hash {blob} PRIMARY KEY) {clustered};
+CREATE TABLE object_events (
+    seq {int} PRIMARY KEY, version {int} NOT NULL, body {text} NOT NULL
+) {strict};
 CREATE TABLE object_sequence (id {int} PRIMARY KEY, next {int} NOT NULL) {strict};
 INSERT INTO object_sequence (id, next) VALUES (1, 1);
 ";

@@ -262,10 +262,10 @@ impl Whole {
     /// Of parts that are there and those that are named.
     pub fn decide(upload: &Upload, there: Vec<Part>, named: &[Named]) -> Result<Self> {
         if !named.is_sorted_by(|one, next| one.number < next.number) {
-            let message =
-                "The list of parts was not in ascending order. Parts must be ordered by part number.";
-            return Err(Error::new(Code::InvalidPartOrder, message)
-                .with("UploadId", &upload.upload_id));
+            let message = "The list of parts was not in ascending order. Parts must be ordered by part number.";
+            return Err(
+                Error::new(Code::InvalidPartOrder, message).with("UploadId", &upload.upload_id)
+            );
         }
         let asked = upload.record.checksum;
         let mut there: HashMap<i64, Part> =
@@ -390,7 +390,9 @@ fn check_checksum(
 fn unhex(text: &str) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or_default() as u8;
     let pairs = text.as_bytes().chunks_exact(2);
-    pairs.map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+    pairs
+        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+        .collect()
 }
 
 /// A part's record before it lies anywhere.

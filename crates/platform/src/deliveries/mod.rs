@@ -122,6 +122,11 @@ impl Deliveries {
         self.0.target(kind_of(target)).is_some()
     }
 
+    /// Whether a delivery could be made now, as far as its target says without being tried.
+    pub async fn check(&self, delivery: &Delivery) -> Result<(), Failure> {
+        self.0.plan(delivery).await.map(|_| ())
+    }
+
     /// Goes on with what the last process left. Once, after every kind of target is registered.
     pub async fn begin(&self, background: &Background) {
         let shared = &self.0;

@@ -9,7 +9,7 @@ use wire::{
 };
 
 use super::{
-    Functions,
+    Functions, code_store,
     definitions::{Draft, Published},
     durable,
     error::{Error, Result},
@@ -27,8 +27,16 @@ impl Functions {
         &self,
         cx: &Context,
         name: String,
-        input: CreateFunctionRequest,
+        mut input: CreateFunctionRequest,
     ) -> Result<FunctionConfiguration> {
+        let code = &mut input.code;
+        let asked = code_store::Asked {
+            bucket: &mut code.s3_bucket,
+            key: &mut code.s3_key,
+            version: &mut code.s3_object_version,
+            zip: &mut code.zip_file,
+        };
+        self.fetch_code(cx, asked).await?;
         requested::refuse_unsupported_create(&input)?;
         let publish = input.publish == Some(true);
         let is_image = images::check_create(&input)?;

@@ -8,6 +8,7 @@ mod account;
 mod aliases;
 mod api;
 mod code;
+mod code_store;
 mod create;
 mod definitions;
 mod delete;
@@ -69,6 +70,7 @@ use crate::secrets::Secrets;
 
 pub(crate) use api::{refusal, to_its_end};
 pub use code::LINK_PATH;
+pub use code_store::{CodeFailure, CodePlace, CodeStore};
 pub use error::{Error, Result};
 pub use event_invoke::{AskedEventInvoke, EventTerms, function_at};
 pub use executor::{DeployError, DeployFault, Executor};
@@ -131,6 +133,7 @@ struct Inner {
     /// Which generation the executor has.
     deployed: Mutex<HashMap<VersionKey, i64>>,
     durable: OnceLock<Arc<dyn durable::DurableRuns>>,
+    code_store: OnceLock<Arc<dyn CodeStore>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -169,6 +172,7 @@ impl Functions {
             snapshotting: Semaphore::new(limits::SNAPSHOTS_AT_ONCE),
             deployed: Mutex::default(),
             durable: OnceLock::new(),
+            code_store: OnceLock::new(),
         }));
         functions.load().await?;
         Ok(functions)

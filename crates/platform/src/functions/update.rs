@@ -9,7 +9,7 @@ use wire::{
 };
 
 use super::{
-    Functions,
+    Functions, code_store,
     deployment::{begin_update, check_updatable},
     durable,
     error::{Error, Result},
@@ -28,11 +28,18 @@ impl Functions {
         &self,
         cx: &Context,
         name: &FunctionName,
-        input: UpdateFunctionCodeRequest,
+        mut input: UpdateFunctionCodeRequest,
     ) -> Result<FunctionConfiguration> {
         refuse_qualifier(name)?;
         let key = key_of(cx, &name.name);
         let before = self.find(&key)?;
+        let asked = code_store::Asked {
+            bucket: &mut input.s3_bucket,
+            key: &mut input.s3_key,
+            version: &mut input.s3_object_version,
+            zip: &mut input.zip_file,
+        };
+        self.fetch_code(cx, asked).await?;
         check_code_request(&input, before.record.spec.image.is_some())?;
         check_revision(&before.record, input.revision_id.as_deref())?;
         check_updatable(&before.record)?;

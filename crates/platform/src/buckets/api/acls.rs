@@ -59,7 +59,13 @@ impl Buckets {
         let account = found.version.record.owner.clone();
         drop(found);
         let canned = input.acl.as_deref();
-        let acl = asked(&bucket, canned, &grants, input.access_control_policy, &account)?;
+        let acl = asked(
+            &bucket,
+            canned,
+            &grants,
+            input.access_control_policy,
+            &account,
+        )?;
         let told = happening(cx, Event::AclPut);
         self.change_version(&bucket, &input.key, version_id, Some(told), move |record| {
             record.acl = Some(acl.clone());
@@ -104,7 +110,13 @@ impl Buckets {
         grants.push(write_grant(input.grant_write.as_deref()));
         let account = bucket.record.account_id.clone();
         let canned = input.acl.as_deref();
-        let acl = asked(&bucket, canned, &grants, input.access_control_policy, &account)?;
+        let acl = asked(
+            &bucket,
+            canned,
+            &grants,
+            input.access_control_policy,
+            &account,
+        )?;
         self.set(&bucket, move |record| record.acl = acl).await
     }
 }
@@ -141,8 +153,9 @@ fn asked(
     }
     let Some(body) = body else {
         let message = "Your request was missing a required header";
-        return Err(Error::new(Code::MissingSecurityHeader, message)
-            .with("MissingHeaderName", "x-amz-acl"));
+        return Err(
+            Error::new(Code::MissingSecurityHeader, message).with("MissingHeaderName", "x-amz-acl")
+        );
     };
     let acl = of_body(body, account)?;
     given::check_acl(bucket, &acl, None)?;

@@ -81,7 +81,11 @@ impl Buckets {
         input: &GetObjectAttributesRequest,
     ) -> Result<GetObjectAttributesParts> {
         let total_parts_count = i32::try_from(count).ok();
-        let is_composite = version.record.checksum.as_ref().is_some_and(|c| c.is_composite);
+        let is_composite = version
+            .record
+            .checksum
+            .as_ref()
+            .is_some_and(|c| c.is_composite);
         let (Lies::Parts(manifest), true) = (&version.record.lies, is_composite) else {
             return Ok(GetObjectAttributesParts {
                 total_parts_count,

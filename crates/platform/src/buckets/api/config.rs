@@ -307,7 +307,11 @@ impl Buckets {
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_deref())?;
         self.allowed(cx, &bucket, "s3:GetBucketWebsite", None)?;
         let message = "The specified bucket does not have a website configuration";
-        Err(of_bucket(Code::NoSuchWebsiteConfiguration, message, &bucket))
+        Err(of_bucket(
+            Code::NoSuchWebsiteConfiguration,
+            message,
+            &bucket,
+        ))
     }
 
     pub(super) async fn delete_website(

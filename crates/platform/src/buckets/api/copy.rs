@@ -24,11 +24,7 @@ use super::{
 use crate::buckets::{
     Buckets,
     conditions::{ReadConditions, WriteConditions},
-    content::{
-        Algorithm, Lies,
-        checksum,
-        cipher::CustomerKey,
-    },
+    content::{Algorithm, Lies, checksum, cipher::CustomerKey},
     copy::Digests,
     error::{Error, Result},
     limits, name,
@@ -208,7 +204,10 @@ impl Buckets {
             (&input.metadata_directive, "metadata"),
             (&input.tagging_directive, "tagging"),
         ] {
-            if directive.as_deref().is_some_and(|d| d != "COPY" && d != "REPLACE") {
+            if directive
+                .as_deref()
+                .is_some_and(|d| d != "COPY" && d != "REPLACE")
+            {
                 return Err(Error::new(
                     crate::buckets::error::Code::InvalidArgument,
                     format!("Unknown {name} directive."),

@@ -74,6 +74,7 @@ pub fn named(code: Code) -> (&'static str, u16) {
         Code::ObjectLockConfigurationNotFound => ("ObjectLockConfigurationNotFoundError", 404),
         Code::OperationAborted => ("OperationAborted", 409),
         Code::OwnershipControlsNotFound => ("OwnershipControlsNotFoundError", 404),
+        Code::PermanentRedirect => ("PermanentRedirect", 301),
         Code::PreconditionFailed => ("PreconditionFailed", 412),
         Code::ReplicationConfigurationNotFound => ("ReplicationConfigurationNotFoundError", 404),
         Code::RestoreAlreadyInProgress => ("RestoreAlreadyInProgress", 409),

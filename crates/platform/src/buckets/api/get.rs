@@ -33,6 +33,8 @@ use crate::{
 
 /// Pieces of a body that are read ahead of the client.
 const PIECES_AHEAD: usize = 2;
+/// Bytes that are read before the answer begins, so that what cannot be read is an error.
+const READ_AT_ONCE: u64 = 64 * 1024;
 
 impl Buckets {
     pub(super) async fn get(
@@ -50,7 +52,7 @@ impl Buckets {
         let wanted = Wanted::of(&found, input.range.as_deref(), input.part_number).await?;
         let output = self.describe(&bucket, &found.version, &input, &wanted);
         let reading = found.read(wanted.span, customer.as_ref()).await?;
-        Ok((output, body(reading)))
+        Ok((output, body(reading, wanted.span.len).await?))
     }
 
     pub(super) async fn head(
@@ -99,7 +101,7 @@ impl Buckets {
 
     /// A version that the caller may do this to. Who may not even list the bucket is not told whether
     /// there is one.
-    pub(super) async fn find_readable(
+    pub(in crate::buckets) async fn find_readable(
         &self,
         cx: &Context,
         bucket: &Bucket,
@@ -297,8 +299,16 @@ impl Wanted {
     }
 }
 
-/// What is read goes into a short queue, for as long as somebody takes it out.
-fn body(mut reading: Reading) -> Body {
+/// A short content is read at once. Of a longer one what is read goes into a short queue, for as long
+/// as somebody takes it out.
+async fn body(mut reading: Reading, len: u64) -> Result<Body> {
+    if len <= READ_AT_ONCE {
+        let mut whole = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+        while let Some(piece) = reading.next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        return Ok(Body::Whole(whole.into()));
+    }
     let (pieces, body) = mpsc::channel(PIECES_AHEAD);
     tokio::spawn(async move {
         loop {
@@ -317,7 +327,7 @@ fn body(mut reading: Reading) -> Body {
             }
         }
     });
-    Body::Object(body)
+    Ok(Body::Object(body))
 }
 
 /// The key of a customer has to be there exactly if the object was put with one, and be that one.

@@ -262,7 +262,12 @@ fn shape(rule: &Rule) -> LifecycleRule {
         id: Some(rule.id.clone()),
         prefix: rule.prefix.clone(),
         filter: rule.filter.as_ref().map(filter_shape),
-        status: if rule.is_enabled { "Enabled" } else { "Disabled" }.to_owned(),
+        status: if rule.is_enabled {
+            "Enabled"
+        } else {
+            "Disabled"
+        }
+        .to_owned(),
         transitions: super::listing::some(transitions.collect()),
         noncurrent_version_transitions: super::listing::some(noncurrent.collect()),
         noncurrent_version_expiration: rule.noncurrent.as_ref().map(|given| {

@@ -192,25 +192,20 @@ impl Buckets {
     /// When the lifecycle will remove a version, for `x-amz-expiration`.
     fn expiration(&self, bucket: &Bucket, version: &Version) -> Option<String> {
         let lifecycle = bucket.record.lifecycle.as_ref()?;
-        let (at, rule) = lifecycle.expiration(version).filter(|_| version.is_current)?;
+        let (at, rule) = lifecycle
+            .expiration(version)
+            .filter(|_| version.is_current)?;
         let rule = text::percent_encode(rule, "-_.~");
-        Some(format!("expiry-date=\"{}\", rule-id=\"{rule}\"", http_date(at)))
+        Some(format!(
+            "expiry-date=\"{}\", rule-id=\"{rule}\"",
+            http_date(at)
+        ))
     }
 }
 
 /// What is told of an operation.
 fn happening(cx: &Context, event: Event) -> Happening {
-    let principal = access::principal(cx);
-    let partition = wire::arn::partition(&cx.region);
-    let id = principal.user_id(partition).unwrap_or_default();
-    Happening {
-        event,
-        principal_id: format!("AWS:{id}"),
-        source_ip: cx.origin.ip.map(|ip| ip.to_string()).unwrap_or_default(),
-        request_id: cx.request_id.clone(),
-        requester: cx.account_id.clone(),
-        at: cx.now,
-    }
+    Happening::of(cx, event)
 }
 
 /// An account as S3 shows it.

@@ -350,15 +350,19 @@ fn upload_checksum(
         };
     };
     let algorithm = Algorithm::named(name).ok_or_else(|| {
-        Error::request("Checksum algorithm provided is unsupported. Please try again with any of \
-                        the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+        Error::request(
+            "Checksum algorithm provided is unsupported. Please try again with any of \
+                        the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+        )
     })?;
     let is_composite = match asked_kind {
         None => algorithm != Algorithm::Crc64Nvme,
         Some("COMPOSITE") => true,
         Some("FULL_OBJECT") => false,
         Some(_) => {
-            return Err(Error::request("Value for x-amz-checksum-type header is invalid."));
+            return Err(Error::request(
+                "Value for x-amz-checksum-type header is invalid.",
+            ));
         }
     };
     let is_possible = match is_composite {

@@ -62,8 +62,14 @@ impl Buckets {
     ) -> Result<DeleteObjectTaggingOutput> {
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_deref())?;
         let version_id = version_id(input.version_id.as_deref())?;
-        self.find_readable(cx, &bucket, &input.key, version_id, "s3:DeleteObjectTagging")
-            .await?;
+        self.find_readable(
+            cx,
+            &bucket,
+            &input.key,
+            version_id,
+            "s3:DeleteObjectTagging",
+        )
+        .await?;
         let told = happening(cx, Event::TaggingDelete);
         let changed = self
             .change_version(&bucket, &input.key, version_id, Some(told), |record| {

@@ -49,11 +49,6 @@ impl Reading {
         }
     }
 
-    /// Bytes that have not been given.
-    pub fn left(&self) -> u64 {
-        self.extents.iter().map(|extent| extent.len).sum()
-    }
-
     /// The next piece; none at the end. An error ends it.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ContentError> {
         let piece = self.piece().await;
@@ -98,15 +93,6 @@ impl Reading {
             self.open = None;
         }
         Ok(Some(plain))
-    }
-
-    /// All of it at once, for contents that are known to be small.
-    pub async fn all(mut self) -> Result<Vec<u8>, ContentError> {
-        let mut all = Vec::with_capacity(usize::try_from(self.left()).unwrap_or_default());
-        while let Some(piece) = self.next().await? {
-            all.extend_from_slice(&piece);
-        }
-        Ok(all)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The service in process, over a store of its own.
 
 mod objects;
+mod rules;
+mod uploads;
 
 use std::sync::Arc;
 
@@ -17,7 +19,10 @@ use super::{
     Buckets,
     front::{S3Streams, Upload},
 };
-use crate::{background::Background, body::Body, secrets::Secrets};
+use crate::{
+    background::Background, body::Body, clock::Clock, deliveries::Deliveries, queues::Queues,
+    secrets::Secrets,
+};
 
 pub const ACCOUNT: &str = "123456789012";
 pub const BUCKET: &str = "things";
@@ -27,6 +32,7 @@ pub struct World {
     pub buckets: Buckets,
     pub cx: Context,
     pub background: Background,
+    _queues: Queues,
     pub store: Store,
     pub dir: TempDir,
 }
@@ -52,11 +58,17 @@ impl World {
         let secrets = Secrets::open(&dir.path().join("key")).expect("it opens");
         let background = Background::default();
         let objects = dir.path().join("objects");
-        let buckets = Buckets::open(store.clone(), Arc::new(secrets), &objects, &background).await;
+        let (secrets, clock) = (Arc::new(secrets), Arc::new(Clock::new()));
+        let queues = Queues::open(store.clone(), secrets.clone(), clock, "http://localhost");
+        let (queues, _) = queues.await.expect("they open");
+        let deliveries = Deliveries::open(store.clone(), queues.clone());
+        let open = Buckets::open(store.clone(), secrets, deliveries, &objects, &background);
+        let buckets = open.await;
         Self {
             buckets: buckets.expect("it opens"),
             cx: context(ACCOUNT),
             background,
+            _queues: queues,
             store,
             dir,
         }
@@ -164,8 +176,10 @@ pub fn context(account_id: &str) -> Context {
 }
 
 pub async fn all(body: Body) -> Vec<u8> {
-    let Body::Object(mut pieces) = body else {
-        panic!("an object's body is read as it is asked for");
+    let mut pieces = match body {
+        Body::Object(pieces) => pieces,
+        Body::Whole(bytes) => return bytes.to_vec(),
+        Body::Stream(_) => panic!("that is a function's"),
     };
     let mut all = Vec::new();
     while let Some(piece) = pieces.recv().await {

@@ -7,7 +7,7 @@ use wire::{
 
 use super::{
     super::{
-        Functions,
+        Functions, code_store,
         error::{Error, Result},
         new_revision_id, runtimes,
     },
@@ -21,12 +21,20 @@ impl Functions {
     pub(in super::super) async fn publish_layer(
         &self,
         cx: &Context,
-        input: PublishLayerVersionRequest,
+        mut input: PublishLayerVersionRequest,
     ) -> Result<GetLayerVersionResponse> {
         let layer = LayerKey::named(cx, &input.layer_name);
         own(cx, "lambda:PublishLayerVersion", &layer)?;
         let compatible_runtimes = input.compatible_runtimes.unwrap_or_default();
         runtimes::check_compatible(&compatible_runtimes).map_err(Error::Constraint)?;
+        let given = &mut input.content;
+        let asked = code_store::Asked {
+            bucket: &mut given.s3_bucket,
+            key: &mut given.s3_key,
+            version: &mut given.s3_object_version,
+            zip: &mut given.zip_file,
+        };
+        self.fetch_code(cx, asked).await?;
         let zip = content(input.content)?;
         self.check_code_size(cx, None, zip.len() as u64).await?;
         let code = self.0.packages.take(zip).await?;
