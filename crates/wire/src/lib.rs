@@ -66,8 +66,8 @@ pub use error::{Error, Fault};
 pub use exchange::Call;
 pub use jiff::Timestamp;
 pub use protocol::{
-    EVENT_STREAM, Protocol, decode_request, encode_error, encode_event, encode_response, refuse,
-    spoken,
+    EVENT_STREAM, Protocol, decode_request, encode_error, encode_event, encode_initial_response,
+    encode_response, refuse, spoken,
 };
 pub use query::parse as query_pairs;
 pub use router::{ByAction, Head, Labels, Route, Router, Unrouted};

@@ -7,6 +7,7 @@
 use std::fmt::Write;
 
 use crate::{
+    cloudwatch_logs,
     error::Error,
     protocol::print_float,
     schema::{Checks, Kind, Service, Shape, ShapeId},
@@ -74,9 +75,11 @@ fn constraints_hold(service: &Service, shape: ShapeId, members: &Members) -> Res
     }
     let errors = if count == 1 { "error" } else { "errors" };
     let list = check.breaches.join("; ");
-    Err(Error::validation(format!(
-        "{count} validation {errors} detected: {list}"
-    )))
+    let message = format!("{count} validation {errors} detected: {list}");
+    Err(match service.signing_name {
+        "logs" => cloudwatch_logs::refused(message),
+        _ => Error::validation(message),
+    })
 }
 
 struct Check<'a> {

@@ -45,6 +45,28 @@ pub fn encode_event(service: &Service, operation: &Operation, event: impl IntoVa
     message(&headers, &payload)
 }
 
+/// Writes the event that comes before all others where the protocol has no other place for the
+/// operation's answer itself, as awsJson has not.
+pub fn encode_initial_response(
+    service: &Service,
+    operation: &Operation,
+    output: impl IntoValue,
+) -> Bytes {
+    let output = output.into_value();
+    let body = match (structure_of(service, operation.output), &output) {
+        (Some(structure), Some(Value::Structure(members))) => {
+            json::encode_structure(service, &structure, members)
+        }
+        _ => "{}".into(),
+    };
+    let headers = [
+        (":message-type", "event"),
+        (":event-type", "initial-response"),
+        (":content-type", "application/x-amz-json-1.1"),
+    ];
+    message(&headers, body.as_ref())
+}
+
 fn union_of(service: &Service, operation: &Operation) -> Option<Structure> {
     let output = structure_of(service, operation.output)?;
     let stream = &output.members[usize::from(output.payload?)];

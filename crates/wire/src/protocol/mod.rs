@@ -17,7 +17,7 @@ mod text;
 mod xml;
 
 pub use envelope::spoken;
-pub use event_stream::{EVENT_STREAM, encode_event};
+pub use event_stream::{EVENT_STREAM, encode_event, encode_initial_response};
 pub(crate) use text::{base64_decode, base64_encode, print_float};
 
 use bytes::Bytes;
