@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use crate::{
     events::Events,
     functions::execution::{Execution, FunctionKey, Taken},
+    logs::{GroupKey, Listener},
     metrics::{Datum, Distribution, Home, Metric, Metrics},
     queues::{Queues, Taken as Totals, definition::QueueId},
 };
@@ -30,6 +31,16 @@ const LATE_MS: i64 = 1_000;
 const IN_USE_MS: i64 = 6 * 3600 * 1000;
 /// The version that a function's plain name means.
 const LATEST: &str = "$LATEST";
+
+/// Hears what is logged, for the metrics that are in it.
+pub struct Embedded(pub Metrics);
+
+impl Listener for Embedded {
+    fn heard(&self, group: &GroupKey, message: &[u8], timestamp_ms: i64) {
+        self.0
+            .heard(&group.account_id, &group.region, message, timestamp_ms);
+    }
+}
 
 /// Takes what was counted.
 pub struct Measuring {

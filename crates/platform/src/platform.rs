@@ -45,8 +45,8 @@ use crate::{
     identity::{Caller, Credential, Identity, Sender, Sessions, session::NoRandomness},
     invocations::{InvocationCounts, Runs},
     limits,
-    logs::{GroupKey, Logs},
-    measuring::Measuring,
+    logs::{self, LogService, Logs},
+    measuring::{Embedded, Measuring},
     metering::{self, Metering, Prices},
     metrics::{self, Metrics},
     node,
@@ -224,9 +224,21 @@ impl Platform {
             outbound.clone(),
         );
         let buses = buses.await?;
+        let metrics = Metrics::open(store.clone(), deliveries.clone(), &reconciling).await?;
+        logs.listen(Arc::new(Embedded(metrics.clone())));
+        let logs = LogService::open(
+            store.clone(),
+            logs,
+            functions.clone(),
+            deliveries.clone(),
+            metrics.clone(),
+            &reconciling,
+        );
+        let logs = logs.await?;
         // Who can be a target of deliveries, and then what the last process left of them.
         deliveries.register("lambda", Arc::new(events.clone()));
         deliveries.register("events", Arc::new(buses.clone()));
+        deliveries.register("logs", Arc::new(logs.clone()));
         deliveries.register("http", Arc::new(HttpTarget(outbound)));
         deliveries.begin(&reconciling).await;
         buses.begin(&reconciling);
@@ -239,7 +251,6 @@ impl Platform {
             &reconciling,
         );
         let pipes = pipes.await?;
-        let metrics = Metrics::open(store.clone(), deliveries.clone(), &reconciling).await?;
         let schedules = Schedules::open(
             store.clone(),
             clock,
@@ -249,10 +260,6 @@ impl Platform {
         );
         // When all that own some are there.
         timers.begin(&reconciling);
-        let heard = metrics.clone();
-        logs.heard_by(Arc::new(move |group: &GroupKey, line: &[u8], at_ms| {
-            heard.heard(&group.account_id, &group.region, line, at_ms);
-        }));
         let measuring = Arc::new(Measuring::new(
             execution.clone(),
             events.clone(),
@@ -312,6 +319,7 @@ impl Platform {
         self.inner.deliveries.begin_stop();
         self.inner.services.events.begin_stop();
         self.inner.services.executions.begin_stop();
+        self.inner.services.logs.begin_stop();
         self.inner.services.queues.let_waiters_go();
     }
 
@@ -338,7 +346,7 @@ impl Platform {
             tracing::warn!(%error, "the last use stays in the journal until the next start");
         }
         // The last words of what was ended.
-        let logs = self.inner.services.logs.clone();
+        let logs = self.logs().clone();
         let _ = tokio::task::spawn_blocking(move || logs.flush()).await;
         self.inner.store.close().await;
     }
@@ -379,7 +387,7 @@ impl Platform {
     }
 
     pub fn logs(&self) -> &Logs {
-        &self.inner.services.logs
+        self.inner.services.logs.lines()
     }
 
     pub fn metering(&self) -> &Metering {
@@ -635,6 +643,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
     all.extend(timers::migrations(next(&all)));
     all.extend(schedules::migrations(next(&all)));
     all.extend(metrics::alarm_migrations(next(&all)));
+    all.push(logs::migration(next(&all)));
     all
 }
 
@@ -653,6 +662,8 @@ pub enum StartError {
     Queues(#[from] EngineError),
     #[error("load the metrics")]
     Metrics(#[from] metrics::Error),
+    #[error("load the log groups")]
+    Logs(#[from] logs::Error),
     #[error("load the functions")]
     Functions(#[from] functions::OpenError),
     #[error("load the event buses")]

@@ -14,7 +14,7 @@ use crate::{
     durable::{self, DurableExecutions},
     events::{self, Events},
     functions::Functions,
-    logs::Logs,
+    logs::LogService,
     metrics::Metrics,
     pipes::Pipes,
     queues::Queues,
@@ -91,7 +91,7 @@ pub struct Services {
     pub schedules: Schedules,
     pub pipes: Pipes,
     pub topics: Topics,
-    pub logs: Logs,
+    pub logs: LogService,
     pub metrics: Metrics,
 }
 
@@ -107,6 +107,9 @@ impl Services {
             Which::Scheduler => scheduler::dispatch(&self.schedules, call).await,
             Which::Pipes => pipes::dispatch(&self.pipes, call).await,
             Which::Sns => sns::dispatch(&self.topics, call).await,
+            Which::Logs if call.route.operation.name == "StartLiveTail" => {
+                return self.logs.live_tail(call).await;
+            }
             Which::Logs => cloudwatch_logs::dispatch(&self.logs, call).await,
             Which::CloudWatch => cloudwatch::dispatch(&self.metrics, call).await,
         };

@@ -153,18 +153,33 @@ class Server:
 
     def aws(self, *arguments: str, timeout: float = 60):
         """Runs AWS's own command line against this server."""
-        bin_dir = pathlib.Path(os.environ["LAMBENT_TEST_VENV"]) / "bin"
         return subprocess.run(
-            [bin_dir / "aws", *arguments],
+            self._aws(arguments),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=environment(
-                AWS_ENDPOINT_URL=self.url,
-                AWS_ACCESS_KEY_ID="test",
-                AWS_SECRET_ACCESS_KEY="test",
-                AWS_DEFAULT_REGION=REGION,
-                AWS_PAGER="",
-            ),
+            env=self._aws_environment(),
+        )
+
+    def aws_process(self, *arguments: str):
+        """Starts AWS's own command line, whose output is read as it comes."""
+        return subprocess.Popen(
+            self._aws(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._aws_environment() | {"PYTHONUNBUFFERED": "1"},
+        )
+
+    def _aws(self, arguments: tuple[str, ...]) -> list:
+        return [pathlib.Path(os.environ["LAMBENT_TEST_VENV"]) / "bin" / "aws", *arguments]
+
+    def _aws_environment(self) -> dict[str, str]:
+        return environment(
+            AWS_ENDPOINT_URL=self.url,
+            AWS_ACCESS_KEY_ID="test",
+            AWS_SECRET_ACCESS_KEY="test",
+            AWS_DEFAULT_REGION=REGION,
+            AWS_PAGER="",
         )

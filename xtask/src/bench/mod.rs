@@ -23,6 +23,8 @@ mod image;
 #[cfg(feature = "bench")]
 mod load;
 #[cfg(feature = "bench")]
+mod logs;
+#[cfg(feature = "bench")]
 mod measures;
 #[cfg(feature = "bench")]
 mod paths;
@@ -63,6 +65,18 @@ pub struct Args {
 enum Of {
     /// Measures queues, beside peers and the storage engines.
     Queues(QueuesArgs),
+    /// Measures how many log events a second are taken and looked through.
+    Logs(LogsArgs),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct LogsArgs {
+    /// How long an operation is measured.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// The `lambent` to measure, instead of building it in release.
+    #[arg(long)]
+    binary: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -125,6 +139,7 @@ pub fn run_part_if_asked() {
 pub fn run(args: &Args) -> Result<()> {
     match &args.of {
         Some(Of::Queues(args)) => queues::run(args),
+        Some(Of::Logs(args)) => logs::run(args),
         None => measures::run(args),
     }
 }

@@ -79,6 +79,13 @@ impl Functions {
         })
     }
 
+    /// The log group that what it says goes to; none where there is no such function.
+    pub fn log_group(&self, key: &FunctionKey, qualifier: Option<&str>) -> Option<String> {
+        let entry = self.0.definitions.get(key)?;
+        let configured = configured(&entry, Some(qualifier.unwrap_or(LATEST)))?;
+        Some(configured.spec().logging.group.clone())
+    }
+
     /// Which function of this name there is, if there is one.
     pub fn born(&self, key: &FunctionKey) -> Option<i64> {
         Some(self.0.definitions.get(key)?.record.born)

@@ -17,7 +17,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Bounds, Seq,
+    Bounds, GroupKey, Listening, Seq,
     frame::{self, Frame, Kind},
     segment::{self, Form, Segment},
     streams::Streams,
@@ -25,8 +25,10 @@ use super::{
 use crate::limits;
 
 pub struct Group {
+    key: GroupKey,
     directory: PathBuf,
     bounds: Bounds,
+    listening: Listening,
     /// Frames of what functions said.
     buffer: Mutex<Vec<u8>>,
     puts: Mutex<Vec<Put>>,
@@ -97,10 +99,12 @@ pub struct View {
 }
 
 impl Group {
-    pub fn new(directory: PathBuf, bounds: Bounds) -> Self {
+    pub fn new(key: GroupKey, directory: PathBuf, bounds: Bounds, listening: Listening) -> Self {
         Self {
+            key,
             directory,
             bounds,
+            listening,
             buffer: Mutex::default(),
             puts: Mutex::default(),
             disk: Mutex::default(),
@@ -239,6 +243,9 @@ impl Group {
     /// What cannot be written is gone, as memory is bounded; the log says so where the lines are
     /// missing, and the operator is told once.
     fn write_lines(&self, disk: &mut Disk, mut lines: Vec<u8>) {
+        if self.is_gone() {
+            return;
+        }
         let count = frame::frames(&lines).count() as u64;
         if disk.lost > 0 {
             lines = [gap(&lines, disk.lost), lines].concat();
@@ -315,6 +322,10 @@ impl Group {
             // What became of a half-written batch is found out when the files are looked at again.
             disk.is_loaded = false;
             disk.tail = None;
+        } else if let Some(listener) = self.listening.get() {
+            for frame in frame::frames(frames).filter(|frame| frame.kind == Kind::Event) {
+                listener.heard(&self.key, frame.message, frame.timestamp_ms);
+            }
         }
         written
     }

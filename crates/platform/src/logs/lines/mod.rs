@@ -93,6 +93,14 @@ impl Default for Bounds {
     }
 }
 
+/// Somebody who hears every event once it is written, and is quick about it.
+pub trait Listener: Send + Sync {
+    fn heard(&self, group: &GroupKey, message: &[u8], timestamp_ms: i64);
+}
+
+/// The listener, once there is one.
+type Listening = Arc<OnceLock<Arc<dyn Listener>>>;
+
 /// A cheap handle on all groups of this node.
 #[derive(Clone)]
 pub struct Logs {
@@ -107,12 +115,8 @@ struct Shared {
     /// Groups that functions write to, for whoever keeps definitions.
     written_to: Mutex<Vec<GroupKey>>,
     wake: Wake,
-    /// Looks at each line as it comes, for metrics that are in it.
-    listener: OnceLock<Listener>,
+    listening: Listening,
 }
-
-/// Is told of a group's line, and the time in milliseconds. To be quick: whoever writes waits for it.
-pub type Listener = Arc<dyn Fn(&GroupKey, &[u8], i64) + Send + Sync>;
 
 /// What the thread that writes waits for.
 #[derive(Default)]
@@ -158,7 +162,7 @@ impl Logs {
             waiting: Arc::default(),
             written_to: Mutex::default(),
             wake: Wake::default(),
-            listener: OnceLock::new(),
+            listening: Listening::default(),
         });
         let waiting = shared.waiting.clone();
         std::thread::Builder::new()
@@ -167,9 +171,9 @@ impl Logs {
         Ok(Self { shared })
     }
 
-    /// Says who listens. Once.
-    pub fn heard_by(&self, listener: Listener) {
-        let _ = self.shared.listener.set(listener);
+    /// Says who hears every event. Once.
+    pub fn listen(&self, listener: Arc<dyn Listener>) {
+        let _ = self.shared.listening.set(listener);
     }
 
     /// Where somebody writes whose group is made by writing.
@@ -194,6 +198,11 @@ impl Logs {
         Reader::at(self.group(key), from)
     }
 
+    /// The event at a place, if it is still there. Blocking.
+    pub fn event(&self, key: &GroupKey, at: Seq) -> io::Result<Option<Event>> {
+        reader::event(&self.group(key), at)
+    }
+
     /// Writes what waits in memory.
     pub fn flush(&self) {
         self.shared.waiting.flush();
@@ -213,10 +222,6 @@ impl Logs {
         }
         let group = self.group(key);
         let put = group.put(stream, needs, frames);
-        if put.is_ok() {
-            let said = events.iter().filter(|event| event.kind == Kind::Event);
-            said.for_each(|event| self.shared.hear(key, event));
-        }
         if group.has_unsealed() {
             self.shared.waiting.add(group);
         }
@@ -269,6 +274,11 @@ impl Logs {
         std::mem::take(&mut *lock(&self.shared.written_to))
     }
 
+    /// They are given again.
+    pub fn put_back_written_to(&self, keys: Vec<GroupKey>) {
+        lock(&self.shared.written_to).extend(keys);
+    }
+
     /// Is woken when there is one.
     pub fn wake(&self) -> Wake {
         self.shared.wake.clone()
@@ -294,19 +304,14 @@ impl Shared {
                 // Nobody else can come to hold one while we do the map.
                 groups.retain(|_, group| Arc::strong_count(group) > 1);
             }
-            let new = || Arc::new(Group::new(directory, self.bounds));
+            let listening = self.listening.clone();
+            let new = || Arc::new(Group::new(key.clone(), directory, self.bounds, listening));
             groups.entry(key.clone()).or_insert_with(new).clone()
         })
     }
 
     fn groups_mut(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<GroupKey, Arc<Group>>> {
         self.groups.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn hear(&self, key: &GroupKey, frame: &Frame<'_>) {
-        if let Some(listener) = self.listener.get() {
-            listener(key, frame.message, frame.timestamp_ms);
-        }
     }
 
     fn say_written_to(&self, key: &GroupKey) {
@@ -334,7 +339,6 @@ impl LogStream {
             stream: self.name.as_bytes(),
             message,
         };
-        self.shared.hear(&self.key, &frame);
         let mut group = lock(&self.group);
         if group.is_gone() {
             *group = self.shared.group(&self.key);

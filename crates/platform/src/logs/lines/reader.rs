@@ -171,6 +171,31 @@ impl Reader {
     }
 }
 
+/// The event at a place; none if there is none any more.
+pub fn event(group: &Group, at: Seq) -> io::Result<Option<Event>> {
+    let Some((segment, view)) = group.segment_at(at)? else {
+        return Ok(None);
+    };
+    if segment.number != at.segment {
+        return Ok(None);
+    }
+    let open = match Open::new(&view.directory, &segment) {
+        Ok(open) => open,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let has_it = |chunk: &&Chunk| (chunk.first..chunk.first + chunk.frames).contains(&at.index);
+    let mut found = None;
+    if let Some(chunk) = open.chunks.iter().find(has_it) {
+        open.read(chunk)?.each(|index, frame| {
+            if index == at.index && view.shows(&frame, at) {
+                found = Some(frame.event(at));
+            }
+        });
+    }
+    Ok(found)
+}
+
 /// Where the newest `limit` lines since a time begin.
 fn newest(group: &Group, end: Seq, since_ms: i64, limit: usize) -> io::Result<Seq> {
     let (mut from, mut left) = (end, limit);
