@@ -495,9 +495,9 @@ impl Platform {
         let Target::Api(Head::Operation(route)) = target else {
             return self.answer(target, request).await;
         };
-        let (identity, sender) = (&self.inner.identity, &request.sender);
-        let who = identity.caller_by_head(sender, &request.parts, now);
-        let (caller, signer) = match front::caller(who, &route, &request.parts) {
+        let (identity, sender) = (&self.inner.identity, request.sender.clone());
+        let who = front::caller(identity, &sender, &route, &request.parts, now);
+        let (caller, signer) = match who {
             Ok(caller) => caller,
             Err(error) => {
                 tracing::debug!(request.request_id, "refused: {error}");
@@ -513,6 +513,8 @@ impl Platform {
             parts,
             pieces,
             signer,
+            identity,
+            sender: &sender,
         };
         front::answer(&self.inner.services.buckets, asked).await
     }

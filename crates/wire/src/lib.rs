@@ -54,6 +54,7 @@ mod router;
 pub mod s3;
 pub mod scheduler;
 pub mod schema;
+pub mod sigv2;
 pub mod sigv4;
 pub mod sns;
 pub mod sqs;

@@ -21,7 +21,7 @@ use http::request::Parts;
 use jiff::Timestamp;
 use wire::{
     RoleSession, arn,
-    sigv4::{self, AuthError, ChunkSigner, KeyCache, Secret},
+    sigv4::{self, AuthError, ChunkSigner, Claimed, KeyCache, Secret},
 };
 
 pub use credentials::{Credential, CredentialsError, read_file};
@@ -148,6 +148,39 @@ impl Identity {
         self.caller_with(sender, parts, None, now)
     }
 
+    /// The caller of something that is signed in another way than requests are now: `verify` says
+    /// whether it is, by the secrets of the one it claims to be.
+    pub fn caller_of(
+        &self,
+        sender: &Sender,
+        parts: &Parts,
+        claimed: Claimed<'_>,
+        token: Option<&str>,
+        verify: impl FnOnce(&Secret, &KeyCache) -> Result<(), AuthError>,
+    ) -> Result<Caller, AuthError> {
+        let id = claimed.access_key_id.as_ref();
+        let known = match &self.mode {
+            Mode::Credentials(known) => known.get(id).cloned(),
+            Mode::Development if self.sessions.made(id) => None,
+            Mode::Development => return self.by_claim(sender, parts, claimed),
+        };
+        let Some(known) = known.or_else(|| self.of_session(id)) else {
+            return Err(match self.sessions.made(id) {
+                true => AuthError::ExpiredToken,
+                false => AuthError::UnknownAccessKey,
+            });
+        };
+        sigv4::check_token(&known.secret, token)?;
+        verify(&known.secret, &self.keys)?;
+        Ok(Caller {
+            account_id: known.account_id,
+            role: known.role,
+            access_key_id: claimed.access_key_id.into_owned(),
+            region: claimed.region.into_owned(),
+            service: claimed.service.into_owned(),
+        })
+    }
+
     fn caller_with(
         &self,
         sender: &Sender,
@@ -177,22 +210,35 @@ impl Identity {
         if claimed.as_ref().is_ok_and(|c| is_session(&c.access_key_id)) {
             return self.verified(parts, body, now, &|id| self.of_session(id));
         }
+        // A page is refused before anything else is said to it.
         if matches!(sender, Sender::Signature) && browser::is_foreign(parts) {
             return Err(foreign_page());
         }
-        let claimed = claimed?;
+        self.by_claim(sender, parts, claimed?)
+            .map(|caller| (caller, None))
+    }
+
+    /// Any credentials pass, and only name the account.
+    fn by_claim(
+        &self,
+        sender: &Sender,
+        parts: &Parts,
+        claimed: Claimed<'_>,
+    ) -> Result<Caller, AuthError> {
+        if matches!(sender, Sender::Signature) && browser::is_foreign(parts) {
+            return Err(foreign_page());
+        }
         let (account_id, role) = match sender {
             Sender::Environment(session) => (&*session.account_id, Some(session.role.clone())),
             Sender::Signature => (claimed.account_id().unwrap_or(DEFAULT_ACCOUNT), None),
         };
-        let caller = Caller {
+        Ok(Caller {
             account_id: account_id.to_owned(),
             role,
             access_key_id: claimed.access_key_id.into_owned(),
             region: claimed.region.into_owned(),
             service: claimed.service.into_owned(),
-        };
-        Ok((caller, None))
+        })
     }
 
     /// Whether there could be a body with which a request's signature is good.

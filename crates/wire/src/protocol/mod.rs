@@ -14,7 +14,7 @@ mod rest;
 mod rest_xml;
 mod rpc_v2_cbor;
 mod text;
-mod xml;
+pub(crate) mod xml;
 
 pub use envelope::spoken;
 pub use event_stream::{EVENT_STREAM, encode_event, encode_initial_response};

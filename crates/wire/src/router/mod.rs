@@ -70,6 +70,14 @@ impl Labels {
             .find(|(n, _)| *n == name)
             .map(|(_, value)| value.as_str())
     }
+
+    /// The same with one more.
+    #[must_use]
+    pub fn with(&self, name: &'static str, value: String) -> Self {
+        let mut all = self.0.clone();
+        all.push((name, value));
+        Self(all)
+    }
 }
 
 impl Router {

@@ -63,6 +63,18 @@ pub fn of(parts: &Parts, base: Option<&str>) -> Result<Address, NoText> {
     })
 }
 
+/// The bucket that a host names, where `bucket` is what the request is for. Below a server's own name
+/// that shows by what its path does not begin with.
+pub fn bucket_in_host(parts: &Parts, bucket: Option<&str>) -> Option<String> {
+    if let Some(host) = host(parts).as_deref().and_then(named) {
+        return host.bucket.map(str::to_owned);
+    }
+    let by_path = of(parts, None).ok()?.bucket;
+    bucket
+        .filter(|bucket| by_path.as_deref() != Some(*bucket))
+        .map(str::to_owned)
+}
+
 /// Whether a host is S3's, whatever else a request says.
 pub fn is_of_s3(parts: &Parts) -> bool {
     host(parts).as_deref().and_then(named).is_some()

@@ -3,7 +3,7 @@
 
 use http::{StatusCode, header, request::Parts};
 
-use crate::{error::Error, schema::Operation};
+use crate::{error::Error, query, schema::Operation};
 
 /// A browser's upload, with all that it says in the fields of a form.
 pub static POST_OBJECT: Operation = Operation::new("PostObject", u16::MAX, "POST", "/{Bucket}");
@@ -52,4 +52,95 @@ pub fn no_websites() -> Error {
     let message = "Lambent does not serve buckets as web sites yet. Their objects are at S3's own \
         endpoint.";
     Error::new("NotImplemented", StatusCode::NOT_IMPLEMENTED, message)
+}
+
+/// What a form says as a document (`Tagging`), as a header says it: `a=b&c=d`.
+pub fn tags_in_header(document: &str) -> Result<String, Error> {
+    use crate::{
+        FromValue,
+        protocol::xml,
+        s3::{SERVICE, Tagging},
+    };
+    let malformed = || {
+        let message = "The XML you provided was not well-formed or did not validate against our \
+            published schema";
+        Error::new("MalformedXML", StatusCode::BAD_REQUEST, message)
+    };
+    let shape = SERVICE
+        .shapes
+        .iter()
+        .position(|shape| shape.name == "Tagging");
+    let shape = shape
+        .and_then(|at| u16::try_from(at).ok())
+        .ok_or_else(Error::internal)?;
+    let bytes = bytes::Bytes::from(document.to_owned());
+    let value = xml::read(&SERVICE, shape, &["Tagging"], &bytes).map_err(|_| malformed())?;
+    let tagging = Tagging::from_value(Some(value));
+    let mut out = String::new();
+    for tag in tagging.tag_set {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        query::encode_into(tag.key.as_bytes(), &mut out);
+        out.push('=');
+        query::encode_into(tag.value.as_bytes(), &mut out);
+    }
+    Ok(out)
+}
+
+/// The address of an object, at the host and in the style in which it was asked for.
+pub fn location(parts: &Parts, host: &str, bucket: &str, key: &str) -> String {
+    let mut out = format!("http://{host}/");
+    // In the path of whoever asked, or else in the host.
+    let path = parts.uri.path().trim_matches('/');
+    if path == bucket {
+        out.push_str(bucket);
+        out.push('/');
+    }
+    for (n, segment) in key.split('/').enumerate() {
+        if n > 0 {
+            out.push('/');
+        }
+        query::encode_into(segment.as_bytes(), &mut out);
+    }
+    out
+}
+
+/// Where a form that was taken sends its browser. None if that is no address; S3 goes on as if it had
+/// not been said.
+pub fn redirected(to: &str, bucket: &str, key: &str, etag: &str) -> Option<String> {
+    let uri: http::Uri = to.parse().ok()?;
+    uri.scheme().filter(|_| uri.host().is_some())?;
+    let mut out = to.to_owned();
+    out.push(if uri.query().is_some() { '&' } else { '?' });
+    for (n, (name, value)) in [("bucket", bucket), ("key", key), ("etag", etag)]
+        .iter()
+        .enumerate()
+    {
+        if n > 0 {
+            out.push('&');
+        }
+        out.push_str(name);
+        out.push('=');
+        query::encode_into(value.as_bytes(), &mut out);
+    }
+    Some(out)
+}
+
+/// The document of a form that asked to be told by one.
+pub fn post_response(location: &str, bucket: &str, key: &str, etag: &str) -> bytes::Bytes {
+    use crate::protocol::xml;
+    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse>");
+    for (name, value) in [
+        ("Location", location),
+        ("Bucket", bucket),
+        ("Key", key),
+        ("ETag", etag),
+    ] {
+        out.push_str(&format!("<{name}>"));
+        xml::escape(value, &mut out);
+        out.push_str(&format!("</{name}>"));
+    }
+    out.push_str("</PostResponse>");
+    out.into()
 }

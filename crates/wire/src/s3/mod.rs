@@ -4,8 +4,10 @@ pub mod address;
 pub mod checksum;
 pub mod chunked;
 pub mod cors;
+pub mod form;
 pub mod front;
 mod generated;
+pub mod policy;
 pub mod stated;
 
 pub use generated::*;

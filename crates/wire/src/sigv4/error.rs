@@ -18,6 +18,9 @@ pub enum AuthError {
     /// The signature's parts are not all there or not well-formed; the text is AWS's.
     #[error("{0}")]
     Incomplete(String),
+    /// The same of a presigned address; the text is AWS's.
+    #[error("{0}")]
+    IncompleteQuery(String),
     /// The scope or the signed headers are not what they have to be; the text is AWS's.
     #[error("{0}")]
     Invalid(String),
@@ -66,12 +69,38 @@ impl AuthError {
                 StatusCode::BAD_REQUEST
             }
             (Protocol::RestXml, "ExpiredToken")
-            | (_, "XAmzContentSHA256Mismatch" | "AuthorizationHeaderMalformed") => {
-                StatusCode::BAD_REQUEST
-            }
+            | (
+                _,
+                "XAmzContentSHA256Mismatch"
+                | "AuthorizationHeaderMalformed"
+                | "AuthorizationQueryParametersError",
+            ) => StatusCode::BAD_REQUEST,
             _ => StatusCode::FORBIDDEN,
         };
-        Error::new(code, status, message)
+        let error = Error::new(code, status, message);
+        match (protocol, self) {
+            (
+                Protocol::RestXml,
+                Self::Expired {
+                    at,
+                    end,
+                    now,
+                    presigned: true,
+                    ..
+                },
+            ) => {
+                let seconds = end.duration_since(*at).as_secs();
+                // Version 2 has an end and no beginning.
+                let error = match seconds {
+                    0 => error,
+                    seconds => error.with("X-Amz-Expires", seconds.to_string()),
+                };
+                error
+                    .with("Expires", iso8601(*end))
+                    .with("ServerTime", iso8601(*now))
+            }
+            _ => error,
+        }
     }
 
     fn of_json(&self) -> (&'static str, String) {
@@ -80,7 +109,9 @@ impl AuthError {
                 "MissingAuthenticationTokenException",
                 "Missing Authentication Token".into(),
             ),
-            Self::Incomplete(text) => ("IncompleteSignatureException", text.clone()),
+            Self::Incomplete(text) | Self::IncompleteQuery(text) => {
+                ("IncompleteSignatureException", text.clone())
+            }
             Self::UnknownAccessKey => (
                 "UnrecognizedClientException",
                 "The security token included in the request is invalid.".into(),
@@ -99,7 +130,9 @@ impl AuthError {
                 "MissingAuthenticationToken",
                 "Request is missing Authentication Token".into(),
             ),
-            Self::Incomplete(text) => ("IncompleteSignature", text.clone()),
+            Self::Incomplete(text) | Self::IncompleteQuery(text) => {
+                ("IncompleteSignature", text.clone())
+            }
             Self::UnknownAccessKey => (
                 "InvalidClientTokenId",
                 "The security token included in the request is invalid.".into(),
@@ -115,6 +148,7 @@ impl AuthError {
     fn of_s3(&self) -> (&'static str, String) {
         match self {
             Self::Missing => ("AccessDenied", "Access Denied".into()),
+            Self::IncompleteQuery(text) => ("AuthorizationQueryParametersError", text.clone()),
             Self::Incomplete(text) | Self::Invalid(text) => {
                 ("AuthorizationHeaderMalformed", text.clone())
             }
@@ -146,7 +180,9 @@ impl AuthError {
 
     fn text(&self) -> String {
         match self {
-            Self::Invalid(text) | Self::Incomplete(text) => text.clone(),
+            Self::Invalid(text) | Self::Incomplete(text) | Self::IncompleteQuery(text) => {
+                text.clone()
+            }
             Self::Expired {
                 end,
                 now,
@@ -180,6 +216,15 @@ impl AuthError {
         ))
     }
 
+    /// A presigned address of version 2 without all of its parts: S3 lets nobody in by that.
+    pub(crate) fn incomplete_old_query() -> Self {
+        Self::IncompleteQuery(
+            "Query-string authentication requires the Signature, Expires and AWSAccessKeyId \
+             parameters"
+                .to_owned(),
+        )
+    }
+
     pub(super) fn algorithm(found: &str) -> Self {
         Self::Incomplete(format!(
             "Unsupported AWS 'algorithm': '{}' (only AWS4-HMAC-SHA256 for now). ",
@@ -188,7 +233,7 @@ impl AuthError {
     }
 
     /// An `Authorization` of some other scheme. It may hold a secret, so AWS repeats its hash only.
-    pub(super) fn no_pair(header: &str) -> Self {
+    pub(crate) fn no_pair(header: &str) -> Self {
         Self::Incomplete(format!(
             "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with \
              SHA-256 and encoded with Base64): '{}'.",
@@ -228,11 +273,11 @@ impl AuthError {
             ));
         }
         text.push_str("Re-examine the query-string parameters.");
-        Self::Incomplete(text)
+        Self::IncompleteQuery(text)
     }
 
     pub(super) fn expires_out_of_range() -> Self {
-        Self::Incomplete("X-Amz-Expires must be between 1 and 604800 seconds".to_owned())
+        Self::IncompleteQuery("X-Amz-Expires must be between 1 and 604800 seconds".to_owned())
     }
 
     pub(super) fn bad_date(found: &str) -> Self {
@@ -282,6 +327,10 @@ impl AuthError {
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
         )
     }
+}
+
+fn iso8601(at: Timestamp) -> String {
+    crate::time::print(crate::schema::TimestampFormat::Iso8601, at)
 }
 
 fn hashed(text: &str) -> String {

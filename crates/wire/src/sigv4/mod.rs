@@ -77,6 +77,39 @@ pub fn claim(parts: &Parts) -> Result<Claimed<'_>, AuthError> {
     Ok(claim.claimed)
 }
 
+/// Whether a presigned address is still good, where nothing else of it is checked.
+pub fn check_presigned_time(parts: &Parts, now: Timestamp) -> Result<(), AuthError> {
+    let claim = Claim::read(parts)?;
+    match claim.is_query() {
+        true => check_time(&claim, now),
+        false => Ok(()),
+    }
+}
+
+/// Who a form claims to come from: by its field `x-amz-credential`.
+pub fn claim_of_form(credential: &str) -> Result<Claimed<'_>, AuthError> {
+    request::claimed_in(credential)
+}
+
+/// Checks the signature of a form's policy, which is in base64 as it came.
+pub fn check_policy(
+    credential: &str,
+    policy: &str,
+    signature: &str,
+    secret: &Secret,
+    keys: &KeyCache,
+) -> Result<(), AuthError> {
+    let claimed = request::claimed_in(credential)?;
+    let date = credential.split('/').nth(1).unwrap_or_default();
+    let key = keys.get(secret, date, &claimed.region, &claimed.service);
+    let expected = hmac::sign(&key.key, policy.as_bytes());
+    let given = request::signature_bytes(signature).ok_or(AuthError::Mismatch)?;
+    constant_time::verify_slices_are_equal(expected.as_ref(), &given)
+        .map_err(|_| AuthError::Mismatch)?;
+    keys.keep(key);
+    Ok(())
+}
+
 /// Checks a request's signature. `credentials` gives the secrets of an access key id, if there are
 /// any.
 pub fn verify(
@@ -174,7 +207,8 @@ fn check_time(claim: &Claim<'_>, now: Timestamp) -> Result<(), AuthError> {
     Ok(())
 }
 
-fn check_token(secret: &Secret, given: Option<&str>) -> Result<(), AuthError> {
+/// Whether the session token that comes along is that of the credentials.
+pub fn check_token(secret: &Secret, given: Option<&str>) -> Result<(), AuthError> {
     match (secret.session_token.as_deref(), given) {
         (None, None) => Ok(()),
         (Some(expected), Some(given)) => {

@@ -212,16 +212,30 @@ impl<'a> Claim<'a> {
     }
 
     pub fn signature_bytes(&self) -> Option<[u8; 32]> {
-        let text = self.signature.as_bytes();
-        if text.len() != 64 {
-            return None;
-        }
-        let mut out = [0; 32];
-        for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = query::hex_pair(pair[0], pair[1])?;
-        }
-        Some(out)
+        signature_bytes(&self.signature)
     }
+}
+
+pub(super) fn signature_bytes(text: &str) -> Option<[u8; 32]> {
+    let text = text.as_bytes();
+    if text.len() != 64 {
+        return None;
+    }
+    let mut out = [0; 32];
+    for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = query::hex_pair(pair[0], pair[1])?;
+    }
+    Some(out)
+}
+
+pub(super) fn claimed_in(credential: &str) -> Result<Claimed<'_>, AuthError> {
+    let elements = elements(credential).map_err(AuthError::credential)?;
+    let [access_key_id, _, region, service, _] = elements.map(Cow::Borrowed);
+    Ok(Claimed {
+        access_key_id,
+        region,
+        service,
+    })
 }
 
 fn check_algorithm(algorithm: &str) -> Result<(), AuthError> {

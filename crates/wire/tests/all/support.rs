@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 use wire::{
     Map as WireMap, Members, Protocol, Value,
-    schema::{Kind, Member, Operation, Service, Shape, TimestampFormat},
+    schema::{Kind, Member, Operation, Service, Shape, TimestampFormat, XmlRoot},
 };
 
 /// A service of one operation that speaks restJson1, as a vector's `given` has it.
@@ -21,6 +21,7 @@ pub fn protocol_of(metadata: &Json) -> Protocol {
         (Some("json"), Some("1.0")) => Protocol::AwsJson1_0,
         (Some("json"), _) => Protocol::AwsJson1_1,
         (Some("query"), _) => Protocol::AwsQuery,
+        (Some("rest-xml"), _) => Protocol::RestXml,
         (Some(other), _) => panic!("unknown protocol {other}"),
     }
 }
@@ -40,7 +41,12 @@ pub fn service_speaking(metadata: &Json, shapes: &Json, given: &Json) -> &'stati
     let protocol = protocol_of(metadata);
     let wrapped = protocol == Protocol::AwsQuery && given["output"].is_object();
     let wrapper = format!("{}Result", given["name"].as_str().unwrap());
+    let root = given["input"]["locationName"].as_str().map(|name| XmlRoot {
+        name: leak(name),
+        namespace: given["input"]["xmlNamespace"]["uri"].as_str().map(leak),
+    });
     let operation = Operation {
+        input_root: root,
         result_wrapper: wrapped.then(|| leak(&wrapper)),
         input: side("input"),
         output: side("output"),
@@ -141,6 +147,9 @@ impl Ids<'_> {
             self.member(name, member, required)
         });
         let mut shape = Shape::structure(name, Vec::leak(table.collect()));
+        if let Some(name) = facts["locationName"].as_str() {
+            shape = shape.xml_name(leak(name));
+        }
         if let Some(payload) = facts["payload"].as_str() {
             let index = members.keys().position(|key| key == payload).unwrap();
             shape = shape.payload(u16::try_from(index).unwrap());
@@ -178,6 +187,9 @@ impl Ids<'_> {
         }
         if facts["flattened"] == true {
             member = member.flattened();
+        }
+        if facts["xmlAttribute"] == true {
+            member = member.xml_attribute();
         }
         if let Some(uri) = facts["xmlNamespace"]["uri"].as_str() {
             member = member.xml_namespace(

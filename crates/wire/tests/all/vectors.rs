@@ -19,6 +19,7 @@ const INPUT: &[&str] = &[
     include_str!("../vectors/botocore-json-1.0-query-compatible-input.json"),
     include_str!("../vectors/botocore-json-1.1-input.json"),
     include_str!("../vectors/botocore-query-input.json"),
+    include_str!("../vectors/botocore-rest-xml-input.json"),
 ];
 const OUTPUT: &[&str] = &[
     include_str!("../vectors/botocore-rest-json-output.json"),
@@ -26,6 +27,7 @@ const OUTPUT: &[&str] = &[
     include_str!("../vectors/botocore-json-1.0-query-compatible-output.json"),
     include_str!("../vectors/botocore-json-1.1-output.json"),
     include_str!("../vectors/botocore-query-output.json"),
+    include_str!("../vectors/botocore-rest-xml-output.json"),
 ];
 
 /// Cases that are about something else than a message's form, each with the reason.

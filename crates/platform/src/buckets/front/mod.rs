@@ -3,6 +3,8 @@
 //!
 //! Knows the wire, and no bucket: who has those implements [`S3Streams`].
 
+mod caller;
+mod post;
 mod upload;
 
 use bytes::Bytes;
@@ -14,14 +16,15 @@ use wire::{
         front::{POST_OBJECT, PREFLIGHT},
         stated::Stated,
     },
-    sigv4::{AuthError, ChunkSigner},
+    sigv4::ChunkSigner,
 };
 
 use crate::{
     body::Body,
-    identity::{Caller, DEFAULT_REGION},
+    identity::{Identity, Sender},
 };
 
+pub use caller::caller;
 pub use upload::{Cut, Pieces, Received, Upload};
 
 /// The longest document. That of a multipart upload of 10,000 parts with their checksums has some MiB.
@@ -65,33 +68,9 @@ pub struct Asked<'a> {
     pub pieces: Box<dyn Pieces>,
     /// Checks the chunks that are signed, where signatures are checked.
     pub signer: Option<ChunkSigner>,
-}
-
-/// Who asks, if they may: whoever shows nothing is nobody, to whom buckets may be open all the same.
-pub fn caller(
-    who: Result<(Caller, Option<ChunkSigner>), AuthError>,
-    route: &Route,
-    parts: &Parts,
-) -> Result<(Caller, Option<ChunkSigner>), AuthError> {
-    let service = route.service.signing_name;
-    match who {
-        Ok((caller, _)) if caller.service != service => Err(AuthError::wrong_service(service)),
-        // A page's question comes without credentials, and a form with its own.
-        Err(AuthError::Missing) => Ok((nobody(parts, service), None)),
-        who => who,
-    }
-}
-
-/// Has no account and no key.
-fn nobody(parts: &Parts, service: &str) -> Caller {
-    let region = s3::address::of(parts, None).ok().and_then(|to| to.region);
-    Caller {
-        access_key_id: String::new(),
-        account_id: String::new(),
-        role: None,
-        region: region.unwrap_or_else(|| DEFAULT_REGION.to_owned()),
-        service: service.to_owned(),
-    }
+    /// Forms show later who sends them.
+    pub identity: &'a Identity,
+    pub sender: &'a Sender,
 }
 
 /// Answers a request.
@@ -108,7 +87,10 @@ pub async fn answer<B: S3 + S3Streams>(buckets: &B, mut asked: Asked<'_>) -> Res
     }
     let told = cors::headers(rules.as_deref().unwrap_or_default(), &asked.parts);
     hoist(&mut asked.parts);
-    let mut answer = dispatch(buckets, asked).await;
+    let mut answer = match std::ptr::eq(asked.route.operation, &POST_OBJECT) {
+        true => post::answer(buckets, asked).await.map(Body::from),
+        false => dispatch(buckets, asked).await,
+    };
     cors::tell(told, answer.headers_mut());
     answer
         .headers_mut()
@@ -123,6 +105,7 @@ async fn dispatch<B: S3 + S3Streams>(buckets: &B, asked: Asked<'_>) -> Response<
         parts,
         pieces,
         signer,
+        ..
     } = asked;
     let nothing = Bytes::new();
     let head = Call {
@@ -131,9 +114,6 @@ async fn dispatch<B: S3 + S3Streams>(buckets: &B, asked: Asked<'_>) -> Response<
         parts: &parts,
         body: &nothing,
     };
-    if std::ptr::eq(route.operation, &POST_OBJECT) {
-        return head.not_implemented().map(Body::from);
-    }
     let upload = match Stated::read(&parts) {
         Ok(stated) => Upload::new(pieces, stated, signer),
         Err(error) => return head.refuse(&error).map(Body::from),

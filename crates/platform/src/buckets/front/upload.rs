@@ -11,6 +11,7 @@ use wire::{
     s3::{
         checksum::{self, Algorithm, Hasher},
         chunked::{ChunkError, Chunked},
+        policy::Range,
         stated::{self, Checksum, Coding, Stated},
     },
     sigv4::{AuthError, ChunkSigner},
@@ -45,6 +46,8 @@ pub struct Upload {
     hashers: Vec<Hasher>,
     /// Those of the hashers that somebody wants to know of; the other checks what was signed.
     wanted: Vec<Algorithm>,
+    /// What a form's policy says of the length, or S3.
+    bounds: Option<Range>,
     ended: Option<Result<Received, Error>>,
 }
 
@@ -78,6 +81,7 @@ impl Upload {
             md5: Hasher::new(Algorithm::Md5),
             hashers,
             wanted: Vec::new(),
+            bounds: None,
             ended: None,
             stated,
         };
@@ -99,9 +103,17 @@ impl Upload {
         Self::new(Box::new(AtHand(Some(bytes))), stated, None)
     }
 
-    /// How many bytes there will be; S3 takes no object without saying so ahead.
+    /// How many bytes there will be; S3 takes no object without saying so ahead. 0 of a form's file,
+    /// of which nobody knows.
     pub fn length(&self) -> u64 {
         self.stated.length.unwrap_or_default()
+    }
+
+    /// A form's file, whose length shows when it ends.
+    pub(super) fn of_form(pieces: Box<dyn Pieces>, stated: Stated, bounds: Range) -> Self {
+        let mut upload = Self::new(pieces, stated, None);
+        upload.bounds = Some(bounds);
+        upload
     }
 
     /// Whether it may be one, as far as its head says.
@@ -134,6 +146,10 @@ impl Upload {
         loop {
             if let Some(bytes) = self.ready.pop_front() {
                 self.account(&bytes)?;
+                if self.bounds.is_some_and(|bounds| self.read > bounds.max) {
+                    self.count_rest().await;
+                    continue;
+                }
                 return Ok(Some(bytes));
             }
             if let Some(ended) = &self.ended {
@@ -174,6 +190,20 @@ impl Upload {
             second = self.next().await?;
         }
         Ok(whole.freeze())
+    }
+
+    /// Of what is too long it is told how long it is.
+    async fn count_rest(&mut self) {
+        while let Ok(Some(bytes)) = self.pieces.next().await {
+            self.read += bytes.len() as u64;
+        }
+        let max = self.bounds.map(|bounds| bounds.max).unwrap_or_default();
+        let message = "Your proposed upload exceeds the maximum allowed size";
+        let error = bad("EntityTooLarge", message)
+            .with("ProposedSize", self.read.to_string())
+            .with("MaxSizeAllowed", max.to_string());
+        self.ready.clear();
+        self.ended = Some(Err(error));
     }
 
     fn account(&mut self, bytes: &Bytes) -> Result<(), Error> {
@@ -218,6 +248,12 @@ impl Upload {
         };
         if self.stated.length.is_some_and(|length| length != self.read) {
             return Err(stated::incomplete());
+        }
+        if let Some(bounds) = self.bounds.filter(|bounds| self.read < bounds.min) {
+            let message = "Your proposed upload is smaller than the minimum allowed size";
+            return Err(bad("EntityTooSmall", message)
+                .with("ProposedSize", self.read.to_string())
+                .with("MinSizeAllowed", bounds.min.to_string()));
         }
         let md5 = std::mem::replace(&mut self.md5, Hasher::new(Algorithm::Md5)).finish();
         let hashers = std::mem::take(&mut self.hashers).into_iter();
