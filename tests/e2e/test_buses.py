@@ -10,12 +10,7 @@ import pytest
 
 from support.server import ACCOUNT, REGION
 
-KEEP = """
-import boto3, json, os
-
-def handler(event, context):
-    boto3.client("sqs").send_message(QueueUrl=os.environ["QUEUE"], MessageBody=json.dumps(event))
-"""
+NOTHING = "def handler(event, context): pass"
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +124,11 @@ def test_a_transformer_and_a_path_say_what_a_target_gets(events, sqs, name):
 
 def test_a_function_is_invoked_if_its_policy_says_so(events, sqs, client, make_function, name):
     answers = Queue(sqs, f"{name}-answers")
-    function = make_function(KEEP, Environment={"Variables": {"QUEUE": answers.url}})
+    function = make_function(NOTHING)
     function_arn = client.get_function_configuration(FunctionName=function)["FunctionArn"]
+    # What it was invoked with is told by the record of its end.
+    told = {"OnSuccess": {"Destination": answers.arn}}
+    client.put_function_event_invoke_config(FunctionName=function, DestinationConfig=told)
     letters = Queue(sqs, f"{name}-letters")
     rule = events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))["RuleArn"]
     letters.let_in(rule)
@@ -152,8 +150,23 @@ def test_a_function_is_invoked_if_its_policy_says_so(events, sqs, client, make_f
         SourceArn=rule,
     )
     put(events, name, {"allowed": True})
-    (event,) = answers.events()
-    assert event["detail"] == {"allowed": True}
+    (record,) = answers.events()
+    assert record["requestPayload"]["detail"] == {"allowed": True}
+
+
+def test_a_functions_end_is_told_to_a_bus(events, sqs, client, make_function, name):
+    function = make_function(NOTHING)
+    arn = client.get_function_configuration(FunctionName=function)["FunctionArn"]
+    pattern = {"source": ["lambda"], "resources": [{"prefix": arn}]}
+    queue = rule_to(events, sqs, name, pattern)
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+    told = {"OnSuccess": {"Destination": bus}}
+    client.put_function_event_invoke_config(FunctionName=function, DestinationConfig=told)
+    client.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"n": 1}')
+    (event,) = queue.events()
+    assert event["detail-type"] == "Lambda Function Invocation Result - Success"
+    assert event["resources"] == [bus, f"{arn}:$LATEST"]
+    assert event["detail"]["requestPayload"] == {"n": 1}
 
 
 def test_an_event_goes_from_bus_to_bus_and_not_in_a_circle(events, sqs, name):
@@ -235,7 +248,8 @@ class Endpoint:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 path = self.path.split("?")[0]
                 with outer.arrived:
-                    outer.requests.append((self.path, dict(self.headers), body.decode()))
+                    headers = {name.lower(): value for name, value in self.headers.items()}
+                    outer.requests.append((self.path, headers, body.decode()))
                     answers = outer.answers.get(path, [(200, "{}")])
                     status, text = answers.pop(0) if len(answers) > 1 else answers[0]
                     outer.arrived.notify_all()
@@ -307,7 +321,7 @@ def test_an_api_destination_is_sent_requests_with_its_connections_credentials(
     # The first answer was that it is not there; it is tried again.
     _, (path, headers, body) = endpoint.of("/orders/o-1", count=2)
     assert path == "/orders/o-1?kind=made"
-    assert headers["Authorization"] == "Bearer token-1" and headers["x-own"] == "1"
+    assert headers["authorization"] == "Bearer token-1" and headers["x-own"] == "1"
     assert json.loads(body)["detail"] == {"id": "o-1"}
     assert len(endpoint.of("/token")) == 1, "the token is kept"
 
@@ -332,6 +346,6 @@ def test_basic_credentials_and_keys_go_with_requests(events, endpoint, name):
         events.put_targets(Rule=name, Targets=[target])
     put(events, name, {})
     ((_, basic, _),) = endpoint.of("/BASIC")
-    assert basic["Authorization"] == "Basic " + base64.b64encode(b"user:pass").decode()
+    assert basic["authorization"] == "Basic " + base64.b64encode(b"user:pass").decode()
     ((_, key, _),) = endpoint.of("/API_KEY")
-    assert key["X-Key"] == "k-1"
+    assert key["x-key"] == "k-1"

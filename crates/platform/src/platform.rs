@@ -211,7 +211,13 @@ impl Platform {
             &reconciling,
         );
         let mappings = mappings.await?;
-        let events = Events::open(functions.clone(), queues.clone(), &reconciling).await;
+        let events = Events::open(
+            functions.clone(),
+            queues.clone(),
+            deliveries.clone(),
+            &reconciling,
+        );
+        let events = events.await;
         // In development mode, whoever reaches the platform has the machine, too.
         let loopback = config.credentials.is_empty();
         let outbound = Outbound::new(Reach { loopback });

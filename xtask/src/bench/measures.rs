@@ -142,6 +142,13 @@ fn measures() -> Vec<Measure> {
         goals: None,
     });
     measures.push(Measure {
+        name: format!("events matched with 1,000 rules, {CLIENTS} clients"),
+        unit: Unit::PerSecond,
+        figure: Box::new(|bench| bench.events_matched(CLIENTS)),
+        floor: Some(Box::new(|bench| Ok(bench.bare_http(CLIENTS)?.per_second()))),
+        goals: None,
+    });
+    measures.push(Measure {
         name: "first byte of a streamed response p50, Rust".to_owned(),
         unit: Unit::Ms,
         figure: Box::new(streaming::first_byte),

@@ -13,6 +13,7 @@ mod stats;
 mod table;
 
 #[cfg(feature = "bench")]
+mod buses;
 mod events;
 #[cfg(feature = "bench")]
 mod floor;

@@ -49,13 +49,24 @@ impl Template {
         path: &str,
         body: impl Into<Bytes>,
     ) -> Result<Self> {
+        Self::signed_for("lambda", method, authority, path, body)
+    }
+
+    /// Signed for a service by its signing name.
+    pub fn signed_for(
+        service: &str,
+        method: Method,
+        authority: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Self> {
         let mut template = Template::raw(method, authority, path, body)?;
         let request = &mut template.request;
         let identity = Credentials::new(KEY, KEY, None, None, "bench").into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(REGION)
-            .name("lambda")
+            .name(service)
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()

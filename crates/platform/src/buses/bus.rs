@@ -64,7 +64,15 @@ impl Buses {
             ..empty(key.clone(), cx.now)
         };
         let dead_letter_config = record.dead_letter.clone().map(shown_letter);
-        self.store_bus(&changing, Bus::new(record)).await?;
+        let mut bus = Bus::new(record);
+        // Archives outlive their bus, and take up again with one of its name.
+        let archives = self
+            .0
+            .archives
+            .under(&cx.account_id, &cx.region)
+            .into_iter();
+        bus.archives = archives.filter(|it| it.record.bus == key).collect();
+        self.store_bus(&changing, bus).await?;
         Ok(api::CreateEventBusResponse {
             event_bus_arn: Some(key.arn()),
             description: input.description,

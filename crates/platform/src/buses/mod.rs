@@ -27,6 +27,8 @@ mod schedule;
 mod tables;
 mod tags;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod try_out;
 

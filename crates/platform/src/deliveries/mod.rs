@@ -42,7 +42,7 @@ pub use delivery::{
 };
 pub use queue_target::QueueTarget;
 pub use retry::{Backoff, Growth, Retry};
-pub use staged::{StagedDeliveries, StagedDeliveryRows};
+pub use staged::{DeliveryMessages, StagedDeliveries, StagedDeliveryRows};
 pub use target::{Failure, Plan, Target};
 
 use crate::{
@@ -191,6 +191,14 @@ impl Deliveries {
         deliveries: Vec<Delivery>,
     ) -> Result<StagedDeliveries, DeliveryError> {
         self.0.stage(deliveries).await
+    }
+
+    /// Deliveries as messages, for who sends by a transaction of the queues' own.
+    pub async fn messages(
+        &self,
+        deliveries: Vec<Delivery>,
+    ) -> Result<DeliveryMessages, DeliveryError> {
+        self.0.messages(deliveries).await
     }
 
     /// Tries no more; tries that run go on.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use store::Tx;
 
 use super::{Delivery, DeliveryError, Shared, lanes::Lane, outgoing::Outgoing};
-use crate::queues::{EngineError, Staged, StagedRows};
+use crate::queues::{EngineError, Queue, Staged, StagedRows, message::NewMessage};
 
 /// Deliveries that are to be written by [`StagedDeliveryRows::insert`] in a transaction. To be told
 /// afterwards how that ended: [`StagedDeliveries::committed`]. Dropped without, as when a write failed
@@ -13,6 +13,14 @@ use crate::queues::{EngineError, Staged, StagedRows};
 pub struct StagedDeliveries {
     staged: Vec<Staged>,
     /// They stay open until this is over.
+    _lanes: Vec<Arc<Lane>>,
+}
+
+/// Deliveries as messages, for a transaction of the queues' own. Kept until that is over: their lanes
+/// stay open so long.
+#[derive(Default)]
+pub struct DeliveryMessages {
+    pub messages: Vec<(Arc<Queue>, NewMessage)>,
     _lanes: Vec<Arc<Lane>>,
 }
 
@@ -41,6 +49,18 @@ impl StagedDeliveries {
 }
 
 impl Shared {
+    pub(super) async fn messages(
+        self: &Arc<Self>,
+        deliveries: Vec<Delivery>,
+    ) -> Result<DeliveryMessages, DeliveryError> {
+        let mut all = DeliveryMessages::default();
+        for outgoing in self.resolve(deliveries).await? {
+            all.messages.push((outgoing.queue, outgoing.message));
+            all._lanes.extend(outgoing.lane);
+        }
+        Ok(all)
+    }
+
     pub(super) async fn stage(
         self: &Arc<Self>,
         deliveries: Vec<Delivery>,

@@ -13,6 +13,7 @@ use super::{
     record::{Over, is_sendable},
 };
 use crate::{
+    deliveries::{self, DeliveryMessages},
     functions::{EventTerms, execution::FunctionKey, function_at},
     identity::Principal,
     queues::{
@@ -44,8 +45,14 @@ pub type Message = (Arc<Queue>, NewMessage);
 /// What is to be sent of an event's end.
 #[derive(Default)]
 pub struct Outgoing {
-    pub record: Option<Message>,
+    pub record: Option<Record>,
     pub dead_letter: Option<Message>,
+}
+
+/// A destination's record: a message, or what a delivery came to.
+pub enum Record {
+    Message(Message),
+    Delivered(DeliveryMessages),
 }
 
 /// What goes out with an event, and whom it is from.
@@ -67,8 +74,8 @@ impl Delivery<'_> {
             false => self.terms.on_failure.as_deref(),
         };
         if let Some(arn) = destination {
-            match self.record(arn).await {
-                Ok(message) => outgoing.record = Some(message),
+            match self.record(arn, succeeded).await {
+                Ok(record) => outgoing.record = Some(record),
                 Err(error) => {
                     one(&counts.destination_errors);
                     self.shared
@@ -97,10 +104,10 @@ impl Delivery<'_> {
         tracing::warn!(request_id, arn, %error, "an event's end cannot be told");
     }
 
-    async fn record(&self, arn: &str) -> Result<Message, Undeliverable> {
+    async fn record(&self, arn: &str, succeeded: bool) -> Result<Record, Undeliverable> {
         let target: Arn = arn.parse().map_err(|_| Undeliverable::NoTarget)?;
         let record = self.over.record(Timestamp::now());
-        match target.service.as_str() {
+        let message = match target.service.as_str() {
             "sqs" => {
                 let content = Content {
                     body: record,
@@ -108,11 +115,42 @@ impl Delivery<'_> {
                     trace_header: self.trace_header(),
                     sender_id: self.sender_id(),
                 };
-                self.to_queue(&target, content)
+                self.to_queue(&target, content)?
             }
-            "lambda" => self.to_function(arn, &target, record).await,
-            _ => Err(Undeliverable::NotSupported),
-        }
+            "lambda" => self.to_function(arn, &target, record).await?,
+            "events" => {
+                let delivered = self.to_bus(arn, record, succeeded).await?;
+                return Ok(Record::Delivered(delivered));
+            }
+            _ => return Err(Undeliverable::NotSupported),
+        };
+        Ok(Record::Message(message))
+    }
+
+    /// In the form in which Lambda puts records on buses.
+    async fn to_bus(
+        &self,
+        arn: &str,
+        record: String,
+        succeeded: bool,
+    ) -> Result<DeliveryMessages, Undeliverable> {
+        let outcome = if succeeded { "Success" } else { "Failure" };
+        let from = deliveries::Sender {
+            principal: "lambda.amazonaws.com".to_owned(),
+            source_arn: self.over.function_arn.to_owned(),
+            account_id: self.function.account_id.clone(),
+            region: self.function.region.clone(),
+        };
+        let mut delivery = deliveries::Delivery::new(from, arn, record);
+        delivery.parameters = deliveries::Parameters::Events(deliveries::ToBus {
+            source: "lambda".to_owned(),
+            detail_type: format!("Lambda Function Invocation Result - {outcome}"),
+            resources: vec![arn.to_owned(), self.over.function_arn.to_owned()],
+            time_ms: None,
+        });
+        delivery.trace_header = self.trace_header();
+        let messages = self.shared.deliveries.messages(vec![delivery]).await;
+        messages.map_err(|_| Undeliverable::Store)
     }
 
     fn dead_letter(&self, arn: &str) -> Result<Message, Undeliverable> {

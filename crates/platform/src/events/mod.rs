@@ -32,6 +32,7 @@ pub use counts::{Counts, Measured, Waiting};
 
 use crate::{
     background::{Background, Wake},
+    deliveries::Deliveries,
     functions::{self, AsyncEvent, Functions, execution::FunctionKey},
     queues::{
         Created, EngineError, Queue, Queues,
@@ -56,6 +57,7 @@ struct Inner {
 struct Shared {
     functions: Functions,
     queues: Queues,
+    deliveries: Deliveries,
     counts: Counts,
     /// By function, for its metrics.
     measured: Mutex<HashMap<FunctionKey, Measured>>,
@@ -75,10 +77,16 @@ impl Shared {
 impl Events {
     /// What was under way when the last process ended is begun anew with the first pass of the
     /// reconciler.
-    pub async fn open(functions: Functions, queues: Queues, background: &Background) -> Self {
+    pub async fn open(
+        functions: Functions,
+        queues: Queues,
+        deliveries: Deliveries,
+        background: &Background,
+    ) -> Self {
         let shared = Arc::new(Shared {
             functions,
             queues,
+            deliveries,
             counts: Counts::default(),
             measured: Mutex::default(),
             wake: Wake::default(),

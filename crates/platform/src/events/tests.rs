@@ -29,6 +29,7 @@ use super::Events;
 use crate::{
     background::Background,
     clock::Clock,
+    deliveries::Deliveries,
     functions::{
         Functions, FunctionsConfig,
         execution::{FunctionError, Invocation, InvokeError, Outcome, Throttle, VersionKey},
@@ -332,7 +333,13 @@ impl Parts {
         let functions = functions.await.unwrap();
         let background = Background::default();
         Self {
-            events: Events::open(functions.clone(), queues.clone(), &background).await,
+            events: Events::open(
+                functions.clone(),
+                queues.clone(),
+                Deliveries::open(store.clone(), queues.clone()),
+                &background,
+            )
+            .await,
             store,
             clock,
             queues,

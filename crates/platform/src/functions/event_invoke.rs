@@ -230,7 +230,8 @@ impl Functions {
                 "lambda" => self.check_function(own, &text, &arn)?,
                 "sqs" => check(&arn)?,
                 "sns" => return Err(unsupported("An SNS topic as a destination")),
-                "events" => return Err(unsupported("An event bus as a destination")),
+                // As with Lambda, whether there is such a bus shows when it is sent to.
+                "events" if arn.resource.starts_with("event-bus/") => {}
                 "s3" if !is_success => return Err(unsupported("An S3 bucket as a destination")),
                 _ => return Err(no_such(config)),
             }

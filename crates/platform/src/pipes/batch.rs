@@ -1,7 +1,7 @@
 //! A batch's way through a pipe: filtered, enriched, written for the target, handed over, and only
 //! then deleted from the queue.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -87,12 +87,9 @@ pub async fn hand_on(
         true => Ok(Vec::new()),
         false => batch.hand_on(&events).await,
     };
-    let (failed, ended) = match ended {
-        Ok(failed) if failed.is_empty() => (failed, Ended::Done),
-        Ok(failed) => (
-            failed,
-            Ended::Failed("The target reported failed items.".to_owned()),
-        ),
+    let (failed, ended): (HashSet<usize>, Ended) = match ended {
+        // That some failed is between them and the target.
+        Ok(failed) => (failed.into_iter().collect(), Ended::Done),
         Err(problem) => ((0..events.len()).collect(), Ended::Failed(problem)),
     };
     let taken = events.iter().enumerate();

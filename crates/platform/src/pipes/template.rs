@@ -22,6 +22,17 @@ pub struct Names<'a> {
 /// The template filled in: JSON, or a text if it is none.
 pub fn fill(template: &str, event: &Value, names: &Names<'_>) -> Value {
     let parsed = parsed(event);
+    let json = write(template, (event, &parsed), names, shown);
+    let text = || Value::String(write(template, (event, &parsed), names, |it, _| plain(it)));
+    serde_json::from_str(&json).unwrap_or_else(|_| text())
+}
+
+fn write(
+    template: &str,
+    (event, parsed): (&Value, &Value),
+    names: &Names<'_>,
+    shown: impl Fn(&Value, bool) -> String,
+) -> String {
     let mut filled = String::with_capacity(template.len());
     let (mut rest, mut quoted) = (template, false);
     while let Some(at) = rest.find(['<', '"', '\\']) {
@@ -33,7 +44,7 @@ pub fn fill(template: &str, event: &Value, names: &Names<'_>) -> Value {
                 None
             }
             b'\\' => None,
-            _ => variable(rest, (event, &parsed), names),
+            _ => variable(rest, (event, parsed), names),
         };
         let length = match taken {
             Some((value, length)) => {
@@ -51,7 +62,15 @@ pub fn fill(template: &str, event: &Value, names: &Names<'_>) -> Value {
         rest = &rest[length..];
     }
     filled.push_str(rest);
-    serde_json::from_str(&filled).unwrap_or(Value::String(filled))
+    filled
+}
+
+/// A value in a text.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// A path's value, or the text itself if it is no path: how parameters of targets are said.

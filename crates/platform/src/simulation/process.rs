@@ -12,6 +12,7 @@ use super::{behaviour, model::Model};
 use crate::{
     background::Background,
     clock::Clock,
+    deliveries::Deliveries,
     events::Events,
     functions::{
         DeployError, Executor, Functions, FunctionsConfig,
@@ -95,7 +96,13 @@ impl Process {
         let functions = functions.await.unwrap();
         let background = Arc::new(Background::default());
         Self {
-            events: Events::open(functions.clone(), queues.clone(), &background).await,
+            events: Events::open(
+                functions.clone(),
+                queues.clone(),
+                Deliveries::open(store.clone(), queues.clone()),
+                &background,
+            )
+            .await,
             clock,
             queues,
             functions,

@@ -113,7 +113,7 @@ async fn what_is_no_destination_is_refused() {
     check(&queue_arn("none").unwrap(), "is invalid").await;
     let service = |name: &str| format!("arn:aws:{name}:us-east-1:{ACCOUNT}:x");
     check(&service("sns"), "An SNS topic as a destination").await;
-    check(&service("events"), "An event bus as a destination").await;
+    check(&service("events"), "The provided destination config").await;
     check(&service("s3"), "An S3 bucket as a destination").await;
     check(&service("iam"), "The provided destination config").await;
     let nothing = world.configure("f", |_| {}).await;

@@ -3,10 +3,16 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
+    deliveries::DeliveryMessages,
     events::{
         Shared,
+<<<<<<< HEAD
         counts::{AGES_MAX, Counts, add, one},
         deliver::{Delivery, Message, Outgoing},
+=======
+        counts::{Counts, add, one},
+        deliver::{Delivery, Message, Outgoing, Record},
+>>>>>>> 01e37ba (buses, pipes: tests, docs, a bench row, and buses as destinations of invocations)
         event::Event,
         record::Over,
         verdict::{self, Cause, Past, Try, Verdict},
@@ -161,8 +167,18 @@ impl One<'_> {
             dead_letter,
         } = delivery.messages(ended.is_ok()).await;
         let (records, letters) = (record.iter().count(), dead_letter.iter().count());
-        let messages = record.into_iter().chain(dead_letter).collect();
-        if !self.replace(messages).await {
+        let (mut messages, mut delivered) = (Vec::new(), DeliveryMessages::default());
+        match record {
+            Some(Record::Message(message)) => messages.push(message),
+            Some(Record::Delivered(made)) => delivered = made,
+            None => {}
+        }
+        messages.append(&mut delivered.messages);
+        messages.extend(dead_letter);
+        let replaced = self.replace(messages).await;
+        // What was open for it may close.
+        drop(delivered);
+        if !replaced {
             return;
         }
         let counts = &self.shared.counts;
