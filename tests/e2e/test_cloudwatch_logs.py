@@ -107,7 +107,10 @@ class TestEvents:
     def test_a_stream_that_is_made_again_is_empty(self, logs, group):
         put(logs, group, "before")
         logs.delete_log_stream(logGroupName=group, logStreamName="s")
-        wrong = refusal(put, logs=logs, group=group)
+        wrong = refusal(
+            logs.put_log_events, logGroupName=group, logStreamName="s",
+            logEvents=[{"timestamp": now_ms(), "message": "m"}],
+        )  # fmt: skip
         assert wrong["Message"] == "The specified log stream does not exist."
         logs.create_log_stream(logGroupName=group, logStreamName="s")
         [stream] = logs.describe_log_streams(logGroupName=group)["logStreams"]
@@ -286,7 +289,7 @@ class TestLive:
             assert "after" in next_line(process)
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def next_line(process, timeout_s=60):

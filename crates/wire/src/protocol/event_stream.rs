@@ -37,9 +37,13 @@ pub fn encode_event(service: &Service, operation: &Operation, event: impl IntoVa
         return Bytes::new();
     };
     let (content_type, payload) = payload(service, &structure, fields);
+    let (kind, named) = match structure.error {
+        Some(_) => ("exception", ":exception-type"),
+        None => ("event", ":event-type"),
+    };
     let headers = [
-        (":message-type", "event"),
-        (":event-type", member.name),
+        (":message-type", kind),
+        (named, member.name),
         (":content-type", content_type),
     ];
     message(&headers, &payload)
@@ -69,8 +73,11 @@ pub fn encode_initial_response(
 
 fn union_of(service: &Service, operation: &Operation) -> Option<Structure> {
     let output = structure_of(service, operation.output)?;
-    let stream = &output.members[usize::from(output.payload?)];
-    structure_of(service, Some(stream.shape)).filter(|union| union.event_stream)
+    // In rest protocols it is the payload; in others a member like any other.
+    let mut members = output.members.iter();
+    members.find_map(|member| {
+        structure_of(service, Some(member.shape)).filter(|union| union.event_stream)
+    })
 }
 
 /// An event's body: the one member that is all of it, or the members as JSON.
@@ -118,6 +125,33 @@ fn message(headers: &[(&str, &str)], payload: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_of_awsjson_has_its_union_among_the_members() {
+        use crate::cloudwatch_logs as api;
+        let is_it = |operation: &&Operation| operation.name == "StartLiveTail";
+        let operation = api::SERVICE.operations.iter().find(is_it).unwrap();
+        let has = |event: &Bytes, text: &str| {
+            event
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        };
+        let update = api::StartLiveTailResponseStream {
+            session_update: Some(Default::default()),
+            ..Default::default()
+        };
+        let event = encode_event(&api::SERVICE, operation, update);
+        assert!(has(&event, "sessionUpdate") && has(&event, ":event-type"));
+        let timeout = api::StartLiveTailResponseStream {
+            session_timeout_exception: Some(Default::default()),
+            ..Default::default()
+        };
+        let event = encode_event(&api::SERVICE, operation, timeout);
+        assert!(has(&event, "SessionTimeoutException") && has(&event, ":exception-type"));
+        let output = api::StartLiveTailResponse::default();
+        let event = encode_initial_response(&api::SERVICE, operation, output);
+        assert!(has(&event, "initial-response") && has(&event, "{}"));
+    }
 
     #[test]
     fn a_message_without_anything_is_that_of_the_specification() {
