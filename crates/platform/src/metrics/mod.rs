@@ -20,6 +20,8 @@ mod roll_up;
 mod series;
 mod statistic;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod window;
 mod writer;
 

@@ -44,8 +44,7 @@ fn turn_at(terms: &MetricTerms, now_ms: i64) -> i64 {
 }
 
 /// Looks at all alarms whose time has come, and sees to it that it is woken for the next.
-pub async fn pass(metrics: Metrics) -> Result<()> {
-    let now = Timestamp::now();
+pub async fn pass(metrics: Metrics, now: Timestamp) -> Result<()> {
     let now_ms = now.as_millisecond();
     let (mut next_ms, mut failed) = (i64::MAX, None);
     for alarm in metrics.alarms().every() {

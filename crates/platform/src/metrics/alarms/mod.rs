@@ -6,7 +6,7 @@
 //! at when their time has come (`evaluate.rs`), composite ones when an alarm that they name changes.
 
 mod change;
-mod evaluate;
+pub(super) mod evaluate;
 mod history;
 mod messages;
 mod record;
@@ -18,6 +18,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+use jiff::Timestamp;
 use store::{Page, ReadTx, Store};
 use tokio::task::AbortHandle;
 
@@ -182,7 +183,7 @@ impl Metrics {
     pub(super) fn keep_looking(&self, background: &Background) {
         let (metrics, wake) = (self.clone(), self.alarms().wake.clone());
         background.keep("alarms", evaluate::RECONCILE_EVERY, wake, move || {
-            evaluate::pass(metrics.clone())
+            evaluate::pass(metrics.clone(), Timestamp::now())
         });
     }
 
