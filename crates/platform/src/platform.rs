@@ -16,7 +16,10 @@ use http::{HeaderName, Response, header, request::Parts};
 use jiff::Timestamp;
 use store::{BlobHash, BlobStore, Migration, Owner, Store, StoreConfig};
 use tokio::task::JoinHandle;
-use wire::{Call, Context, Error, Head, Origin, Route, Router, sigv4::AuthError};
+use wire::{
+    Call, Context, Error, Head, Origin, Route, Router,
+    sigv4::{self, AuthError},
+};
 
 use crate::{
     background::Background,
@@ -58,7 +61,7 @@ use crate::{
     services::{self, Services},
     target::{Nowhere, Target},
     timers::{self, Timers},
-    topics::Topics,
+    topics::{self, Topics, TopicsConfig},
     triggers::{self, EventSourceMappings},
 };
 
@@ -171,6 +174,7 @@ impl Platform {
         let (queues, keeping) = queues.await?;
         let deliveries = Deliveries::open(store.clone(), queues.clone());
         let timers = Timers::open(store.clone(), clock.clone(), deliveries.clone());
+        let base_url = config.base_url.clone();
         let functions = Functions::open(FunctionsConfig {
             data_dir: config.data_dir,
             secrets: secrets.clone(),
@@ -187,6 +191,7 @@ impl Platform {
         });
         let functions = functions.await?;
         let reconciling = Background::default();
+        let (topics_secrets, topics_clock) = (secrets.clone(), clock.clone());
         // Before whatever may invoke a durable function.
         let executions = DurableExecutions::open(
             store.clone(),
@@ -241,11 +246,20 @@ impl Platform {
             &reconciling,
         );
         let logs = logs.await?;
+        let topics = TopicsConfig {
+            store: store.clone(),
+            secrets: topics_secrets,
+            clock: topics_clock,
+            deliveries: deliveries.clone(),
+            base_url,
+        };
+        let topics = Topics::open(topics, &reconciling).await?;
         // Who can be a target of deliveries, and then what the last process left of them.
         deliveries.register("lambda", Arc::new(events.clone()));
         deliveries.register("events", Arc::new(buses.clone()));
         deliveries.register("logs", Arc::new(logs.clone()));
         deliveries.register("http", Arc::new(HttpTarget(outbound)));
+        deliveries.register("sns", Arc::new(topics.clone()));
         deliveries.begin(&reconciling).await;
         buses.begin(&reconciling);
         let pipes = Pipes::open(
@@ -300,7 +314,7 @@ impl Platform {
                 buses,
                 schedules,
                 pipes,
-                topics: Topics,
+                topics,
                 logs,
                 metrics,
             },
@@ -414,6 +428,11 @@ impl Platform {
 
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// The certificate that SNS's messages are verified with, by the end of its URL.
+    pub async fn signing_certificate(&self, file: &str) -> Option<String> {
+        self.inner.services.topics.certificate(file).await
     }
 
     /// The package that a link of GetFunction's leads to, while it is good.
@@ -565,6 +584,9 @@ impl Platform {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Caller, AuthError> {
+        if services::is_open(route) && sigv4::parse(parts).is_none() {
+            return Ok(Caller::nobody(route.service.signing_name));
+        }
         let caller = self.inner.identity.caller(sender, parts, body, now)?;
         let service = route.service.signing_name;
         if caller.service != service {
@@ -652,6 +674,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
     all.extend(schedules::migrations(next(&all)));
     all.extend(metrics::alarm_migrations(next(&all)));
     all.push(logs::migration(next(&all)));
+    all.extend(topics::migrations(next(&all)));
     all
 }
 

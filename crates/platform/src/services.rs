@@ -3,8 +3,8 @@
 
 use http::{Response, StatusCode};
 use wire::{
-    Call, Error, Head, cloudwatch, cloudwatch_logs, event_bridge, lambda, pipes, s3, scheduler,
-    schema::Service, sns, sqs,
+    Call, Error, Head, Route, cloudwatch, cloudwatch_logs, event_bridge, lambda, pipes, s3,
+    scheduler, schema::Service, sns, sqs,
 };
 
 use crate::{
@@ -171,6 +171,13 @@ pub fn takes_compressed(head: &Head) -> bool {
 /// Whether bodies are read as they come: an object's is never in memory whole.
 pub fn streams(head: &Head) -> bool {
     Which::of(head.service()) == Which::S3
+}
+
+/// Whether the operation is answered without a signature, too: what links in SNS's messages lead to,
+/// which have tokens of their own.
+pub fn is_open(route: &Route) -> bool {
+    let name = route.operation.name;
+    Which::of(route.service) == Which::Sns && matches!(name, "ConfirmSubscription" | "Unsubscribe")
 }
 
 /// Whether the operation waits for something to happen.

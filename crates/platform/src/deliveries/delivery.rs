@@ -135,6 +135,25 @@ impl Attribute {
             value: Value::Text(value.into()),
         }
     }
+
+    /// What a filter sees of it: bytes it does not.
+    pub fn asked(&self) -> Option<serde_json::Value> {
+        let Value::Text(text) = &self.value else {
+            return None;
+        };
+        let kind = self.data_type.split('.').next().unwrap_or_default();
+        match (self.data_type.as_str(), kind) {
+            ("String.Array", _) => {
+                let list: Option<serde_json::Value> = serde_json::from_str(text).ok();
+                list.filter(serde_json::Value::is_array)
+            }
+            (_, "Number") => {
+                let number: Option<serde_json::Number> = serde_json::from_str(text.trim()).ok();
+                number.map(serde_json::Value::Number)
+            }
+            _ => Some(serde_json::Value::String(text.clone())),
+        }
+    }
 }
 
 /// Where a delivery goes that could not be made: a queue, whose policy is asked as a target's is.

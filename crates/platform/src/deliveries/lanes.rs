@@ -56,10 +56,21 @@ impl Lane {
 /// an order.
 fn key_of(delivery: &Delivery) -> QueueKey {
     let from = &delivery.from;
-    let (account, region, name) = (&from.account_id, &from.region, &delivery.target);
+    let (account, region) = (&from.account_id, &from.region);
+    let name = &named(&delivery.target);
     match delivery.ordered_by {
         None => QueueKey::internal(SERVICE, account, region, name),
         Some(_) => QueueKey::internal_fifo(SERVICE, account, region, name),
+    }
+}
+
+/// A target's name, or its digest where that is too long for a key of the store.
+fn named(target: &str) -> std::borrow::Cow<'_, str> {
+    let is_plain =
+        target.len() <= limits::LANE_NAME_BYTES_MAX && !target.contains(char::is_control);
+    match is_plain {
+        true => target.into(),
+        false => crate::queues::digest::sha256_of_body(target).into(),
     }
 }
 

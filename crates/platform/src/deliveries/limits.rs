@@ -22,6 +22,9 @@ pub const HOLD_MAX: Duration = Duration::from_secs(5);
 /// After a change at the target while a delivery was being stored.
 pub const WAIT_FIRST_MS: i64 = 1_000;
 
+/// The name of a lane's queue; the targets beyond have their digest's.
+pub const LANE_NAME_BYTES_MAX: usize = 1_024;
+
 /// How often a delivery may spread to others within one transaction; those beyond go on from the
 /// store.
 pub const SPREADS_MAX: usize = 3;

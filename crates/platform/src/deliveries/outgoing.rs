@@ -86,6 +86,11 @@ impl Shared {
         if letter.says_why {
             attributes.extend(why(failure, cause, retries));
         }
+        // In order there as it was to be here.
+        let deduplication_id = match &delivery.parameters {
+            Parameters::Sqs(to) if letter.group.is_some() => to.deduplication_id.clone(),
+            _ => None,
+        };
         let as_sent = Delivery {
             id: delivery.id.clone(),
             from: delivery.from.clone(),
@@ -94,7 +99,7 @@ impl Shared {
             body: letter.body.clone().unwrap_or_else(|| delivery.body.clone()),
             parameters: Parameters::Sqs(ToQueue {
                 group: letter.group.clone(),
-                deduplication_id: None,
+                deduplication_id,
                 attributes,
                 delay_s: None,
             }),

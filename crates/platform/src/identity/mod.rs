@@ -46,6 +46,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whoever has not signed, where that is not asked for. Has no account.
+    pub fn nobody(service: &str) -> Self {
+        Self {
+            access_key_id: String::new(),
+            account_id: String::new(),
+            role: None,
+            region: DEFAULT_REGION.to_owned(),
+            service: service.to_owned(),
+        }
+    }
+
     pub fn principal(&self) -> Principal {
         Principal::of(&self.account_id, self.role.as_deref())
     }

@@ -60,7 +60,7 @@ impl Operators {
         self.has("cidr")
     }
 
-    fn has(self, name: &str) -> bool {
+    pub fn has(self, name: &str) -> bool {
         self.0.contains(&name)
     }
 }

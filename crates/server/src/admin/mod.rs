@@ -18,6 +18,7 @@ use platform::{
     Platform,
     functions::{LINK_PATH, execution::EnvironmentState},
     identity::{Caller, DEFAULT_ACCOUNT, DEFAULT_REGION, Sender},
+    topics::CERTIFICATE_PATH,
 };
 use serde_json::json;
 
@@ -33,9 +34,10 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// What functions are answered here as well: health, and packages, which GetFunction links to.
+    /// What functions are answered here as well: health, packages, which GetFunction links to,
+    /// and the certificate of messages.
     pub fn is_for_functions(path: &str) -> bool {
-        path == HEALTH_PATH || path.starts_with(LINK_PATH)
+        path == HEALTH_PATH || path.starts_with(LINK_PATH) || path.starts_with(CERTIFICATE_PATH)
     }
 
     pub fn nowhere() -> Response<Body> {
@@ -53,6 +55,9 @@ impl Admin {
         }
         if let Some(token) = path.strip_prefix(LINK_PATH) {
             return package(platform, token, now).await;
+        }
+        if let Some(file) = path.strip_prefix(CERTIFICATE_PATH) {
+            return certificate(platform, file).await;
         }
         if let Err(refused) = platform.identity().admits(parts, now) {
             return error(StatusCode::FORBIDDEN, &refused.to_string());
@@ -98,6 +103,13 @@ fn somebody() -> Caller {
 fn query(parts: &Parts) -> HashMap<String, String> {
     let query = parts.uri.query().unwrap_or_default();
     crate::percent::pairs(query).collect()
+}
+
+async fn certificate(platform: &Platform, file: &str) -> Response<Body> {
+    match platform.signing_certificate(file).await {
+        Some(pem) => typed("application/x-pem-file", pem.into_bytes()),
+        None => Admin::nowhere(),
+    }
 }
 
 async fn package(platform: &Platform, token: &str, now: Timestamp) -> Response<Body> {

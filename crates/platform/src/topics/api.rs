@@ -1,7 +1,0 @@
-//! The service as its clients see it.
-
-use wire::sns::SNS;
-
-use super::Topics;
-
-impl SNS for Topics {}
