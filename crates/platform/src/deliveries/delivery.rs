@@ -6,7 +6,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::{retry::Retry, target::Failure};
-use crate::identity::{Principal, policy::Asker};
+use crate::{
+    identity::{Principal, policy::Asker},
+    queues::message::{AttributeValue, MessageAttribute},
+};
 
 /// Something that happened and whom it is to be told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,6 +155,19 @@ impl Attribute {
                 number.map(serde_json::Value::Number)
             }
             _ => Some(serde_json::Value::String(text.clone())),
+        }
+    }
+}
+
+impl From<&(String, MessageAttribute)> for Attribute {
+    fn from((name, held): &(String, MessageAttribute)) -> Self {
+        Self {
+            name: name.clone(),
+            data_type: held.data_type.clone(),
+            value: match &held.value {
+                AttributeValue::Text(text) => Value::Text(text.clone()),
+                AttributeValue::Binary(bytes) => Value::Binary(bytes.to_vec()),
+            },
         }
     }
 }

@@ -24,6 +24,13 @@ pub struct Outgoing {
     pub lane: Option<Arc<Lane>>,
 }
 
+impl Outgoing {
+    /// Without what keeps the lane open: it is younger than that a lane goes.
+    pub fn pair(self) -> (Arc<Queue>, NewMessage) {
+        (self.queue, self.message)
+    }
+}
+
 impl Shared {
     /// In their order. What cannot be planned, or has to be tried, waits in its lane.
     pub(super) async fn resolve(

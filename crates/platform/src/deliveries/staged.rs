@@ -24,6 +24,15 @@ pub struct DeliveryMessages {
     _lanes: Vec<Arc<Lane>>,
 }
 
+impl From<(Arc<Queue>, NewMessage)> for DeliveryMessages {
+    fn from(message: (Arc<Queue>, NewMessage)) -> Self {
+        Self {
+            messages: vec![message],
+            _lanes: Vec::new(),
+        }
+    }
+}
+
 /// What the closure of a transaction needs.
 #[derive(Clone)]
 pub struct StagedDeliveryRows(Vec<StagedRows>);

@@ -38,7 +38,24 @@ impl Events {
         to_its_end(async move { this.accept(asked).await }).await
     }
 
-    /// Whether a queue can be a destination.
+    /// Whether what is no function can be a destination.
+    fn check_destination(&self, arn: &Arn) -> Result<(), Error> {
+        let takes = || self.0.shared.deliveries.takes(&arn.to_string());
+        match arn.service.as_str() {
+            "sqs" => self.check_queue(arn),
+            "sns" if arn.resource.ends_with(".fifo") => Err(Error::Invalid(format!(
+                "The destination ARN {arn} is invalid: it has to be a standard topic."
+            ))),
+            "events" if !takes() => Err(Error::Unsupported {
+                what: "An event bus as a destination",
+            }),
+            _ if takes() => Ok(()),
+            _ => Err(Error::Invalid(format!(
+                "The destination ARN {arn} is invalid."
+            ))),
+        }
+    }
+
     fn check_queue(&self, arn: &Arn) -> Result<(), Error> {
         let queue = QueueKey::try_from(arn).ok();
         let queue = queue.filter(|key| self.0.shared.queues.find(key).is_some());
@@ -62,7 +79,7 @@ impl Events {
     ) -> Answer<api::FunctionEventInvokeConfig> {
         let (this, cx) = (self.clone(), cx.clone());
         to_its_end(async move {
-            let check = |arn: &Arn| this.check_queue(arn);
+            let check = |arn: &Arn| this.check_destination(arn);
             let functions = &this.0.shared.functions;
             functions
                 .put_event_invoke(&cx, &name, asked, keep, check)

@@ -13,7 +13,7 @@ use super::{
     record::{Over, is_sendable},
 };
 use crate::{
-    deliveries::{self, DeliveryMessages},
+    deliveries::{self, Attribute, DeliveryMessages, Parameters, Sender, ToBus, ToTopic},
     functions::{EventTerms, execution::FunctionKey, function_at},
     identity::Principal,
     queues::{
@@ -45,14 +45,10 @@ pub type Message = (Arc<Queue>, NewMessage);
 /// What is to be sent of an event's end.
 #[derive(Default)]
 pub struct Outgoing {
-    pub record: Option<Record>,
-    pub dead_letter: Option<Message>,
-}
-
-/// A destination's record: a message, or what a delivery came to.
-pub enum Record {
-    Message(Message),
-    Delivered(DeliveryMessages),
+    /// What the record comes to: one message for a queue or function, one for each that listens to
+    /// a topic.
+    pub record: Option<DeliveryMessages>,
+    pub dead_letter: Option<DeliveryMessages>,
 }
 
 /// What goes out with an event, and whom it is from.
@@ -74,8 +70,8 @@ impl Delivery<'_> {
             false => self.terms.on_failure.as_deref(),
         };
         if let Some(arn) = destination {
-            match self.record(arn, succeeded).await {
-                Ok(record) => outgoing.record = Some(record),
+            match self.record(arn).await {
+                Ok(messages) => outgoing.record = Some(messages),
                 Err(error) => {
                     one(&counts.destination_errors);
                     self.shared
@@ -86,8 +82,8 @@ impl Delivery<'_> {
         }
         let dead_letter = self.terms.dead_letter.as_deref().filter(|_| !succeeded);
         if let Some(arn) = dead_letter {
-            match self.dead_letter(arn) {
-                Ok(message) => outgoing.dead_letter = Some(message),
+            match self.dead_letter(arn).await {
+                Ok(messages) => outgoing.dead_letter = Some(messages),
                 Err(error) => {
                     one(&counts.dead_letter_errors);
                     self.shared
@@ -104,10 +100,10 @@ impl Delivery<'_> {
         tracing::warn!(request_id, arn, %error, "an event's end cannot be told");
     }
 
-    async fn record(&self, arn: &str, succeeded: bool) -> Result<Record, Undeliverable> {
+    async fn record(&self, arn: &str) -> Result<DeliveryMessages, Undeliverable> {
         let target: Arn = arn.parse().map_err(|_| Undeliverable::NoTarget)?;
         let record = self.over.record(Timestamp::now());
-        let message = match target.service.as_str() {
+        match target.service.as_str() {
             "sqs" => {
                 let content = Content {
                     body: record,
@@ -115,50 +111,72 @@ impl Delivery<'_> {
                     trace_header: self.trace_header(),
                     sender_id: self.sender_id(),
                 };
-                self.to_queue(&target, content)?
+                Ok(self.to_queue(&target, content)?.into())
             }
-            "lambda" => self.to_function(arn, &target, record).await?,
+            "lambda" => Ok(self.to_function(arn, &target, record).await?.into()),
+            "sns" => {
+                self.to_another(arn, record, Parameters::Sns(ToTopic::default()))
+                    .await
+            }
             "events" => {
-                let delivered = self.to_bus(arn, record, succeeded).await?;
-                return Ok(Record::Delivered(delivered));
+                let parameters = Parameters::Events(self.entry(arn));
+                self.to_another(arn, record, parameters).await
             }
-            _ => return Err(Undeliverable::NotSupported),
-        };
-        Ok(Record::Message(message))
+            _ => Err(Undeliverable::NotSupported),
+        }
     }
 
-    /// In the form in which Lambda puts records on buses.
-    async fn to_bus(
+    async fn dead_letter(&self, arn: &str) -> Result<DeliveryMessages, Undeliverable> {
+        let target: Arn = arn.parse().map_err(|_| Undeliverable::NoTarget)?;
+        let letter = self.over.dead_letter(self.sender_id());
+        match target.service.as_str() {
+            "sqs" => Ok(self.to_queue(&target, letter)?.into()),
+            "sns" => {
+                let parameters = Parameters::Sns(ToTopic {
+                    attributes: letter.attributes.iter().map(Attribute::from).collect(),
+                    ..ToTopic::default()
+                });
+                self.to_another(arn, letter.body, parameters).await
+            }
+            _ => Err(Undeliverable::NotSupported),
+        }
+    }
+
+    /// The entry of an event bus beside the record.
+    fn entry(&self, bus: &str) -> ToBus {
+        let ended = match self.over.condition {
+            "Success" => "Success",
+            _ => "Failure",
+        };
+        ToBus {
+            source: "lambda".to_owned(),
+            detail_type: format!("Lambda Function Invocation Result - {ended}"),
+            resources: vec![bus.to_owned(), self.over.function_arn.to_owned()],
+            time_ms: None,
+        }
+    }
+
+    /// To a target of another service, as the function's role.
+    async fn to_another(
         &self,
         arn: &str,
-        record: String,
-        succeeded: bool,
+        body: String,
+        parameters: Parameters,
     ) -> Result<DeliveryMessages, Undeliverable> {
-        let outcome = if succeeded { "Success" } else { "Failure" };
-        let from = deliveries::Sender {
+        let from = Sender {
             principal: "lambda.amazonaws.com".to_owned(),
             source_arn: self.over.function_arn.to_owned(),
             account_id: self.function.account_id.clone(),
             region: self.function.region.clone(),
         };
-        let mut delivery = deliveries::Delivery::new(from, arn, record);
-        delivery.parameters = deliveries::Parameters::Events(deliveries::ToBus {
-            source: "lambda".to_owned(),
-            detail_type: format!("Lambda Function Invocation Result - {outcome}"),
-            resources: vec![arn.to_owned(), self.over.function_arn.to_owned()],
-            time_ms: None,
-        });
+        let qualifier = self.over.event.qualifier.as_deref();
+        let functions = &self.shared.functions;
+        let mut delivery = deliveries::Delivery::new(from, arn, body);
+        delivery.role = functions.role_arn(self.function, qualifier);
+        delivery.parameters = parameters;
         delivery.trace_header = self.trace_header();
         let messages = self.shared.deliveries.messages(vec![delivery]).await;
         messages.map_err(|_| Undeliverable::Store)
-    }
-
-    fn dead_letter(&self, arn: &str) -> Result<Message, Undeliverable> {
-        let target: Arn = arn.parse().map_err(|_| Undeliverable::NoTarget)?;
-        match target.service.as_str() {
-            "sqs" => self.to_queue(&target, self.over.dead_letter(self.sender_id())),
-            _ => Err(Undeliverable::NotSupported),
-        }
     }
 
     fn to_queue(&self, target: &Arn, content: Content) -> Result<Message, Undeliverable> {

@@ -228,10 +228,7 @@ impl Functions {
             };
             match arn.service.as_str() {
                 "lambda" => self.check_function(own, &text, &arn)?,
-                "sqs" => check(&arn)?,
-                "sns" => return Err(unsupported("An SNS topic as a destination")),
-                // As with Lambda, whether there is such a bus shows when it is sent to.
-                "events" if arn.resource.starts_with("event-bus/") => {}
+                "sqs" | "sns" | "events" => check(&arn)?,
                 "s3" if !is_success => return Err(unsupported("An S3 bucket as a destination")),
                 _ => return Err(no_such(config)),
             }

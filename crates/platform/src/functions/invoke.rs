@@ -221,6 +221,12 @@ impl Functions {
         Some(Principal::of(&key.account_id, Some(&role)))
     }
 
+    /// The ARN of the role that a function acts in.
+    pub fn role_arn(&self, key: &FunctionKey, qualifier: Option<&str>) -> Option<String> {
+        let entry = self.0.definitions.get(key)?;
+        Some(configured(&entry, qualifier)?.role().to_owned())
+    }
+
     pub(super) fn check_invocable(&self, key: &FunctionKey, qualifier: Option<&str>) -> Result<()> {
         // Lambda names the version that it looked for, asked or not.
         let unknown = || not_found(key, qualifier.or(Some(LATEST)));

@@ -106,7 +106,7 @@ fn refuse_unsupported(asked: &Asked<'_>) -> Result<()> {
     ])
 }
 
-/// The queue for events that failed. One without an ARN is none.
+/// The queue or topic for events that failed. One without an ARN is none.
 pub fn dead_letter(asked: Option<&DeadLetterConfig>) -> Result<Option<String>> {
     let target = asked.and_then(|config| config.target_arn.as_deref());
     let Some(target) = target.filter(|target| !target.is_empty()) else {
@@ -115,13 +115,10 @@ pub fn dead_letter(asked: Option<&DeadLetterConfig>) -> Result<Option<String>> {
     let invalid = || Error::Invalid(format!("The target ARN {target} is invalid."));
     let arn: Arn = target.parse().map_err(|_| invalid())?;
     match arn.service.as_str() {
-        "sns" => Err(Error::Unsupported {
-            what: "An SNS topic for dead letters (DeadLetterConfig)",
-        }),
-        "sqs" if arn.resource.ends_with(".fifo") => Err(Error::invalid(
-            "A dead-letter queue of a function has to be a standard queue.",
+        "sns" | "sqs" if arn.resource.ends_with(".fifo") => Err(Error::invalid(
+            "A dead-letter queue or topic of a function has to be a standard one.",
         )),
-        "sqs" if !arn.resource.is_empty() => Ok(Some(target.to_owned())),
+        "sns" | "sqs" if !arn.resource.is_empty() => Ok(Some(target.to_owned())),
         _ => Err(invalid()),
     }
 }

@@ -95,14 +95,9 @@ impl Process {
         });
         let functions = functions.await.unwrap();
         let background = Arc::new(Background::default());
+        let deliveries = Deliveries::open(store, queues.clone());
         Self {
-            events: Events::open(
-                functions.clone(),
-                queues.clone(),
-                Deliveries::open(store.clone(), queues.clone()),
-                &background,
-            )
-            .await,
+            events: Events::open(functions.clone(), queues.clone(), deliveries, &background).await,
             clock,
             queues,
             functions,

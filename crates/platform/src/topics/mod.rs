@@ -22,6 +22,7 @@ mod limits;
 mod message;
 mod name;
 mod paging;
+mod phones;
 mod policy;
 mod publish;
 mod shown;
@@ -31,6 +32,8 @@ mod subscription_attributes;
 mod tables;
 mod tags;
 mod target;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 use std::sync::{

@@ -51,6 +51,31 @@ pub trait SNS: Send + Sync {
     }
 
     /// `POST /`
+    fn create_platform_application(
+        &self,
+        cx: &Context,
+        input: CreatePlatformApplicationInput,
+    ) -> impl Future<Output = Result<CreatePlatformApplicationResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "CreatePlatformApplication",
+            ))
+        }
+    }
+
+    /// `POST /`
+    fn create_platform_endpoint(
+        &self,
+        cx: &Context,
+        input: CreatePlatformEndpointInput,
+    ) -> impl Future<Output = Result<CreateEndpointResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "CreatePlatformEndpoint")) }
+    }
+
+    /// `POST /`
     fn create_topic(
         &self,
         cx: &Context,
@@ -78,6 +103,21 @@ pub trait SNS: Send + Sync {
     ) -> impl Future<Output = Result<GetDataProtectionPolicyResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "GetDataProtectionPolicy")) }
+    }
+
+    /// `POST /`
+    fn get_platform_application_attributes(
+        &self,
+        cx: &Context,
+        input: GetPlatformApplicationAttributesInput,
+    ) -> impl Future<Output = Result<GetPlatformApplicationAttributesResponse, Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "GetPlatformApplicationAttributes",
+            ))
+        }
     }
 
     /// `POST /`
@@ -123,6 +163,16 @@ pub trait SNS: Send + Sync {
     ) -> impl Future<Output = Result<ListPhoneNumbersOptedOutResponse, Error>> + Send {
         let _ = (cx, input);
         async { Err(Error::not_implemented(&SERVICE, "ListPhoneNumbersOptedOut")) }
+    }
+
+    /// `POST /`
+    fn list_platform_applications(
+        &self,
+        cx: &Context,
+        input: ListPlatformApplicationsInput,
+    ) -> impl Future<Output = Result<ListPlatformApplicationsResponse, Error>> + Send {
+        let _ = (cx, input);
+        async { Err(Error::not_implemented(&SERVICE, "ListPlatformApplications")) }
     }
 
     /// `POST /`
@@ -216,6 +266,21 @@ pub trait SNS: Send + Sync {
     }
 
     /// `POST /`
+    fn set_platform_application_attributes(
+        &self,
+        cx: &Context,
+        input: SetPlatformApplicationAttributesInput,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = (cx, input);
+        async {
+            Err(Error::not_implemented(
+                &SERVICE,
+                "SetPlatformApplicationAttributes",
+            ))
+        }
+    }
+
+    /// `POST /`
     fn set_sms_attributes(
         &self,
         cx: &Context,
@@ -304,10 +369,22 @@ pub async fn dispatch<S: SNS>(service: &S, call: Call<'_>) -> Response<bytes::By
             call.answer(|input| service.confirm_subscription(cx, input))
                 .await
         }
+        3 => {
+            call.answer(|input| service.create_platform_application(cx, input))
+                .await
+        }
+        4 => {
+            call.answer(|input| service.create_platform_endpoint(cx, input))
+                .await
+        }
         6 => call.answer(|input| service.create_topic(cx, input)).await,
         10 => call.answer(|input| service.delete_topic(cx, input)).await,
         11 => {
             call.answer(|input| service.get_data_protection_policy(cx, input))
+                .await
+        }
+        13 => {
+            call.answer(|input| service.get_platform_application_attributes(cx, input))
                 .await
         }
         14 => {
@@ -324,6 +401,10 @@ pub async fn dispatch<S: SNS>(service: &S, call: Call<'_>) -> Response<bytes::By
         }
         20 => {
             call.answer(|input| service.list_phone_numbers_opted_out(cx, input))
+                .await
+        }
+        21 => {
+            call.answer(|input| service.list_platform_applications(cx, input))
                 .await
         }
         23 => {
@@ -351,6 +432,10 @@ pub async fn dispatch<S: SNS>(service: &S, call: Call<'_>) -> Response<bytes::By
         }
         31 => {
             call.answer(|input| service.remove_permission(cx, input))
+                .await
+        }
+        33 => {
+            call.answer(|input| service.set_platform_application_attributes(cx, input))
                 .await
         }
         34 => {
@@ -432,6 +517,46 @@ pub struct ConfirmSubscriptionResponse {
 shape!(ConfirmSubscriptionResponse { subscription_arn });
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateEndpointResponse {
+    pub endpoint_arn: Option<String>,
+}
+shape!(CreateEndpointResponse { endpoint_arn });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePlatformApplicationInput {
+    pub name: String,
+    pub platform: String,
+    pub attributes: Map<String>,
+}
+shape!(CreatePlatformApplicationInput {
+    name,
+    platform,
+    attributes
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePlatformApplicationResponse {
+    pub platform_application_arn: Option<String>,
+}
+shape!(CreatePlatformApplicationResponse {
+    platform_application_arn
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatePlatformEndpointInput {
+    pub platform_application_arn: String,
+    pub token: String,
+    pub custom_user_data: Option<String>,
+    pub attributes: Option<Map<String>>,
+}
+shape!(CreatePlatformEndpointInput {
+    platform_application_arn,
+    token,
+    custom_user_data,
+    attributes
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateTopicInput {
     pub name: String,
     pub attributes: Option<Map<String>>,
@@ -470,6 +595,20 @@ pub struct GetDataProtectionPolicyResponse {
 shape!(GetDataProtectionPolicyResponse {
     data_protection_policy
 });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetPlatformApplicationAttributesInput {
+    pub platform_application_arn: String,
+}
+shape!(GetPlatformApplicationAttributesInput {
+    platform_application_arn
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetPlatformApplicationAttributesResponse {
+    pub attributes: Option<Map<String>>,
+}
+shape!(GetPlatformApplicationAttributesResponse { attributes });
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetSMSAttributesInput {
@@ -520,6 +659,22 @@ pub struct ListPhoneNumbersOptedOutResponse {
 }
 shape!(ListPhoneNumbersOptedOutResponse {
     phone_numbers,
+    next_token
+});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListPlatformApplicationsInput {
+    pub next_token: Option<String>,
+}
+shape!(ListPlatformApplicationsInput { next_token });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListPlatformApplicationsResponse {
+    pub platform_applications: Option<Vec<PlatformApplication>>,
+    pub next_token: Option<String>,
+}
+shape!(ListPlatformApplicationsResponse {
+    platform_applications,
     next_token
 });
 
@@ -605,6 +760,16 @@ shape!(OptInPhoneNumberInput { phone_number });
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OptInPhoneNumberResponse {}
 shape!(OptInPhoneNumberResponse {});
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlatformApplication {
+    pub platform_application_arn: Option<String>,
+    pub attributes: Option<Map<String>>,
+}
+shape!(PlatformApplication {
+    platform_application_arn,
+    attributes
+});
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PublishBatchInput {
@@ -705,6 +870,16 @@ pub struct RemovePermissionInput {
     pub label: String,
 }
 shape!(RemovePermissionInput { topic_arn, label });
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetPlatformApplicationAttributesInput {
+    pub platform_application_arn: String,
+    pub attributes: Map<String>,
+}
+shape!(SetPlatformApplicationAttributesInput {
+    platform_application_arn,
+    attributes
+});
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SetSMSAttributesInput {

@@ -86,9 +86,7 @@ impl One<'_> {
                 let resolved = self.shared.resolve(more).await;
                 let resolved =
                     resolved.map_err(|error| Failure::again("InternalError", error.to_string()))?;
-                // Lanes stay as long as something is in them, and they are young enough before.
-                let pair = |it: Outgoing| (it.queue, it.message);
-                Ok(resolved.into_iter().map(pair).collect())
+                Ok(resolved.into_iter().map(Outgoing::pair).collect())
             }
             Plan::Try => {
                 let kind = delivery.kind();

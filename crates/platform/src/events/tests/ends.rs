@@ -112,8 +112,8 @@ async fn what_is_no_destination_is_refused() {
     check(&function_arn("g").unwrap(), "is invalid").await;
     check(&queue_arn("none").unwrap(), "is invalid").await;
     let service = |name: &str| format!("arn:aws:{name}:us-east-1:{ACCOUNT}:x");
-    check(&service("sns"), "An SNS topic as a destination").await;
-    check(&service("events"), "The provided destination config").await;
+    check(&service("sns"), "is invalid").await;
+    check(&service("events"), "An event bus as a destination").await;
     check(&service("s3"), "An S3 bucket as a destination").await;
     check(&service("iam"), "The provided destination config").await;
     let nothing = world.configure("f", |_| {}).await;

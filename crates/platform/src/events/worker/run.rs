@@ -1,18 +1,16 @@
 //! One try with one event, from its queue to its end or its next try.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+};
 
 use crate::{
     deliveries::DeliveryMessages,
     events::{
         Shared,
-<<<<<<< HEAD
         counts::{AGES_MAX, Counts, add, one},
         deliver::{Delivery, Message, Outgoing},
-=======
-        counts::{Counts, add, one},
-        deliver::{Delivery, Message, Outgoing, Record},
->>>>>>> 01e37ba (buses, pipes: tests, docs, a bench row, and buses as destinations of invocations)
         event::Event,
         record::Over,
         verdict::{self, Cause, Past, Try, Verdict},
@@ -167,16 +165,10 @@ impl One<'_> {
             dead_letter,
         } = delivery.messages(ended.is_ok()).await;
         let (records, letters) = (record.iter().count(), dead_letter.iter().count());
-        let (mut messages, mut delivered) = (Vec::new(), DeliveryMessages::default());
-        match record {
-            Some(Record::Message(message)) => messages.push(message),
-            Some(Record::Delivered(made)) => delivered = made,
-            None => {}
-        }
-        messages.append(&mut delivered.messages);
-        messages.extend(dead_letter);
-        let replaced = self.replace(messages).await;
-        // What was open for it may close.
+        let mut delivered: Vec<DeliveryMessages> = record.into_iter().chain(dead_letter).collect();
+        let messages = delivered.iter_mut().map(|all| mem::take(&mut all.messages));
+        let replaced = self.replace(messages.flatten().collect()).await;
+        // What was open for them may close.
         drop(delivered);
         if !replaced {
             return;

@@ -14,7 +14,7 @@ use super::{
     Topics, batch,
     error::{Error, Result},
     message::{Draft, DraftValue},
-    name,
+    name, phones,
     publish::Published,
     shown::sequence_number,
     subscribe::{AskedSubscription, Listed},
@@ -284,13 +284,76 @@ impl SNS for Topics {
         })
     }
 
-    async fn put_data_protection_policy(
+    // Refused below: what is not there, and so not written as the operations that are.
+
+    fn set_sms_attributes(
+        &self,
+        _: &Context,
+        input: api::SetSMSAttributesInput,
+    ) -> impl Future<Output = Answer<api::SetSMSAttributesResponse>> + Send {
+        refused(phones::set_sms_attributes(&map(Some(input.attributes))))
+    }
+
+    fn opt_in_phone_number(
+        &self,
+        _: &Context,
+        input: api::OptInPhoneNumberInput,
+    ) -> impl Future<Output = Answer<api::OptInPhoneNumberResponse>> + Send {
+        refused(phones::about_number(&input.phone_number))
+    }
+
+    fn create_platform_application(
+        &self,
+        _: &Context,
+        input: api::CreatePlatformApplicationInput,
+    ) -> impl Future<Output = Answer<api::CreatePlatformApplicationResponse>> + Send {
+        let attributes = map(Some(input.attributes));
+        refused(phones::create_application(
+            &input.name,
+            &input.platform,
+            &attributes,
+        ))
+    }
+
+    fn get_platform_application_attributes(
+        &self,
+        _: &Context,
+        input: api::GetPlatformApplicationAttributesInput,
+    ) -> impl Future<Output = Answer<api::GetPlatformApplicationAttributesResponse>> + Send {
+        refused(phones::about_application(&input.platform_application_arn))
+    }
+
+    fn set_platform_application_attributes(
+        &self,
+        _: &Context,
+        input: api::SetPlatformApplicationAttributesInput,
+    ) -> impl Future<Output = Answer<()>> + Send {
+        let attributes = map(Some(input.attributes));
+        refused(phones::set_application(
+            &input.platform_application_arn,
+            &attributes,
+        ))
+    }
+
+    fn create_platform_endpoint(
+        &self,
+        _: &Context,
+        input: api::CreatePlatformEndpointInput,
+    ) -> impl Future<Output = Answer<api::CreateEndpointResponse>> + Send {
+        refused(phones::about_application(&input.platform_application_arn))
+    }
+
+    fn put_data_protection_policy(
         &self,
         _: &Context,
         _: api::PutDataProtectionPolicyInput,
-    ) -> Answer<()> {
-        Err(refusal(no_data_protection()))
+    ) -> impl Future<Output = Answer<()>> + Send {
+        refused(no_data_protection())
     }
+}
+
+fn refused<T: Send>(error: Error) -> impl Future<Output = Answer<T>> + Send {
+    std::future::ready(Err(refusal(error)))
 }
 
 fn no_data_protection() -> Error {
