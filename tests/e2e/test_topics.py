@@ -27,7 +27,7 @@ POLICY = {
     "Statement": [
         {
             "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
+            "Principal": {"Service": ["sns.amazonaws.com", "events.amazonaws.com"]},
             "Action": "sqs:SendMessage",
             "Resource": "*",
         }
@@ -320,6 +320,29 @@ def test_a_topic_is_a_destination_and_takes_dead_letters(clients, client, make_f
     letter = json.loads(message["Body"])
     assert letter["Message"] == "0"
     assert letter["MessageAttributes"]["ErrorMessage"]["Value"] == "division by zero"
+
+
+def test_an_event_bus_is_a_destination(server, clients, client, make_function, name):
+    url = clients.queue()
+    events = server.client("events")
+    pattern = {"source": ["lambda"], "detail": {"requestPayload": [{"exists": True}]}}
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": arn(clients.sqs, url)}])
+    function = make_function("def handler(event, context):\n    return 1 / event\n")
+    client.put_function_event_invoke_config(
+        FunctionName=function,
+        MaximumRetryAttempts=0,
+        DestinationConfig={
+            "OnFailure": {"Destination": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"}
+        },
+    )
+    client.invoke(FunctionName=function, InvocationType="Event", Payload=b"0")
+    [message] = clients.received(url, 1)
+    event = json.loads(message["Body"])
+    assert event["detail-type"] == "Lambda Function Invocation Result - Failure"
+    assert event["detail"]["responsePayload"]["errorType"] == "ZeroDivisionError"
+    events.remove_targets(Rule=name, Ids=["1"])
+    events.delete_rule(Name=name)
 
 
 def test_nothing_published_is_lost_by_the_end_of_the_server(new_server, name, endpoint):

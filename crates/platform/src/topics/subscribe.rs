@@ -217,7 +217,9 @@ impl Topics {
             SUBSCRIPTIONS.delete(tx, &[account, region, name, &id])?;
             TOPICS.put(tx, &key.parts(), &stored).map(drop)
         };
-        if self.0.book.find(&topic.key).is_none() {
+        // One that was made again under its name has other subscriptions.
+        let held = self.0.book.find(&topic.key);
+        if !held.is_some_and(|held| Arc::ptr_eq(&held, topic)) {
             return Ok(());
         }
         self.0.store.write(write).await?;
