@@ -7,10 +7,11 @@
 use std::{
     io,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, Response, header, request::Parts};
 use jiff::Timestamp;
@@ -56,7 +57,7 @@ use crate::{
     outbound::{HttpTarget, Outbound, Reach},
     pipes::{self, Pipes},
     queues::{self, EngineError, Queues},
-    schedules::{self, Schedules},
+    schedules::{self, Schedules, Universal},
     secrets::{Secrets, SecretsError},
     services::{self, Services},
     target::{Nowhere, Target},
@@ -260,6 +261,8 @@ impl Platform {
         deliveries.register("logs", Arc::new(logs.clone()));
         deliveries.register("http", Arc::new(HttpTarget(outbound)));
         deliveries.register("sns", Arc::new(topics.clone()));
+        let universal = Arc::new(Universal::default());
+        deliveries.register("scheduler", universal.clone());
         deliveries.begin(&reconciling).await;
         buses.begin(&reconciling);
         let pipes = Pipes::open(
@@ -326,9 +329,9 @@ impl Platform {
             runtimes,
             counts,
         };
-        Ok(Platform {
-            inner: Arc::new(inner),
-        })
+        let inner = Arc::new(inner);
+        universal.open(Box::new(Operations(Arc::downgrade(&inner))));
+        Ok(Platform { inner })
     }
 
     /// What only waits ends, so that requests which run can finish: receivers get no message, and
@@ -618,6 +621,19 @@ fn context(caller: Caller, request: Request, now: Timestamp) -> (Parts, Context)
         now,
     };
     (parts, cx)
+}
+
+/// The operations of all services, for targets that are one.
+struct Operations(Weak<Inner>);
+
+#[async_trait]
+impl schedules::Operations for Operations {
+    async fn run(&self, call: Call<'_>) -> Response<Body> {
+        match self.0.upgrade() {
+            Some(inner) => inner.services.dispatch(call).await,
+            None => refuse(call.route, &Error::internal(), &call.cx.request_id).map(Body::from),
+        }
+    }
 }
 
 /// What policies may ask about where a request came from. There is no TLS here: what never leaves

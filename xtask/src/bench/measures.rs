@@ -20,6 +20,7 @@ use super::{
     platform::{self, Platform},
     request::Template,
     sandbox::{self, Yard},
+    schedules,
     stats::{Samples, median},
     streaming,
     table::{Goals, Row, Unit, render},
@@ -195,6 +196,30 @@ fn measures() -> Vec<Measure> {
             goal: 0.34,
             aim: 0.34,
         }),
+    });
+    measures.push(Measure {
+        name: format!("{} schedules at rest, memory", schedules::COUNT),
+        unit: Unit::Mb,
+        figure: Box::new(|bench| {
+            let platform = Platform::start(&bench.binary)?;
+            schedules::fill(&bench.runtime, &platform)?;
+            resident_mb(platform.pid())
+        }),
+        floor: Some(Box::new(|bench| {
+            resident_mb(Platform::start(&bench.binary)?.pid())
+        })),
+        goals: None,
+    });
+    measures.push(Measure {
+        name: format!("{} schedules at rest, processor", schedules::COUNT),
+        unit: Unit::CpuPercent,
+        figure: Box::new(|bench| {
+            let platform = Platform::start(&bench.binary)?;
+            schedules::fill(&bench.runtime, &platform)?;
+            at_rest(&platform)
+        }),
+        floor: Some(Box::new(Bench::idle_cpu)),
+        goals: None,
     });
     measures.push(Measure {
         name: format!("bare HTTP, {CLIENTS} clients"),
@@ -529,15 +554,20 @@ impl Bench {
 
     /// Percent of one processor, over three seconds of rest after a moment to settle.
     fn idle_cpu(&self) -> Result<f64> {
-        const REST: Duration = Duration::from_secs(3);
         let platform = Platform::start(&self.binary)?;
         std::thread::sleep(Duration::from_secs(1));
-        let before = cpu_ticks(platform.pid())?;
-        std::thread::sleep(REST);
-        let ticks = cpu_ticks(platform.pid())? - before;
-        let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
-        Ok(ticks as f64 / ticks_per_second / REST.as_secs_f64() * 100.0)
+        at_rest(&platform)
     }
+}
+
+/// Percent of one processor, over three seconds.
+fn at_rest(platform: &Platform) -> Result<f64> {
+    const REST: Duration = Duration::from_secs(3);
+    let before = cpu_ticks(platform.pid())?;
+    std::thread::sleep(REST);
+    let ticks = cpu_ticks(platform.pid())? - before;
+    let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
+    Ok(ticks as f64 / ticks_per_second / REST.as_secs_f64() * 100.0)
 }
 
 /// An environment for each client, all started before anything is measured, by events that each

@@ -40,6 +40,8 @@ mod request;
 #[cfg(feature = "bench")]
 mod sandbox;
 #[cfg(feature = "bench")]
+mod schedules;
+#[cfg(feature = "bench")]
 mod streaming;
 
 use anyhow::Result;

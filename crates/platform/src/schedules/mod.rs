@@ -17,6 +17,7 @@ mod requested;
 mod tables;
 mod target;
 mod tick;
+mod universal;
 mod verbs;
 mod view;
 
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 use store::Store;
 
 pub use tables::{MIGRATION_COUNT, migrations};
+pub use universal::{Operations, Universal};
 
 use crate::{
     background::{Background, Wake},

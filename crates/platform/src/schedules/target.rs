@@ -10,6 +10,7 @@ use super::{
     error::{Error, Result},
     limits,
     tables::{BusEvent, Target},
+    universal,
 };
 use crate::{functions::function_at, queues::definition::QueueKey};
 
@@ -20,6 +21,8 @@ enum Kind {
     Queue,
     Topic,
     Bus,
+    /// A universal target.
+    Operation,
 }
 
 /// Checks what was asked for.
@@ -75,9 +78,8 @@ fn kind_of(text: &str) -> Result<Kind> {
         "events" => (Kind::Bus, resource.starts_with("event-bus/")),
         "states" => return Err(Error::unsupported("A state machine as a target")),
         "scheduler" => {
-            return Err(Error::Unsupported {
-                what: format!("The universal target {text}"),
-            });
+            universal::named(text).ok_or_else(malformed)??;
+            (Kind::Operation, true)
         }
         "batch" | "codebuild" | "codepipeline" | "ecs" | "firehose" | "inspector" | "kinesis"
         | "sagemaker" | "ssm" | "redshift" => {
@@ -123,7 +125,7 @@ fn check_input(kind: Kind, input: &str) -> Result<()> {
             limits::INPUT_BYTES_MAX
         )));
     }
-    let is_json = matches!(kind, Kind::Function | Kind::Bus);
+    let is_json = matches!(kind, Kind::Function | Kind::Bus | Kind::Operation);
     if is_json && serde_json::from_str::<&RawValue>(input).is_err() {
         return Err(Error::invalid(
             "The input of this target has to be well-formed JSON.",
