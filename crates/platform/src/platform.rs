@@ -413,6 +413,10 @@ impl Platform {
         self.inner.services.logs.lines()
     }
 
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.services.metrics
+    }
+
     pub fn metering(&self) -> &Metering {
         &self.inner.metering
     }

@@ -12,7 +12,7 @@ use super::{
     Metrics,
     distribution::Distribution,
     limits,
-    series::{Datum, Home, Metric, NO_UNIT},
+    series::{Datum, Home, Metric, NO_UNIT, is_unit},
 };
 
 /// The specification's limits: directives, sets of dimensions, dimensions of a set, metrics of a

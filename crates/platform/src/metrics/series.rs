@@ -9,6 +9,42 @@ use super::distribution::Distribution;
 /// The unit of what has none.
 pub const NO_UNIT: &str = "None";
 
+/// All that there are.
+const UNITS: [&str; 27] = [
+    "Seconds",
+    "Microseconds",
+    "Milliseconds",
+    "Bytes",
+    "Kilobytes",
+    "Megabytes",
+    "Gigabytes",
+    "Terabytes",
+    "Bits",
+    "Kilobits",
+    "Megabits",
+    "Gigabits",
+    "Terabits",
+    "Percent",
+    "Count",
+    "Bytes/Second",
+    "Kilobytes/Second",
+    "Megabytes/Second",
+    "Gigabytes/Second",
+    "Terabytes/Second",
+    "Bits/Second",
+    "Kilobits/Second",
+    "Megabits/Second",
+    "Gigabits/Second",
+    "Terabits/Second",
+    "Count/Second",
+    NO_UNIT,
+];
+
+/// Whether CloudWatch has such a unit.
+pub fn is_unit(name: &str) -> bool {
+    UNITS.contains(&name)
+}
+
 /// Where a metric belongs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Home {
@@ -25,6 +61,15 @@ pub struct Metric {
 }
 
 impl Metric {
+    /// Whether its names and values can be stored and shown.
+    pub fn is_printable(&self) -> bool {
+        let dimensions = self.dimensions.iter();
+        let mut all = [&self.namespace, &self.name]
+            .into_iter()
+            .chain(dimensions.flat_map(|(name, value)| [name, value]));
+        all.all(|text| !text.chars().any(char::is_control))
+    }
+
     pub fn new<'a>(
         namespace: &str,
         name: &str,

@@ -58,6 +58,7 @@ impl Metrics {
         environments(&mut page, platform);
         scaling(&mut page, platform);
         queues(&mut page, platform);
+        kept_metrics(&mut page, platform);
         events(&mut page, platform);
         deliveries::print(&mut page, platform);
         mappings(&mut page, platform);
@@ -140,6 +141,17 @@ fn scaling(page: &mut Page, platform: &Platform) {
 }
 
 /// SQS's metrics, of all queues together.
+fn kept_metrics(page: &mut Page, platform: &Platform) {
+    let metrics = platform.metrics();
+    let name = "lambent_metric_series";
+    page.family(name, "gauge", "Series that CloudWatch keeps");
+    page.sample(name, "", metrics.series_count() as f64);
+    let name = "lambent_metric_data_dropped_total";
+    let help = "Data of metrics in logs that came faster than they could be written";
+    page.family(name, "counter", help);
+    page.sample(name, "", metrics.dropped() as f64);
+}
+
 fn queues(page: &mut Page, platform: &Platform) {
     let all = platform.queues().all();
     page.family("lambent_queues", "gauge", "Queues");

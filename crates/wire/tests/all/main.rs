@@ -1,5 +1,6 @@
 //! What the wire promises, one file a subject, in one binary.
 
+mod cbor;
 mod event_stream;
 mod forms;
 mod lambda_api;

@@ -27,6 +27,7 @@ impl Metrics {
         input: api::PutMetricAlarmInput,
     ) -> Result<()> {
         refuse_unbuilt(&input)?;
+        check_name(&input.alarm_name)?;
         let source = source(cx, &input)?;
         let terms = terms(&input, source)?;
         let new = NewAlarm {
@@ -50,6 +51,7 @@ impl Metrics {
         cx: &Context,
         input: api::PutCompositeAlarmInput,
     ) -> Result<()> {
+        check_name(&input.alarm_name)?;
         if input.actions_suppressor.is_some() {
             return Err(Error::unsupported("An ActionsSuppressor"));
         }
@@ -163,6 +165,15 @@ impl Metrics {
             Some(_) => Ok(key),
             None => Err(Error::NotFound(format!("Resource {arn} does not exist"))),
         }
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    match name.chars().any(char::is_control) {
+        false => Ok(()),
+        true => Err(Error::validation(
+            "AlarmName must not contain control characters",
+        )),
     }
 }
 

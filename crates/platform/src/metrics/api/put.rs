@@ -64,6 +64,12 @@ fn one(namespace: &str, given: api::MetricDatum, place: &str, now_s: i64) -> Res
         name: given.metric_name,
         dimensions: dimensions(given.dimensions),
     };
+    if !metric.is_printable() {
+        return Err(Error::invalid(format!(
+            "The parameters Namespace, {place}.MetricName and {place}.Dimensions must contain only \
+             printable characters."
+        )));
+    }
     if metric.dimensions.len() != names {
         return Err(Error::invalid(format!(
             "The parameter {place}.Dimensions has a dimension twice."
