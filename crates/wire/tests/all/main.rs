@@ -1,6 +1,7 @@
 //! What the wire promises, one file a subject, in one binary.
 
 mod cbor;
+mod cbor_vectors;
 mod event_stream;
 mod forms;
 mod lambda_api;

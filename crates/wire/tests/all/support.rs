@@ -21,6 +21,7 @@ pub fn protocol_of(metadata: &Json) -> Protocol {
         (Some("json"), Some("1.0")) => Protocol::AwsJson1_0,
         (Some("json"), _) => Protocol::AwsJson1_1,
         (Some("query"), _) => Protocol::AwsQuery,
+        (Some("smithy-rpc-v2-cbor"), _) => Protocol::RpcV2Cbor,
         (Some("rest-xml"), _) => Protocol::RestXml,
         (Some(other), _) => panic!("unknown protocol {other}"),
     }
