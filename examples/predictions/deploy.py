@@ -87,6 +87,7 @@ def options() -> argparse.ArgumentParser:
 def main(arguments=None) -> Stack:
     given = options().parse_args(arguments)
     stack = Stack(given.prefix)
+    stack.reach()
     step("layers: pip builds them, once")
     built = packages(given.cache)
     if given.remove:

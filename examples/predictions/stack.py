@@ -50,6 +50,16 @@ class Stack:
             config=botocore.config.Config(**settings),
         )
 
+    def reach(self):
+        """Ends here where there is no platform."""
+        try:
+            urllib.request.urlopen(f"{self.endpoint}/_lambent/health").close()
+        except OSError as error:
+            raise SystemExit(
+                f"there is no platform at {self.endpoint} ({error}): start `lambent up`, or name "
+                "one by AWS_ENDPOINT_URL"
+            ) from error
+
     @property
     def pictures(self):
         """The bucket that pictures are put into."""
