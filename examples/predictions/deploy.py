@@ -2,9 +2,10 @@
 
     python3 examples/predictions/deploy.py [--database postgres://…]
 
-    pictures (bucket) ► split (function) ► tasks (queue) ► predict (function) ► results (bucket)
-                                                  │                  └► predictions (table)
-                                                  └► dead (queue)
+    pictures (bucket) ► uploads (queue) ► split (function) ► tasks (queue) ► predict (function)
+
+    predict ► results (bucket) ► done (queue)
+            ► predictions (table)
 
 Everything is made by AWS's own API. `--remove` takes it away again.
 """
@@ -105,51 +106,32 @@ def main(arguments=None) -> Stack:
 
 def deploy(stack, given, built, url) -> None:
     s3, sqs, functions = (stack.client(service) for service in ("s3", "sqs", "lambda"))
-    step(f"queues: {stack.tasks}, {stack.done}, {stack.dead}")
+    step(f"queues: {stack.uploads}, {stack.tasks}, {stack.done}, {stack.dead}")
     dead = queue(sqs, stack.dead)
-    tasks = queue(
-        sqs,
-        stack.tasks,
-        VisibilityTimeout=given.visibility or 6 * given.timeout,
-        RedrivePolicy={"deadLetterTargetArn": dead["arn"], "maxReceiveCount": given.tries},
-    )
-    done = queue(sqs, stack.done, Policy=may_send(stack))
+    work = {
+        "VisibilityTimeout": given.visibility or 6 * given.timeout,
+        "RedrivePolicy": {"deadLetterTargetArn": dead["arn"], "maxReceiveCount": given.tries},
+    }
+    uploads = queue(sqs, stack.uploads, Policy=may_send(stack.pictures), **work)
+    tasks = queue(sqs, stack.tasks, **work)
+    done = queue(sqs, stack.done, Policy=may_send(stack.results))
     step(f"buckets: {stack.pictures}, {stack.results}")
     for bucket in (stack.pictures, stack.results):
         with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
             s3.create_bucket(Bucket=bucket)
     # A picture that is replaced is another version, and both get their result.
     s3.put_bucket_versioning(Bucket=stack.pictures, VersioningConfiguration={"Status": "Enabled"})
-    split, predict = deploy_functions(stack, given, built, url, tasks["url"], dead["arn"])
-    step("from bucket to function, from queue to function")
-    let_bucket_invoke(functions, split, stack.pictures)
-    s3.put_bucket_notification_configuration(
-        Bucket=stack.pictures,
-        NotificationConfiguration={
-            "LambdaFunctionConfigurations": [
-                {"Id": "split", "LambdaFunctionArn": split, "Events": ["s3:ObjectCreated:*"]}
-            ]
-        },
-    )
-    s3.put_bucket_notification_configuration(
-        Bucket=stack.results,
-        NotificationConfiguration={
-            "QueueConfigurations": [
-                {"Id": "done", "QueueArn": done["arn"], "Events": ["s3:ObjectCreated:*"]}
-            ]
-        },
-    )
-    mapping(
-        functions,
-        tasks["arn"],
-        predict,
-        BatchSize=given.batch,
-        FunctionResponseTypes=["ReportBatchItemFailures"],
-        ScalingConfig={"MaximumConcurrency": max(2, given.concurrency)},
-    )
+    split, predict = deploy_functions(stack, given, built, url, tasks["url"])
+    step("from buckets to queues, from queues to functions")
+    tell(s3, stack.pictures, uploads["arn"])
+    tell(s3, stack.results, done["arn"])
+    # By way of a queue, and not at once: a bucket that invokes a function does so for each object,
+    # and thousands put in a moment would want as many environments.
+    mapping(functions, uploads["arn"], split, BatchSize=10, concurrency=2)
+    mapping(functions, tasks["arn"], predict, BatchSize=given.batch, concurrency=given.concurrency)
 
 
-def deploy_functions(stack, given, built, url, tasks_url, dead_arn) -> tuple[str, str]:
+def deploy_functions(stack, given, built, url, tasks_url) -> tuple[str, str]:
     """Their ARNs, or of what leads to them."""
     functions = stack.client("lambda")
     step(f"layers: {layers.size(built) / 1e6:.0f} MB unzipped")
@@ -163,9 +145,8 @@ def deploy_functions(stack, given, built, url, tasks_url, dead_arn) -> tuple[str
         network="off",
         Layers=[model],
         MemorySize=512,
-        Timeout=60,
+        Timeout=given.timeout,
         Environment={"Variables": {"QUEUE": tasks_url}},
-        DeadLetterConfig={"TargetArn": dead_arn},
     )
     address = urllib.parse.urlsplit(inside(url))
     variables = {"RESULTS": stack.results, "DATABASE": inside(url), "MODELS": "/opt/models"}
@@ -197,8 +178,16 @@ def queue(sqs, name, **attributes) -> dict:
     return {"url": url, "arn": found["Attributes"]["QueueArn"]}
 
 
-def may_send(stack) -> dict:
-    """The bucket with results tells this queue of them."""
+def tell(s3, bucket, queue_arn) -> None:
+    """Has the queue told of what is put into the bucket."""
+    told = {"Id": "told", "QueueArn": queue_arn, "Events": ["s3:ObjectCreated:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [told]}
+    )
+
+
+def may_send(bucket) -> dict:
+    """The policy of a queue that a bucket tells of its objects."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -207,7 +196,7 @@ def may_send(stack) -> dict:
                 "Principal": {"Service": "s3.amazonaws.com"},
                 "Action": "sqs:SendMessage",
                 "Resource": "*",
-                "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{stack.results}"}},
+                "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}},
             }
         ],
     }
@@ -280,19 +269,12 @@ def zipped(folder) -> bytes:
     return buffer.getvalue()
 
 
-def let_bucket_invoke(functions, arn, bucket) -> None:
-    with contextlib.suppress(functions.exceptions.ResourceConflictException):
-        functions.add_permission(
-            FunctionName=arn,
-            StatementId="pictures",
-            Action="lambda:InvokeFunction",
-            Principal="s3.amazonaws.com",
-            SourceArn=f"arn:aws:s3:::{bucket}",
-        )
-
-
-def mapping(functions, source, function, **configuration) -> None:
-    configuration["FunctionName"] = function
+def mapping(functions, source, function, concurrency, **configuration) -> None:
+    configuration |= {
+        "FunctionName": function,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": max(2, concurrency)},
+    }
     for one in functions.list_event_source_mappings(EventSourceArn=source)["EventSourceMappings"]:
         functions.update_event_source_mapping(UUID=one["UUID"], **configuration)
         return
@@ -345,7 +327,7 @@ def check(stack, url) -> None:
 def remove(stack, given) -> None:
     s3, sqs, functions = (stack.client(service) for service in ("s3", "sqs", "lambda"))
     for one in functions.list_event_source_mappings()["EventSourceMappings"]:
-        if one["EventSourceArn"].endswith(f":{stack.tasks}"):
+        if one["EventSourceArn"].split(":")[-1] in (stack.uploads, stack.tasks):
             functions.delete_event_source_mapping(UUID=one["UUID"])
     for name in (stack.predict, stack.split):
         with contextlib.suppress(functions.exceptions.ResourceNotFoundException):
@@ -353,7 +335,7 @@ def remove(stack, given) -> None:
     for name in (stack.layer("runtime"), stack.layer("model")):
         for version in functions.list_layer_versions(LayerName=name)["LayerVersions"]:
             functions.delete_layer_version(LayerName=name, VersionNumber=version["Version"])
-    for name in (stack.tasks, stack.done, stack.dead):
+    for name in (stack.uploads, stack.tasks, stack.done, stack.dead):
         with contextlib.suppress(sqs.exceptions.QueueDoesNotExist):
             sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"])
     for bucket in (stack.pictures, stack.results):

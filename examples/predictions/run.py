@@ -156,7 +156,8 @@ class Done:
 
     def complaint(self) -> str:
         counts = ", ".join(
-            f"{name}: {waiting(self.sqs, name)}" for name in (self.stack.tasks, self.stack.dead)
+            f"{name}: {waiting(self.sqs, name)}"
+            for name in (self.stack.uploads, self.stack.tasks, self.stack.dead)
         )
         missing = "\n  ".join(sorted(self.waiting)[:5])
         return (

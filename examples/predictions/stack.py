@@ -71,6 +71,11 @@ class Stack:
         return f"{self.prefix}-results"
 
     @property
+    def uploads(self):
+        """The queue that tells of pictures and archives put."""
+        return f"{self.prefix}-uploads"
+
+    @property
     def tasks(self):
         """The queue with a message for each picture."""
         return f"{self.prefix}-tasks"

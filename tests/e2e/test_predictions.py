@@ -161,7 +161,7 @@ def test_the_model_reads_inside_the_sandbox(platform, database, capsys):
     queue = deploy.queue(sqs, stack.dead)
     given = deploy.options().parse_args([])
     deploy.make_table(database)
-    deploy.deploy_functions(stack, given, packages(), database, queue["url"], queue["arn"])
+    deploy.deploy_functions(stack, given, packages(), database, queue["url"])
     deploy.check(stack, database)
     drawn, read = (line.split(": ")[1] for line in capsys.readouterr().out.splitlines()[-2:])
     assert "TOTAL 79.30" in drawn and "TOTAL79.30" in read.replace(" ", "")

@@ -1,4 +1,4 @@
-"""Splits what was put into the bucket into messages, one for each picture.
+"""Splits what was put into the bucket, and told of by it, into messages: one for each picture.
 
 A picture is one message. A zip archive is a message for each picture in it, with the place of its
 bytes, so that who predicts fetches those and not the archive. Doing it twice does no harm: whoever
@@ -6,7 +6,6 @@ takes the messages makes one result of all that name the same picture.
 """
 
 import io
-import itertools
 import json
 import logging
 import os
@@ -30,15 +29,20 @@ sqs = boto3.client("sqs")
 
 
 def handler(event, context):
-    if event.get("Event") == "s3:TestEvent":
-        return {"messages": 0}
-    tasks = itertools.chain.from_iterable(map(tasks_of, event["Records"]))
-    count = 0
-    while batch := list(itertools.islice(tasks, MESSAGES_AT_ONCE)):
-        send(batch)
-        count += len(batch)
-    log.info("%d messages of %d objects", count, len(event["Records"]))
-    return {"messages": count}
+    tasks, failed = [], []
+    for message in event["Records"]:
+        try:
+            # What a bucket says when it is told of the queue has no records.
+            for record in json.loads(message["body"]).get("Records", []):
+                tasks += tasks_of(record)
+        except Exception:
+            # An archive that is none, or is gone: the others of the batch go on.
+            log.exception("message %s", message["messageId"])
+            failed.append({"itemIdentifier": message["messageId"]})
+    for at in range(0, len(tasks), MESSAGES_AT_ONCE):
+        send(tasks[at : at + MESSAGES_AT_ONCE])
+    log.info("%d messages", len(tasks))
+    return {"batchItemFailures": failed}
 
 
 def tasks_of(record):
@@ -75,7 +79,7 @@ def send(batch):
     ]
     failed = sqs.send_message_batch(QueueUrl=QUEUE, Entries=entries).get("Failed")
     if failed:
-        # The whole event comes again, as Lambda retries what it was told in this way.
+        # The whole batch comes again.
         raise RuntimeError(f"not sent: {failed}")
 
 
