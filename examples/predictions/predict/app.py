@@ -7,12 +7,14 @@ table by its key. The object comes first, so the row is made of what is in the b
 
 import base64
 import datetime
+import functools
 import json
 import logging
 import math
 import os
 import struct
 import time
+import uuid
 import zipfile
 import zlib
 
@@ -49,12 +51,18 @@ def handler(event, context):
         try:
             if context.get_remaining_time_in_millis() < SPARE_MS:
                 raise TimeoutError("there is no time left for this picture")
-            work(json.loads(record["body"]), record, context)
+            work(json.loads(record["body"]), record)
         except Exception:
             # This message comes again, the others of the batch do not.
             log.exception("message %s", record["messageId"])
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}
+
+
+@functools.cache
+def environment():
+    """A name for where we run, made after the init: copies of a snapshot are not the same."""
+    return uuid.uuid4().hex
 
 
 def check(encoded):
@@ -63,7 +71,7 @@ def check(encoded):
     return {"lines": lines, "rows": results.count()}
 
 
-def work(task, record, context):
+def work(task, record):
     begun = time.perf_counter()
     data = fetch(task)
     try:
@@ -79,7 +87,7 @@ def work(task, record, context):
         **prediction,
         "predicted_at": datetime.datetime.now(datetime.timezone.utc).isoformat(),
         "milliseconds": round((time.perf_counter() - begun) * 1000, 1),
-        "environment": context.log_stream_name,
+        "environment": environment(),
         "tries": int(record["attributes"]["ApproximateReceiveCount"]),
     }
     name = result_name(task)
