@@ -14,6 +14,7 @@ mod table;
 
 #[cfg(feature = "bench")]
 mod buses;
+#[cfg(feature = "bench")]
 mod events;
 #[cfg(feature = "bench")]
 mod floor;
