@@ -113,16 +113,18 @@ fn directed(directive: &Directive, root: &Map<String, Value>, at_s: i64, data: &
             let Some(dimensions) = dimensions(set, root) else {
                 continue;
             };
+            let metric = Metric {
+                namespace: directive.namespace.clone(),
+                name: definition.name.clone(),
+                dimensions,
+            };
+            if !metric.is_printable() {
+                continue;
+            }
+            let unit = definition.unit.as_deref().filter(|unit| is_unit(unit));
             data.push(Datum {
-                metric: Metric {
-                    namespace: directive.namespace.clone(),
-                    name: definition.name.clone(),
-                    dimensions,
-                },
-                unit: definition
-                    .unit
-                    .clone()
-                    .unwrap_or_else(|| NO_UNIT.to_owned()),
+                metric,
+                unit: unit.unwrap_or(NO_UNIT).to_owned(),
                 at_s,
                 high_resolution: definition.storage_resolution == Some(1),
                 values: values.clone(),

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::metrics::{
     Metrics,
-    data::Times,
+    data::{Query, Source, Stat, Times},
     error::{Error, Result},
+    statistic::Statistic,
     window::Window,
 };
 
@@ -159,7 +160,16 @@ impl Metrics {
             end: at(end_s)?,
             now,
         };
-        let found = self.data(&alarm.home(), &terms.queries(), times).await?;
+        let mut queries = terms.queries();
+        let counted = counted(&queries);
+        let has_counts = counted.is_some();
+        queries.extend(counted);
+        let mut found = self.data(&alarm.home(), &queries, times).await?;
+        // The last of the queries, whose one result is the last of these.
+        let counts = match has_counts {
+            true => found.pop(),
+            false => None,
+        };
         let [found] = found.as_slice() else {
             return Err(Error::validation(format!(
                 "the expression returns {} time series and not one",
@@ -172,8 +182,35 @@ impl Metrics {
             Period {
                 at_s,
                 value: found.points.get(&at_s).copied(),
+                count: counts
+                    .as_ref()
+                    .and_then(|counts| counts.points.get(&at_s).copied()),
             }
         };
         Ok((0..count).rev().map(period).collect())
     }
+}
+
+/// How many values there are of the metric of an alarm that looks at one.
+fn counted(queries: &[Query]) -> Option<Query> {
+    let [
+        Query {
+            source: Source::Stat(stat),
+            ..
+        },
+    ] = queries
+    else {
+        return None;
+    };
+    Some(Query {
+        // No client's id begins so.
+        id: "_count".to_owned(),
+        source: Source::Stat(Stat {
+            statistic: Statistic::SampleCount,
+            statistic_name: "SampleCount".to_owned(),
+            ..stat.clone()
+        }),
+        label: None,
+        returned: true,
+    })
 }

@@ -15,6 +15,8 @@ pub const MORE_PERIODS: u32 = 2;
 pub struct Period {
     pub at_s: i64,
     pub value: Option<f64>,
+    /// How many values that is of, where it is of a metric.
+    pub count: Option<f64>,
 }
 
 /// A state with why.
@@ -173,9 +175,15 @@ impl Words<'_> {
         let recent: Vec<f64> = self.real.iter().rev().map(|(_, value)| *value).collect();
         let evaluated = periods.iter().take(terms.evaluation_periods as usize);
         let evaluated: Vec<serde_json::Value> = evaluated
-            .map(|period| match period.value {
-                Some(value) => json!({"timestamp": iso_time(period.at_s * 1000), "value": value}),
-                None => json!({"timestamp": iso_time(period.at_s * 1000)}),
+            .map(|period| {
+                let mut told = json!({"timestamp": iso_time(period.at_s * 1000)});
+                if let Some(count) = period.count {
+                    told["sampleCount"] = json!(count);
+                }
+                if let Some(value) = period.value {
+                    told["value"] = json!(value);
+                }
+                told
             })
             .collect();
         let mut data = json!({
@@ -261,6 +269,7 @@ mod tests {
         let all = drawn.split(' ').rev().enumerate();
         let period = |(n, point): (usize, &str)| Period {
             at_s: 3600 - 60 * n as i64,
+            count: None,
             value: match point {
                 "X" => Some(5.0),
                 "0" => Some(1.0),
