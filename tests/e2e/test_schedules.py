@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from support.queues import arn, delete, receive
 from support.server import ACCOUNT, REGION
+from test_async_invoke import printed
 from test_operating import create_database
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/scheduler"
@@ -87,22 +88,20 @@ def test_one_point_in_time_sends_once_and_goes(scheduler, sqs, queue, name):
     until(lambda: is_gone(scheduler, name))
 
 
-def test_a_rate_begins_at_once_with_a_function(scheduler, sqs, queue, make_function, name):
-    code = """
-import boto3, json, os
-def handler(event, context):
-    boto3.client("sqs").send_message(QueueUrl=os.environ["TO"], MessageBody=json.dumps(event))
-"""
-    function = make_function(code, Environment={"Variables": {"TO": queue}}, Timeout=30)
-    function_arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
+def test_a_rate_begins_at_once_with_a_function(server, scheduler, make_function, name):
+    code = "import json\ndef handler(event, context):\n    print('EVENT ' + json.dumps(event))\n"
+    function = make_function(code)
     scheduler.create_schedule(
         Name=name,
         ScheduleExpression="rate(1 day)",
         FlexibleTimeWindow=OFF,
-        Target={"Arn": function_arn, "RoleArn": ROLE},
+        Target={
+            "Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}",
+            "RoleArn": ROLE,
+        },
     )
-    messages = receive(sqs, queue, wait_s=20)
-    event = json.loads(messages[0]["Body"])
+    until(lambda: printed(server, function, "EVENT"))
+    [event] = printed(server, function, "EVENT")
     assert (event["source"], event["detail-type"]) == ("aws.scheduler", "Scheduled Event")
     assert event["resources"] == [f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{name}"]
     scheduler.delete_schedule(Name=name)
