@@ -2,13 +2,14 @@
 queries, subscriptions, and that nothing acknowledged is lost in a crash."""
 
 import json
-import select
+import random
 import threading
 import time
 
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import function_factory
 from support.package import ECHO
 from support.server import ACCOUNT, REGION
 
@@ -180,6 +181,21 @@ class TestFilters:
         values = {"$ip": "1.2.3.4", "$2": "a", "$size": "2000"}
         assert found[0]["extractedValues"] == values
 
+    def test_a_metric_filter_measures(self, server, logs, group):
+        transformation = {"metricName": "ms", "metricNamespace": group, "metricValue": "$.ms"}
+        logs.put_metric_filter(
+            logGroupName=group, filterName="f", filterPattern="{ $.ms > 5 }",
+            metricTransformations=[transformation | {"unit": "Milliseconds"}],
+        )  # fmt: skip
+        put(logs, group, *[json.dumps({"ms": number}) for number in range(10)])
+        metrics = server.client("cloudwatch")
+        now = time.time()
+        ask = {"Namespace": group, "MetricName": "ms", "Period": 3600, "Statistics": ["Sum"]}
+        sums = lambda: metrics.get_metric_statistics(  # noqa: E731
+            **ask, StartTime=now - 7200, EndTime=now + 7200
+        )["Datapoints"]
+        assert [(point["Sum"], point["Unit"]) for point in until(sums)] == [(30.0, "Milliseconds")]
+
     def test_a_function_is_told_of_what_it_subscribed_to(self, client, logs, group, make_function):
         sink = make_function(SINK)
         arn = client.get_function(FunctionName=sink)["Configuration"]["FunctionArn"]
@@ -280,22 +296,40 @@ class TestLive:
         answer.close()
         assert [(event["message"], event["logStreamName"]) for event in found] == [("ERROR now", "s")]
 
-    def test_aws_logs_tail_follows(self, server, logs, group):
-        put(logs, group, "before")
-        process = server.aws_process("logs", "tail", group, "--follow", "--format", "short")
-        try:
-            assert "before" in next_line(process)
-            put(logs, group, "after", at=now_ms())
-            assert "after" in next_line(process)
-        finally:
-            process.kill()
-            process.communicate()
+    def test_who_asks_again_and_again_hears_every_event_once(self, logs, group):
+        """As `aws logs tail --follow` does: from the time of the last event on, by the ids of those it
+        has had."""
+        seen, messages, start = set(), [], now_ms() - 1000
 
+        def follow():
+            nonlocal start
+            pages = logs.get_paginator("filter_log_events").paginate(
+                logGroupName=group, startTime=start, interleaved=True, PaginationConfig={"PageSize": 2}
+            )
+            for event in (event for page in pages for event in page["events"]):
+                if event["eventId"] not in seen:
+                    seen.add(event["eventId"])
+                    messages.append(event["message"])
+                    start = max(start, event["timestamp"])
 
-def next_line(process, timeout_s=60):
-    ready, _, _ = select.select([process.stdout], [], [], timeout_s)
-    assert ready, "the command line said nothing"
-    return process.stdout.readline().decode()
+        at = now_ms()
+        for number in range(5):
+            put(logs, group, f"{number}a", f"{number}b", f"{number}c", at=at + 10 * number)
+            follow()
+        assert sorted(messages) == [f"{number}{part}" for number in range(5) for part in "abc"]
+
+    def test_by_the_command_line(self, server, group):
+        def aws(*arguments):
+            run = server.aws("logs", *arguments)
+            assert run.returncode == 0, run.stderr
+            return json.loads(run.stdout) if run.stdout.strip() else None
+
+        events = f"timestamp={now_ms()},message=hello"
+        named = ["--log-group-name", group, "--log-stream-name", "s"]
+        aws("put-log-events", *named, "--log-events", events)
+        assert aws("get-log-events", *named)["events"][0]["message"] == "hello"
+        found = aws("filter-log-events", "--log-group-name", group, "--filter-pattern", "hello")
+        assert [event["message"] for event in found["events"]] == ["hello"]
 
 
 def test_what_was_acknowledged_is_there_after_a_crash(new_server):
@@ -335,3 +369,68 @@ def test_what_was_acknowledged_is_there_after_a_crash(new_server):
     put(logs, "g", "after", stream="s0")
     assert "after" in filtered(logs, "g")
     assert server.stop() == 0
+
+
+def test_subscribers_are_told_after_a_crash(new_server):
+    server = new_server().start()
+    logs, client = server.client("logs"), server.client()
+    makers = function_factory(client, "sink")
+    sink = next(makers)(SINK)
+    arn = client.get_function(FunctionName=sink)["Configuration"]["FunctionArn"]
+    client.add_permission(
+        FunctionName=sink, StatementId="logs", Action="lambda:InvokeFunction",
+        Principal="logs.amazonaws.com",
+    )  # fmt: skip
+    logs.create_log_group(logGroupName="g")
+    logs.create_log_stream(logGroupName="g", logStreamName="s")
+    logs.put_subscription_filter(
+        logGroupName="g", filterName="all", filterPattern="", destinationArn=arn
+    )
+    for number in range(20):
+        put(logs, "g", f"event {number}", at=now_ms() + number)
+    server.kill()
+    server.start()
+    logs = server.client("logs")
+
+    def told():
+        try:
+            lines = filtered(logs, f"/aws/lambda/{sink}", filterPattern="GOT")
+        except logs.exceptions.ResourceNotFoundException:
+            return None
+        data = [json.loads(line.removeprefix("GOT ")) for line in lines]
+        found = {event["message"] for one in data for event in one["logEvents"]}
+        return found == {f"event {number}" for number in range(20)}
+
+    until(told)
+    assert server.stop() == 0
+
+
+def test_a_full_disk_refuses_events_and_ends_nothing(new_server):
+    server = new_server().on_a_disk_of("64m").start()
+    logs = server.client("logs")
+    for group in ("small", "large"):
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName="s")
+    kept = []
+
+    def fill():
+        for number in range(1000):
+            message = f"{number} " + random.randbytes(300_000).hex()
+            put(logs, "large", message)
+            kept.append(number)
+
+    with pytest.raises(logs.exceptions.ServiceUnavailableException, match="disk is full"):
+        fill()
+    found = filtered(logs, "large", filterPattern=f'"{kept[-1]} "')
+    assert any(message.startswith(f"{kept[-1]} ") for message in found)
+    logs.delete_log_group(logGroupName="large")
+    until(lambda: put_or_none(logs, "small", "after"))
+    assert "after" in filtered(logs, "small")
+    assert server.stop() == 0
+
+
+def put_or_none(logs, group, message):
+    try:
+        return put(logs, group, message)
+    except logs.exceptions.ServiceUnavailableException:
+        return None

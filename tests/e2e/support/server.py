@@ -162,16 +162,6 @@ class Server:
             env=self._aws_environment(),
         )
 
-    def aws_process(self, *arguments: str):
-        """Starts AWS's own command line, whose output is read as it comes."""
-        return subprocess.Popen(
-            self._aws(arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=self._aws_environment() | {"PYTHONUNBUFFERED": "1"},
-        )
-
     def _aws(self, arguments: tuple[str, ...]) -> list:
         return [pathlib.Path(os.environ["LAMBENT_TEST_VENV"]) / "bin" / "aws", *arguments]
 

@@ -522,6 +522,10 @@ impl Disk {
 
     /// The tail is one of the others from now on.
     fn rotate(&mut self, directory: &Path) -> io::Result<()> {
+        // What was put into it is acknowledged with a sync of the next one.
+        if let Some(tail) = &self.tail {
+            tail.file.sync_data()?;
+        }
         let Some(tail) = self.tail.take() else {
             return Ok(());
         };

@@ -130,9 +130,17 @@ impl View {
         mut matches: impl FnMut(&Frame<'_>) -> bool,
     ) -> io::Result<Page> {
         let order = query.order;
-        let overlaps = |times: Times| {
-            !times.is_none() && times.max_ms >= query.since_ms && times.min_ms < query.until_ms
-        };
+        // What lies before the place where the page begins is not looked at.
+        let (mut since_ms, mut until_ms) = (query.since_ms, query.until_ms);
+        match (order, query.after) {
+            (Order::OldestFirst, Some(after)) => since_ms = since_ms.max(after.time),
+            (Order::NewestFirst, Some(after)) => {
+                until_ms = until_ms.min(after.time.saturating_neg().saturating_add(1));
+            }
+            (_, None) => {}
+        }
+        let overlaps =
+            |times: Times| !times.is_none() && times.max_ms >= since_ms && times.min_ms < until_ms;
         let mut sources = Sources::default();
         for (at, segment) in self.segments.iter().enumerate() {
             if overlaps(segment.times) {
@@ -147,8 +155,9 @@ impl View {
             if is_full && last.is_some_and(|last| time > last) {
                 break;
             }
-            if looked_at > query.looked_at_max && query.after.is_none_or(|after| time > after.time)
-            {
+            // Not where the page before ended in this way, or there would be no end of it.
+            let goes_on = |after: Rank| time > after.time.saturating_add(1);
+            if looked_at > query.looked_at_max && query.after.is_none_or(goes_on) {
                 let from = Rank::before(time);
                 taken.retain(|rank, _| *rank <= from);
                 next = Some(from);

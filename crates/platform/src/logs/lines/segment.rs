@@ -219,7 +219,7 @@ impl Segment {
     pub fn each(&self, directory: &Path, mut each: impl FnMut(u32, Frame<'_>)) -> io::Result<()> {
         let open = Open::new(directory, self)?;
         for chunk in &open.chunks {
-            open.read(chunk)?.each(|index, frame| each(index, frame));
+            open.read(chunk)?.each(&mut each);
         }
         Ok(())
     }

@@ -296,6 +296,7 @@ fn pages(
     order: scan::Order,
     count_max: usize,
     wanted: &scan::Wanted,
+    looked_at_max: u64,
 ) -> Vec<(i64, String)> {
     let (mut after, mut all) = (None, Vec::new());
     loop {
@@ -307,7 +308,7 @@ fn pages(
             wanted,
             count_max,
             bytes_max: 3000,
-            looked_at_max: 100_000,
+            looked_at_max,
         };
         let page = logs
             .group(&key())
@@ -372,17 +373,29 @@ fn pages_are_in_order_whatever_the_order_of_arrival() {
         all
     };
     use scan::{Order::*, Wanted};
-    for count_max in [1, 17, 10_000] {
-        assert_eq!(pages(&logs, OldestFirst, count_max, &Wanted::All), of(""));
+    for (count_max, looked_at_max) in [(1, 100_000), (17, 0), (10_000, u64::MAX), (10_000, 0)] {
         assert_eq!(
-            reversed(pages(&logs, NewestFirst, count_max, &Wanted::All)),
+            pages(&logs, OldestFirst, count_max, &Wanted::All, looked_at_max),
+            of("")
+        );
+        assert_eq!(
+            reversed(pages(
+                &logs,
+                NewestFirst,
+                count_max,
+                &Wanted::All,
+                looked_at_max
+            )),
             of("")
         );
         let prefix = Wanted::Prefix("a".into());
-        assert_eq!(pages(&logs, OldestFirst, count_max, &prefix), of("a"));
+        assert_eq!(
+            pages(&logs, OldestFirst, count_max, &prefix, looked_at_max),
+            of("a")
+        );
         let names = Wanted::Names(vec!["b".into()]);
         assert_eq!(
-            reversed(pages(&logs, NewestFirst, count_max, &names)),
+            reversed(pages(&logs, NewestFirst, count_max, &names, looked_at_max)),
             of("b")
         );
     }
