@@ -79,6 +79,11 @@ pub trait LambdaStreams {
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
+/// CloudWatch Logs' operations that answer with a stream of events.
+pub trait CloudWatchLogsStreams {
+    fn start_live_tail(&self, call: Call<'_>) -> impl Future<Output = Response<Body>> + Send;
+}
+
 /// Who answers for each of them; Lambda's operations are several services' of ours.
 pub struct Services {
     pub functions: Functions,
@@ -108,7 +113,7 @@ impl Services {
             Which::Pipes => pipes::dispatch(&self.pipes, call).await,
             Which::Sns => sns::dispatch(&self.topics, call).await,
             Which::Logs if call.route.operation.name == "StartLiveTail" => {
-                return self.logs.live_tail(call).await;
+                return self.logs.start_live_tail(call).await;
             }
             Which::Logs => cloudwatch_logs::dispatch(&self.logs, call).await,
             Which::CloudWatch => cloudwatch::dispatch(&self.metrics, call).await,

@@ -27,58 +27,312 @@ use super::{
 
 type Answer<T> = std::result::Result<T, Refusal>;
 
-/// What every operation is: its work, and its error in AWS's words.
-macro_rules! operations {
-    ($($name:ident($input:ident) -> $output:ty = $work:ident;)*) => {
-        impl CloudWatchLogs for LogService {
-            $(async fn $name(&self, cx: &Context, input: api::$input) -> Answer<$output> {
-                self.$work(cx, input).await.map_err(refusal)
-            })*
-        }
-    };
-}
+impl CloudWatchLogs for LogService {
+    async fn create_log_group(
+        &self,
+        cx: &Context,
+        input: api::CreateLogGroupRequest,
+    ) -> Answer<()> {
+        self.create_group(cx, input).await.map_err(refusal)
+    }
 
-operations! {
-    create_log_group(CreateLogGroupRequest) -> () = create_group;
-    delete_log_group(DeleteLogGroupRequest) -> () = delete_group;
-    describe_log_groups(DescribeLogGroupsRequest) -> api::DescribeLogGroupsResponse = describe_groups;
-    list_log_groups(ListLogGroupsRequest) -> api::ListLogGroupsResponse = list_groups;
-    put_retention_policy(PutRetentionPolicyRequest) -> () = put_retention;
-    delete_retention_policy(DeleteRetentionPolicyRequest) -> () = delete_retention;
-    put_log_group_deletion_protection(PutLogGroupDeletionProtectionRequest) -> () = put_protection;
-    associate_kms_key(AssociateKmsKeyRequest) -> () = associate_key;
-    disassociate_kms_key(DisassociateKmsKeyRequest) -> () = disassociate_key;
-    tag_log_group(TagLogGroupRequest) -> () = tag_group;
-    untag_log_group(UntagLogGroupRequest) -> () = untag_group;
-    list_tags_log_group(ListTagsLogGroupRequest) -> api::ListTagsLogGroupResponse = tags_of_group;
-    tag_resource(TagResourceRequest) -> () = tag_arn;
-    untag_resource(UntagResourceRequest) -> () = untag_arn;
-    list_tags_for_resource(ListTagsForResourceRequest) -> api::ListTagsForResourceResponse = tags_of_arn;
-    create_log_stream(CreateLogStreamRequest) -> () = create_stream;
-    delete_log_stream(DeleteLogStreamRequest) -> () = delete_stream;
-    describe_log_streams(DescribeLogStreamsRequest) -> api::DescribeLogStreamsResponse = describe_streams;
-    put_log_events(PutLogEventsRequest) -> api::PutLogEventsResponse = put_events;
-    get_log_events(GetLogEventsRequest) -> api::GetLogEventsResponse = get_events;
-    filter_log_events(FilterLogEventsRequest) -> api::FilterLogEventsResponse = filter_events;
-    put_metric_filter(PutMetricFilterRequest) -> () = put_filter;
-    delete_metric_filter(DeleteMetricFilterRequest) -> () = delete_filter;
-    describe_metric_filters(DescribeMetricFiltersRequest) -> api::DescribeMetricFiltersResponse = describe_filters;
-    test_metric_filter(TestMetricFilterRequest) -> api::TestMetricFilterResponse = test_filter;
-    put_subscription_filter(PutSubscriptionFilterRequest) -> () = put_subscription;
-    delete_subscription_filter(DeleteSubscriptionFilterRequest) -> () = delete_subscription;
-    describe_subscription_filters(DescribeSubscriptionFiltersRequest) -> api::DescribeSubscriptionFiltersResponse = describe_subscriptions;
-    put_resource_policy(PutResourcePolicyRequest) -> api::PutResourcePolicyResponse = put_policy;
-    delete_resource_policy(DeleteResourcePolicyRequest) -> () = delete_policy;
-    start_query(StartQueryRequest) -> api::StartQueryResponse = start_query_of;
-    get_query_results(GetQueryResultsRequest) -> api::GetQueryResultsResponse = query_results;
-    stop_query(StopQueryRequest) -> api::StopQueryResponse = stop_query_of;
-    describe_queries(DescribeQueriesRequest) -> api::DescribeQueriesResponse = list_queries;
-    get_log_record(GetLogRecordRequest) -> api::GetLogRecordResponse = record_at;
-    get_log_group_fields(GetLogGroupFieldsRequest) -> api::GetLogGroupFieldsResponse = fields_of_group;
-    put_query_definition(PutQueryDefinitionRequest) -> api::PutQueryDefinitionResponse = put_definition;
-    delete_query_definition(DeleteQueryDefinitionRequest) -> api::DeleteQueryDefinitionResponse = delete_definition;
-    describe_query_definitions(DescribeQueryDefinitionsRequest) -> api::DescribeQueryDefinitionsResponse = describe_definitions;
-    describe_resource_policies(DescribeResourcePoliciesRequest) -> api::DescribeResourcePoliciesResponse = describe_policies;
+    async fn delete_log_group(
+        &self,
+        cx: &Context,
+        input: api::DeleteLogGroupRequest,
+    ) -> Answer<()> {
+        self.delete_group(cx, input).await.map_err(refusal)
+    }
+
+    async fn describe_log_groups(
+        &self,
+        cx: &Context,
+        input: api::DescribeLogGroupsRequest,
+    ) -> Answer<api::DescribeLogGroupsResponse> {
+        self.describe_groups(cx, input).await.map_err(refusal)
+    }
+
+    async fn list_log_groups(
+        &self,
+        cx: &Context,
+        input: api::ListLogGroupsRequest,
+    ) -> Answer<api::ListLogGroupsResponse> {
+        self.list_groups(cx, input).await.map_err(refusal)
+    }
+
+    async fn put_retention_policy(
+        &self,
+        cx: &Context,
+        input: api::PutRetentionPolicyRequest,
+    ) -> Answer<()> {
+        self.put_retention(cx, input).await.map_err(refusal)
+    }
+
+    async fn delete_retention_policy(
+        &self,
+        cx: &Context,
+        input: api::DeleteRetentionPolicyRequest,
+    ) -> Answer<()> {
+        self.delete_retention(cx, input).await.map_err(refusal)
+    }
+
+    async fn put_log_group_deletion_protection(
+        &self,
+        cx: &Context,
+        input: api::PutLogGroupDeletionProtectionRequest,
+    ) -> Answer<()> {
+        self.put_protection(cx, input).await.map_err(refusal)
+    }
+
+    async fn associate_kms_key(
+        &self,
+        cx: &Context,
+        input: api::AssociateKmsKeyRequest,
+    ) -> Answer<()> {
+        self.associate_key(cx, input).await.map_err(refusal)
+    }
+
+    async fn disassociate_kms_key(
+        &self,
+        cx: &Context,
+        input: api::DisassociateKmsKeyRequest,
+    ) -> Answer<()> {
+        self.disassociate_key(cx, input).await.map_err(refusal)
+    }
+
+    async fn tag_log_group(&self, cx: &Context, input: api::TagLogGroupRequest) -> Answer<()> {
+        self.tag_group(cx, input).await.map_err(refusal)
+    }
+
+    async fn untag_log_group(&self, cx: &Context, input: api::UntagLogGroupRequest) -> Answer<()> {
+        self.untag_group(cx, input).await.map_err(refusal)
+    }
+
+    async fn list_tags_log_group(
+        &self,
+        cx: &Context,
+        input: api::ListTagsLogGroupRequest,
+    ) -> Answer<api::ListTagsLogGroupResponse> {
+        self.tags_of_group(cx, input).await.map_err(refusal)
+    }
+
+    async fn tag_resource(&self, cx: &Context, input: api::TagResourceRequest) -> Answer<()> {
+        self.tag_arn(cx, input).await.map_err(refusal)
+    }
+
+    async fn untag_resource(&self, cx: &Context, input: api::UntagResourceRequest) -> Answer<()> {
+        self.untag_arn(cx, input).await.map_err(refusal)
+    }
+
+    async fn list_tags_for_resource(
+        &self,
+        cx: &Context,
+        input: api::ListTagsForResourceRequest,
+    ) -> Answer<api::ListTagsForResourceResponse> {
+        self.tags_of_arn(cx, input).await.map_err(refusal)
+    }
+
+    async fn create_log_stream(
+        &self,
+        cx: &Context,
+        input: api::CreateLogStreamRequest,
+    ) -> Answer<()> {
+        self.create_stream(cx, input).await.map_err(refusal)
+    }
+
+    async fn delete_log_stream(
+        &self,
+        cx: &Context,
+        input: api::DeleteLogStreamRequest,
+    ) -> Answer<()> {
+        self.delete_stream(cx, input).await.map_err(refusal)
+    }
+
+    async fn describe_log_streams(
+        &self,
+        cx: &Context,
+        input: api::DescribeLogStreamsRequest,
+    ) -> Answer<api::DescribeLogStreamsResponse> {
+        self.describe_streams(cx, input).await.map_err(refusal)
+    }
+
+    async fn put_log_events(
+        &self,
+        cx: &Context,
+        input: api::PutLogEventsRequest,
+    ) -> Answer<api::PutLogEventsResponse> {
+        self.put_events(cx, input).await.map_err(refusal)
+    }
+
+    async fn get_log_events(
+        &self,
+        cx: &Context,
+        input: api::GetLogEventsRequest,
+    ) -> Answer<api::GetLogEventsResponse> {
+        self.get_events(cx, input).await.map_err(refusal)
+    }
+
+    async fn filter_log_events(
+        &self,
+        cx: &Context,
+        input: api::FilterLogEventsRequest,
+    ) -> Answer<api::FilterLogEventsResponse> {
+        self.filter_events(cx, input).await.map_err(refusal)
+    }
+
+    async fn put_metric_filter(
+        &self,
+        cx: &Context,
+        input: api::PutMetricFilterRequest,
+    ) -> Answer<()> {
+        self.put_filter(cx, input).await.map_err(refusal)
+    }
+
+    async fn delete_metric_filter(
+        &self,
+        cx: &Context,
+        input: api::DeleteMetricFilterRequest,
+    ) -> Answer<()> {
+        self.delete_filter(cx, input).await.map_err(refusal)
+    }
+
+    async fn describe_metric_filters(
+        &self,
+        cx: &Context,
+        input: api::DescribeMetricFiltersRequest,
+    ) -> Answer<api::DescribeMetricFiltersResponse> {
+        self.describe_filters(cx, input).await.map_err(refusal)
+    }
+
+    async fn test_metric_filter(
+        &self,
+        cx: &Context,
+        input: api::TestMetricFilterRequest,
+    ) -> Answer<api::TestMetricFilterResponse> {
+        self.test_filter(cx, input).await.map_err(refusal)
+    }
+
+    async fn put_subscription_filter(
+        &self,
+        cx: &Context,
+        input: api::PutSubscriptionFilterRequest,
+    ) -> Answer<()> {
+        self.put_subscription(cx, input).await.map_err(refusal)
+    }
+
+    async fn delete_subscription_filter(
+        &self,
+        cx: &Context,
+        input: api::DeleteSubscriptionFilterRequest,
+    ) -> Answer<()> {
+        self.delete_subscription(cx, input).await.map_err(refusal)
+    }
+
+    async fn describe_subscription_filters(
+        &self,
+        cx: &Context,
+        input: api::DescribeSubscriptionFiltersRequest,
+    ) -> Answer<api::DescribeSubscriptionFiltersResponse> {
+        self.describe_subscriptions(cx, input)
+            .await
+            .map_err(refusal)
+    }
+
+    async fn put_resource_policy(
+        &self,
+        cx: &Context,
+        input: api::PutResourcePolicyRequest,
+    ) -> Answer<api::PutResourcePolicyResponse> {
+        self.put_policy(cx, input).await.map_err(refusal)
+    }
+
+    async fn delete_resource_policy(
+        &self,
+        cx: &Context,
+        input: api::DeleteResourcePolicyRequest,
+    ) -> Answer<()> {
+        self.delete_policy(cx, input).await.map_err(refusal)
+    }
+
+    async fn start_query(
+        &self,
+        cx: &Context,
+        input: api::StartQueryRequest,
+    ) -> Answer<api::StartQueryResponse> {
+        self.start_query_of(cx, input).await.map_err(refusal)
+    }
+
+    async fn get_query_results(
+        &self,
+        cx: &Context,
+        input: api::GetQueryResultsRequest,
+    ) -> Answer<api::GetQueryResultsResponse> {
+        self.query_results(cx, input).await.map_err(refusal)
+    }
+
+    async fn stop_query(
+        &self,
+        cx: &Context,
+        input: api::StopQueryRequest,
+    ) -> Answer<api::StopQueryResponse> {
+        self.stop_query_of(cx, input).await.map_err(refusal)
+    }
+
+    async fn describe_queries(
+        &self,
+        cx: &Context,
+        input: api::DescribeQueriesRequest,
+    ) -> Answer<api::DescribeQueriesResponse> {
+        self.list_queries(cx, input).await.map_err(refusal)
+    }
+
+    async fn get_log_record(
+        &self,
+        cx: &Context,
+        input: api::GetLogRecordRequest,
+    ) -> Answer<api::GetLogRecordResponse> {
+        self.record_at(cx, input).await.map_err(refusal)
+    }
+
+    async fn get_log_group_fields(
+        &self,
+        cx: &Context,
+        input: api::GetLogGroupFieldsRequest,
+    ) -> Answer<api::GetLogGroupFieldsResponse> {
+        self.fields_of_group(cx, input).await.map_err(refusal)
+    }
+
+    async fn put_query_definition(
+        &self,
+        cx: &Context,
+        input: api::PutQueryDefinitionRequest,
+    ) -> Answer<api::PutQueryDefinitionResponse> {
+        self.put_definition(cx, input).await.map_err(refusal)
+    }
+
+    async fn delete_query_definition(
+        &self,
+        cx: &Context,
+        input: api::DeleteQueryDefinitionRequest,
+    ) -> Answer<api::DeleteQueryDefinitionResponse> {
+        self.delete_definition(cx, input).await.map_err(refusal)
+    }
+
+    async fn describe_query_definitions(
+        &self,
+        cx: &Context,
+        input: api::DescribeQueryDefinitionsRequest,
+    ) -> Answer<api::DescribeQueryDefinitionsResponse> {
+        self.describe_definitions(cx, input).await.map_err(refusal)
+    }
+
+    async fn describe_resource_policies(
+        &self,
+        cx: &Context,
+        input: api::DescribeResourcePoliciesRequest,
+    ) -> Answer<api::DescribeResourcePoliciesResponse> {
+        self.describe_policies(cx, input).await.map_err(refusal)
+    }
 }
 
 /// The group of this name that is the caller's.

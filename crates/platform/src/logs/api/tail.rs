@@ -27,6 +27,7 @@ use crate::{
         lines::{Event, GroupKey, Reader, scan::Wanted},
         pattern::Pattern,
     },
+    services::CloudWatchLogsStreams,
 };
 
 /// CloudWatch Logs' own.
@@ -35,9 +36,8 @@ const UPDATE_EVERY: Duration = Duration::from_secs(1);
 /// Updates that wait for a slow reader.
 const PIECES_MAX: usize = 4;
 
-impl LogService {
-    /// The answer to StartLiveTail.
-    pub async fn live_tail(&self, call: Call<'_>) -> Response<Body> {
+impl CloudWatchLogsStreams for LogService {
+    async fn start_live_tail(&self, call: Call<'_>) -> Response<Body> {
         match self.session_of(call).await {
             Ok((session, place)) => {
                 let (sender, pieces) = mpsc::channel(PIECES_MAX);
@@ -53,7 +53,9 @@ impl LogService {
             Err(refused) => call.refuse(&refused).map(Body::from),
         }
     }
+}
 
+impl LogService {
     async fn session_of(
         &self,
         call: Call<'_>,
