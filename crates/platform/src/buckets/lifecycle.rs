@@ -356,7 +356,7 @@ impl Buckets {
                 let marker = New {
                     key: version.key.clone(),
                     size: 0,
-                    modified: now,
+                    modified: super::api::whole_second(now),
                     is_marker: true,
                     record: ObjectRecord::marker(&bucket.record.account_id),
                     content: unchanged(bucket.id(), version.clone()),

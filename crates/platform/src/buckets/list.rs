@@ -16,7 +16,7 @@ use super::{
 pub struct Query {
     pub prefix: String,
     pub delimiter: Option<String>,
-    /// Only what comes behind this; a group that it is, or is in, is behind itself.
+    /// Only what comes behind this, and behind the group that it is in.
     pub after: Option<String>,
     pub max: usize,
 }
@@ -51,12 +51,17 @@ impl Cursor {
         let Some(after) = &query.after else {
             return Self(prefix.to_vec());
         };
-        let behind = match group(query, after) {
-            // The page before ended with this group.
-            Some(group) if group == *after => behind_prefix(group.as_bytes()),
-            _ => behind_key(after.as_bytes()),
-        };
+        let behind = behind(query, after);
         Self(behind.max(prefix.to_vec()))
+    }
+}
+
+/// Where a listing goes on behind a key. One that is in a group, as a marker may be, is behind all of
+/// the group.
+pub fn behind(query: &Query, after: &str) -> Vec<u8> {
+    match group(query, after) {
+        Some(group) => behind_prefix(group.as_bytes()),
+        None => behind_key(after.as_bytes()),
     }
 }
 
@@ -191,7 +196,7 @@ mod tests {
         check(
             page("", "/", Some("b/1"), 10),
             &["b0"],
-            &["b/", "c/", "é/"],
+            &["c/", "é/"],
             false,
         );
         check(

@@ -16,6 +16,7 @@ mod content;
 mod copy;
 mod error;
 pub mod front;
+mod ids;
 mod lifecycle;
 mod limits;
 mod list;
@@ -44,8 +45,6 @@ use std::{
     },
 };
 
-use aws_lc_rs::rand;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use store::{BlobStore, Store, params};
 
 pub use tables::{MIGRATION_COUNT, migrations};
@@ -179,19 +178,4 @@ impl Buckets {
             self.0.has_released.store(true, Ordering::Relaxed);
         }
     }
-
-    fn new_version_id(&self) -> String {
-        random_id(24)
-    }
-}
-
-/// Letters and digits, dots and underscores, that nobody can guess: four for three bytes.
-fn random_id(bytes: usize) -> String {
-    let mut id = vec![0; bytes];
-    if rand::fill(&mut id).is_err() {
-        // As unique, if easier to guess.
-        id = uuid::Uuid::new_v4().as_bytes().repeat(bytes.div_ceil(16));
-        id.truncate(bytes);
-    }
-    BASE64_URL_SAFE_NO_PAD.encode(id).replace('-', ".")
 }

@@ -11,6 +11,7 @@ use super::{
     conditions::WriteConditions,
     content::{Lies, intake::Held},
     error::{Error, Result},
+    ids,
     notify::Happening,
     registry::{self, Bucket},
     rows::{self, NULL, Version},
@@ -92,11 +93,11 @@ const TRIES: usize = 8;
 impl Buckets {
     /// Puts a version in its place.
     pub(super) async fn place(&self, bucket: Arc<Bucket>, new: New) -> Result<Version, Failure> {
-        let version_id = self.new_version_id();
+        let random = ids::random();
         let new = Arc::new(new);
         self.against(bucket, move |tx, this, bucket| {
             let seq = this.next_seq();
-            put_in_place(tx, this, bucket, &new, seq, &version_id)
+            put_in_place(tx, this, bucket, &new, seq, &random)
         })
         .await
     }
@@ -178,7 +179,7 @@ fn put_in_place(
     bucket: &Bucket,
     new: &New,
     seq: i64,
-    version_id: &str,
+    random: &ids::Random,
 ) -> Result<Version, Failure> {
     let id = bucket.id();
     let current = rows::current(tx, id, &new.key)?;
@@ -191,8 +192,8 @@ fn put_in_place(
     new.conditions.check(&new.key, current.as_ref(), crossed)?;
     let lies = (new.content)(tx, seq)?;
     let version_id = match bucket.record.versioning {
-        Versioning::Enabled => version_id,
-        Versioning::Unset | Versioning::Suspended => NULL,
+        Versioning::Enabled => ids::version(random, seq),
+        Versioning::Unset | Versioning::Suspended => NULL.to_owned(),
     };
     if version_id == NULL {
         remove_null(tx, this, bucket, &new.key, current, new.modified)?;
@@ -209,7 +210,7 @@ fn put_in_place(
     let version = Version {
         key: new.key.clone(),
         seq,
-        version_id: version_id.to_owned(),
+        version_id,
         is_marker: new.is_marker,
         modified: new.modified,
         size: new.size,

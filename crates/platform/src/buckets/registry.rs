@@ -189,11 +189,12 @@ impl Registry {
         let entry = entry.ok_or_else(|| Error::no_bucket(&bucket.name))?;
         let _alone = entry.changing.lock().await;
         let (name, id) = (bucket.name.clone(), bucket.id());
+        let has_versions = entry.now().has_versions();
         let deleted = self.store.try_write(move |tx| -> Result<()> {
             for table in ["objects", "object_versions"] {
                 let sql = format!("SELECT seq FROM {table} WHERE bucket = $1 LIMIT 1");
                 if tx.query_opt(&sql, params![id])?.is_some() {
-                    return Err(not_empty(&name, table));
+                    return Err(not_empty(&name, has_versions));
                 }
             }
             // Uploads under way end with it.
@@ -241,10 +242,10 @@ impl Entry {
     }
 }
 
-fn not_empty(name: &str, table: &str) -> Error {
-    let message = match table {
-        "objects" => "The bucket you tried to delete is not empty",
-        _ => {
+fn not_empty(name: &str, has_versions: bool) -> Error {
+    let message = match has_versions {
+        false => "The bucket you tried to delete is not empty",
+        true => {
             "The bucket you tried to delete is not empty. You must delete all versions in the bucket."
         }
     };

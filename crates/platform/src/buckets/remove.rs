@@ -84,7 +84,11 @@ impl Buckets {
             let version_id = || removal.version_id.clone().unwrap_or_default();
             let Some(found) = found else {
                 if removal.version_id.is_none() {
-                    // AWS tells of the deletion of what was not there, too.
+                    // S3 tells of it also where there was nothing.
+                    let nothing = Version::absent(&removal.key, now);
+                    if let Some(happening) = &happening {
+                        this.tell(tx, bucket, &nothing, happening)?;
+                    }
                     return Ok(Removed::Gone);
                 }
                 return Ok(Removed::Version {
@@ -130,7 +134,7 @@ impl Buckets {
         let marker = New {
             key: removal.key,
             size: 0,
-            modified: now,
+            modified: super::api::whole_second(now),
             is_marker: true,
             record: ObjectRecord::marker(owner),
             content: place::nothing(),

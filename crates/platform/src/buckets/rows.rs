@@ -28,6 +28,23 @@ pub struct Version {
     pub record: ObjectRecord,
 }
 
+impl Version {
+    /// What there is of a key that has nothing.
+    pub fn absent(key: &str, now: Timestamp) -> Self {
+        Self {
+            key: key.to_owned(),
+            seq: 0,
+            version_id: NULL.to_owned(),
+            is_marker: false,
+            modified: now,
+            size: 0,
+            is_current: false,
+            noncurrent_since: None,
+            record: ObjectRecord::marker(""),
+        }
+    }
+}
+
 /// A part, with its number and where in the object it begins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {

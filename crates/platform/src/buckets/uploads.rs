@@ -18,7 +18,7 @@ use super::{
     },
     error::{Code, Error, Result},
     limits,
-    list::{Page, Query, behind_key, behind_prefix, group},
+    list::{Page, Query, behind, behind_prefix, group},
     place::{Content, Failure},
     registry::Bucket,
     rows::{self, Part},
@@ -91,12 +91,9 @@ pub fn list(
             Some(id) => find(tx, bucket, after, id)?,
             None => None,
         };
-        let behind = match (known, group(query, after)) {
-            (Some(upload), _) => (after.as_bytes().to_vec(), upload.id + 1),
-            (None, Some(prefix)) if prefix == *after => {
-                (behind_prefix(prefix.as_bytes()), i64::MIN)
-            }
-            (None, _) => (behind_key(after.as_bytes()), i64::MIN),
+        let behind = match known {
+            Some(upload) => (after.as_bytes().to_vec(), upload.id + 1),
+            None => (behind(query, after), i64::MIN),
         };
         from = behind.max(from);
     }
@@ -142,7 +139,7 @@ impl Buckets {
         record: UploadRecord,
         now: Timestamp,
     ) -> Result<String> {
-        let upload_id = super::random_id(96);
+        let upload_id = super::ids::opaque(96);
         let (new_key, new_id) = (key.to_owned(), upload_id.clone());
         let begun = self.against(bucket.clone(), move |tx, this, bucket| {
             tx.execute(

@@ -4,8 +4,8 @@ use store::ReadTx;
 
 use super::{
     error::{Error, Result},
-    limits,
-    list::{Page, Query, behind_key, behind_prefix, group},
+    ids, limits,
+    list::{Page, Query, behind, behind_key, behind_prefix, group},
     rows::{self, Version},
 };
 
@@ -56,6 +56,8 @@ struct Walk {
     current_from: Option<Vec<u8>>,
     older_from: Option<(Vec<u8>, i64)>,
     chunk: usize,
+    /// The version that the listing goes on behind, by its key and number.
+    passed: Option<(String, i64)>,
 }
 
 impl Walk {
@@ -66,25 +68,22 @@ impl Walk {
         after_version: Option<&str>,
     ) -> Result<Self> {
         let prefix = query.prefix.as_bytes().to_vec();
+        let mut passed = None;
         let (mut current_from, mut older_from) = (prefix.clone(), (prefix, i64::MIN));
         if let Some(after) = &query.after {
-            let behind = match group(query, after) {
-                Some(prefix) if prefix == *after => behind_prefix(after.as_bytes()),
-                _ => behind_key(after.as_bytes()),
-            };
+            let behind = behind(query, after);
             current_from = current_from.max(behind.clone());
             older_from = (older_from.0.max(behind), i64::MIN);
             if let Some(id) = after_version {
-                let found = rows::find(tx, bucket, after, id)?;
-                let found = found.ok_or_else(|| {
+                // It need not be there any more: its id tells where it was.
+                let found = rows::find(tx, bucket, after, id)?.map(|found| found.seq);
+                let seq = found.or_else(|| ids::seq_of(id)).ok_or_else(|| {
                     let message = "Invalid version id specified";
                     Error::argument(message, "version-id-marker", id)
                 })?;
-                let age = match found.is_current {
-                    true => i64::MIN,
-                    false => 1 - found.seq,
-                };
-                older_from = (after.as_bytes().to_vec(), age);
+                older_from = (after.as_bytes().to_vec(), 1 - seq);
+                current_from = after.as_bytes().to_vec();
+                passed = Some((after.clone(), seq));
             }
         }
         Ok(Self {
@@ -94,6 +93,7 @@ impl Walk {
             current_from: Some(current_from),
             older_from: Some(older_from),
             chunk: (query.max + 1).min(limits::SCAN_ROWS),
+            passed,
         })
     }
 
@@ -118,7 +118,11 @@ impl Walk {
             if found.len() == self.chunk {
                 self.current_from = found.last().map(|last| behind_key(last.key.as_bytes()));
             }
-            self.current = found.into_iter().rev().collect();
+            let passed = self.passed.as_ref();
+            let is_behind = |version: &Version| {
+                passed.is_none_or(|(key, seq)| version.key != *key || version.seq < *seq)
+            };
+            self.current = found.into_iter().filter(is_behind).rev().collect();
         }
         if self.older.is_empty()
             && let Some((key, age)) = self.older_from.take()

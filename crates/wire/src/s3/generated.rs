@@ -5630,6 +5630,7 @@ static OPERATIONS: [Operation; 116] = [
     .input(541)
     .checksum_required(),
     Operation::new("PutBucketPolicy", 92, "PUT", "/{Bucket}?policy")
+        .status(204)
         .input(542)
         .checksum_required(),
     Operation::new("PutBucketReplication", 93, "PUT", "/{Bucket}?replication")
@@ -5644,6 +5645,7 @@ static OPERATIONS: [Operation; 116] = [
     .input(544)
     .checksum_required(),
     Operation::new("PutBucketTagging", 95, "PUT", "/{Bucket}?tagging")
+        .status(204)
         .input(545)
         .checksum_required(),
     Operation::new("PutBucketVersioning", 96, "PUT", "/{Bucket}?versioning")
@@ -5714,6 +5716,7 @@ static OPERATIONS: [Operation; 116] = [
         .output(579)
         .errors(&[309]),
     Operation::new("RestoreObject", 107, "POST", "/{Bucket}/{Key+}?restore")
+        .status(202)
         .input(616)
         .output(615)
         .errors(&[463]),

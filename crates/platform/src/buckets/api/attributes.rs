@@ -62,7 +62,12 @@ impl Buckets {
                 checksum_type: Some(kind(known.is_composite).to_owned()),
                 ..Checksum::default()
             };
-            set_checksum!(shape, Some(known));
+            // Here, and nowhere else, without the count of the parts.
+            let mut known = known.clone();
+            if let Some((value, _)) = known.value.rsplit_once('-') {
+                known.value = value.to_owned();
+            }
+            set_checksum!(shape, Some(&known));
             output.checksum = Some(shape);
         }
         if asked("ObjectParts")

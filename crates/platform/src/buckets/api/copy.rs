@@ -18,8 +18,9 @@ use super::{
         set_encryption, source_key_of,
     },
     multipart::{check_number, check_upload_key, part_algorithm},
+    new_version,
     put::{check_length, etag},
-    quoted, shown_version,
+    quoted, shown_version, whole_second,
 };
 use crate::buckets::{
     Buckets,
@@ -34,7 +35,7 @@ use crate::buckets::{
     read::Found,
     registry::Bucket,
     rows::Version,
-    tables::{ObjectRecord, PartRecord, STANDARD},
+    tables::{ObjectRecord, PartRecord},
     tags,
     text::percent_decode,
     uploads,
@@ -145,7 +146,7 @@ impl Buckets {
         let new = New {
             key: input.key.clone(),
             size: source.size,
-            modified: cx.now,
+            modified: whole_second(cx.now),
             is_marker: false,
             record,
             content: shared.content,
@@ -172,7 +173,7 @@ impl Buckets {
             copy_object_result: Some(result),
             expiration: self.expiration(&bucket, &version),
             copy_source_version_id: shown_version(&source_bucket, &source),
-            version_id: shown_version(&bucket, &version),
+            version_id: new_version(&version),
             ..CopyObjectOutput::default()
         };
         set_encryption!(output, &version.record.customer_key_md5);
@@ -298,7 +299,7 @@ impl Buckets {
             .await?;
         let record = PartRecord {
             etag: etag(&digests.md5, customer.as_ref()),
-            modified: cx.now,
+            modified: whole_second(cx.now),
             lies: Lies::Nowhere,
             key: taken.key,
             checksum: Some(digests.checksum.clone()),
@@ -324,9 +325,7 @@ impl Buckets {
 
 /// A copy of an object onto itself has to change something.
 fn check_changes(input: &CopyObjectRequest, source: &Version) -> Result<()> {
-    let class = input.storage_class.as_deref().unwrap_or(STANDARD);
     let changes = input.metadata_directive.as_deref() == Some("REPLACE")
-        || class != source.record.storage_class
         || input.storage_class.is_some()
         || input.website_redirect_location.is_some()
         || input.server_side_encryption.is_some()

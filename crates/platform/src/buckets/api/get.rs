@@ -156,7 +156,10 @@ impl Buckets {
         let own_type = own_type.or_else(|| Some("binary/octet-stream".to_owned()));
         let mut output = GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
-            expiration: self.expiration(bucket, version),
+            expiration: match input.version_id {
+                None => self.expiration(bucket, version),
+                Some(_) => None,
+            },
             restore: restore(record),
             last_modified: Some(version.modified),
             content_length: i64::try_from(wanted.span.len).ok(),
@@ -183,7 +186,10 @@ impl Buckets {
             ..GetObjectOutput::default()
         };
         set_encryption!(output, &record.customer_key_md5);
-        let is_asked = input.checksum_mode.as_deref() == Some("ENABLED");
+        let is_asked = input
+            .checksum_mode
+            .as_deref()
+            .is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"));
         let checksum = wanted.part_checksum.as_ref().or(record.checksum.as_ref());
         if let Some(checksum) = checksum.filter(|_| is_asked && !wanted.is_range) {
             let kind = record.checksum.as_ref().unwrap_or(checksum).kind();
@@ -210,7 +216,9 @@ pub fn acl_of(version: &Version) -> Acl {
 
 fn missing_error(bucket: &Bucket, missing: Missing, key: &str, version_id: Option<&str>) -> Error {
     match (&missing, version_id) {
-        (Missing::NoVersion, Some(id)) if !is_version_id(id) => {
+        (Missing::NoVersion, Some(id))
+            if !is_version_id(id) || !bucket.has_versions() && id != crate::buckets::rows::NULL =>
+        {
             Error::argument("Invalid version id specified", "versionId", id)
         }
         _ => missing.into_error(key, version_id, bucket.has_versions()),

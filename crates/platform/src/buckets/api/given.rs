@@ -165,8 +165,8 @@ pub fn lock(
             let message = "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must \
                            both be supplied";
             let name = match mode {
-                Some(_) => "x-amz-object-lock-mode",
-                None => "x-amz-object-lock-retain-until-date",
+                Some(_) => "x-amz-object-lock-retain-until-date",
+                None => "x-amz-object-lock-mode",
             };
             return Err(Error::new(Code::InvalidArgument, message).with("ArgumentName", name));
         }

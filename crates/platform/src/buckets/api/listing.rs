@@ -12,7 +12,7 @@ use wire::{
 
 use super::{owner, quoted};
 use crate::buckets::{
-    Buckets,
+    Buckets, access,
     content::checksum::kind,
     error::{Error, Result},
     limits,
@@ -51,7 +51,8 @@ impl Buckets {
             .filter(|_| page.is_truncated && delimiter.is_some());
         let prefixes = encoding.prefixes(&page);
         let contents = page.items.iter();
-        let contents = contents.map(|version| object(&encoding, version, true));
+        let with_owner = !access::is_anonymous(cx);
+        let contents = contents.map(|version| object(&encoding, version, with_owner));
         Ok(ListObjectsOutput {
             is_truncated: Some(page.is_truncated),
             marker: Some(encoding.text(&input.marker.unwrap_or_default())),
@@ -113,9 +114,13 @@ impl Buckets {
             common_prefixes: prefixes,
             encoding_type: encoding.name(),
             key_count: i32::try_from(count).ok(),
+            // Where a page goes on, it does not begin.
+            start_after: match &input.continuation_token {
+                Some(_) => None,
+                None => input.start_after.map(|after| encoding.text(&after)),
+            },
             continuation_token: input.continuation_token,
             next_continuation_token: next.map(token),
-            start_after: input.start_after.map(|after| encoding.text(&after)),
             request_charged: None,
         })
     }

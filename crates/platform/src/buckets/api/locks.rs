@@ -137,12 +137,12 @@ impl Buckets {
     ) -> Result<PutObjectLegalHoldOutput> {
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_deref())?;
         let version_id = version_id(input.version_id.as_deref())?;
-        check_lock(&bucket)?;
-        self.find_readable(cx, &bucket, &input.key, version_id, "s3:PutObjectLegalHold")
-            .await?;
         let status = input.legal_hold.and_then(|hold| hold.status);
         let status = status.ok_or_else(Error::malformed_xml)?;
         let is_on = given::hold(&status, "Status").map_err(|_| Error::malformed_xml())?;
+        check_lock(&bucket)?;
+        self.find_readable(cx, &bucket, &input.key, version_id, "s3:PutObjectLegalHold")
+            .await?;
         self.change_version(&bucket, &input.key, version_id, None, move |record| {
             record.legal_hold = Some(is_on);
             Ok(())

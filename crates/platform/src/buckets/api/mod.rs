@@ -34,7 +34,7 @@ use super::{
     front::{S3Streams, Upload},
     notify::{Event, Happening},
     registry::Bucket,
-    rows::Version,
+    rows::{NULL, Version},
     text,
 };
 use crate::body::Body;
@@ -216,6 +216,11 @@ fn owner(account_id: &str) -> s3::Owner {
     }
 }
 
+/// S3's times of objects have no finer grain; which of two versions is the newer is known otherwise.
+pub fn whole_second(at: jiff::Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 pub fn http_date(at: jiff::Timestamp) -> String {
     wire::time::print(wire::schema::TimestampFormat::Rfc822, at)
 }
@@ -228,6 +233,11 @@ fn location_of(cx: &Context, bucket: &Bucket, key: &str) -> String {
 
 fn quoted(etag: &str) -> String {
     format!("\"{etag}\"")
+}
+
+/// The id of a version that was just put, where it has one of its own.
+fn new_version(version: &Version) -> Option<String> {
+    (version.version_id != NULL).then(|| version.version_id.clone())
 }
 
 /// A version's id, where the bucket has versions.

@@ -18,9 +18,9 @@ use super::{
         customer_key_of, encryption_of, given_checksum, grants_of, headers_of, lock_of,
         set_checksum, set_encryption,
     },
-    owner,
+    new_version, owner,
     put::{check_length, etag},
-    quoted, shown_version,
+    quoted, whole_second,
 };
 use crate::buckets::{
     Buckets,
@@ -82,7 +82,7 @@ impl Buckets {
             ..CreateMultipartUploadOutput::default()
         };
         set_encryption!(output, &record.customer_key_md5);
-        let begun = self.begin_upload(&bucket, &input.key, record, cx.now);
+        let begun = self.begin_upload(&bucket, &input.key, record, whole_second(cx.now));
         output.upload_id = Some(begun.await?);
         Ok(output)
     }
@@ -110,7 +110,7 @@ impl Buckets {
         let find = |wanted| checksums.iter().find(|c| c.algorithm == wanted).cloned();
         let record = PartRecord {
             etag: etag(&md5, customer.as_ref()),
-            modified: cx.now,
+            modified: whole_second(cx.now),
             lies: Lies::Nowhere,
             key: taken.key,
             checksum: find(algorithm),
@@ -167,7 +167,7 @@ impl Buckets {
         let new = New {
             key: upload.key.clone(),
             size: whole.size,
-            modified: cx.now,
+            modified: whole_second(cx.now),
             is_marker: false,
             record,
             content: whole.content(self, bucket.id(), &upload),
@@ -184,7 +184,7 @@ impl Buckets {
             key: Some(version.key.clone()),
             expiration: self.expiration(&bucket, &version),
             e_tag: Some(quoted(&version.record.etag)),
-            version_id: shown_version(&bucket, &version),
+            version_id: new_version(&version),
             ..CompleteMultipartUploadOutput::default()
         };
         if let Some(checksum) = &version.record.checksum {

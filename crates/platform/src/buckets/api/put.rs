@@ -8,7 +8,7 @@ use wire::{
 use super::{
     given, happening,
     members::{encryption_of, grants_of, headers_of, lock_of, set_checksum, set_encryption},
-    quoted, shown_version,
+    new_version, quoted, whole_second,
 };
 use crate::buckets::{
     Buckets,
@@ -45,7 +45,7 @@ impl Buckets {
         let new = New {
             key: input.key,
             size: taken.len,
-            modified: cx.now,
+            modified: whole_second(cx.now),
             is_marker: false,
             record,
             content: place::nothing(),
@@ -57,7 +57,7 @@ impl Buckets {
         self.changed(&bucket);
         let mut output = PutObjectOutput {
             e_tag: Some(quoted(&version.record.etag)),
-            version_id: shown_version(&bucket, &version),
+            version_id: new_version(&version),
             expiration: self.expiration(&bucket, &version),
             ..PutObjectOutput::default()
         };
