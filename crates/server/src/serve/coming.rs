@@ -2,7 +2,13 @@
 //!
 //! Whoever sends has to keep a pace. Only the waiting for them counts, not what is done with a piece.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,7 +32,7 @@ where
     /// How long it has been waited for.
     waited: Duration,
     /// The client asked whether it may send, and has been told so by nothing yet.
-    is_asking: bool,
+    is_asking: Arc<AtomicBool>,
 }
 
 impl<B> Coming<B>
@@ -39,8 +45,13 @@ where
             body: Some(body),
             read: 0,
             waited: Duration::ZERO,
-            is_asking,
+            is_asking: Arc::new(AtomicBool::new(is_asking)),
         }
+    }
+
+    /// Whether it still waits to be told, as long as that is.
+    pub fn is_asking(&self) -> Arc<AtomicBool> {
+        self.is_asking.clone()
     }
 
     /// How long may still be waited, at the pace that has been kept.
@@ -57,7 +68,7 @@ where
 {
     async fn next(&mut self) -> Result<Option<Bytes>, Cut> {
         let within = self.left().min(limits::BODY_PIECE_WITHIN);
-        self.is_asking = false;
+        self.is_asking.store(false, Ordering::Relaxed);
         let Some(body) = &mut self.body else {
             return Ok(None);
         };
@@ -94,7 +105,7 @@ where
 {
     fn drop(&mut self) {
         let Some(body) = self.body.take() else { return };
-        if self.is_asking || body.is_end_stream() {
+        if self.is_asking.load(Ordering::Relaxed) || body.is_end_stream() {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {

@@ -7,7 +7,7 @@ mod functions;
 mod listen;
 mod pace;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header, request::Parts};
@@ -87,6 +87,7 @@ impl App {
         if target.is_streamed() {
             let asked = parts.headers.contains_key(header::EXPECT);
             let pieces = Box::new(Coming::new(body, asked));
+            let is_asking = pieces.is_asking();
             let request = platform::Request {
                 parts,
                 body: Bytes::new(),
@@ -96,7 +97,14 @@ impl App {
             };
             let app = self.clone();
             let answer = async move { app.platform.answer_streamed(target, request, pieces).await };
-            return finish::to_the_end(answer).await.map(Body::from);
+            let mut answer = finish::to_the_end(answer).await.map(Body::from);
+            // Whether the body comes all the same is the client's choice: what follows here could be
+            // that or another request.
+            if is_asking.load(Ordering::Relaxed) {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            }
+            return answer;
         }
         let bytes_max = target.body_bytes_max();
         // Nobody has to be known to be refused, but to send much.

@@ -10,7 +10,7 @@ mod codes;
 mod envelope;
 mod event_stream;
 mod json;
-mod rest;
+pub(crate) mod rest;
 mod rest_xml;
 mod rpc_v2_cbor;
 mod text;

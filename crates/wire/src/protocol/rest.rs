@@ -262,7 +262,7 @@ fn decode_prefixed(protocol: Protocol, member: &Member, parts: &request::Parts) 
 }
 
 /// A header's text; what is no UTF-8 is the Latin-1 that HTTP once had.
-pub(super) fn latin(raw: &HeaderValue) -> String {
+pub(crate) fn latin(raw: &HeaderValue) -> String {
     match std::str::from_utf8(raw.as_bytes()) {
         Ok(text) => text.to_owned(),
         Err(_) => raw.as_bytes().iter().copied().map(char::from).collect(),

@@ -74,7 +74,12 @@ pub fn tags_in_header(document: &str) -> Result<String, Error> {
         .and_then(|at| u16::try_from(at).ok())
         .ok_or_else(Error::internal)?;
     let bytes = bytes::Bytes::from(document.to_owned());
-    let value = xml::read(&SERVICE, shape, &["Tagging"], &bytes).map_err(|_| malformed())?;
+    let value = match xml::read(&SERVICE, shape, &["Tagging"], &bytes) {
+        Ok(value) => value,
+        // Another document is no tags to S3, where one that is none is an error.
+        Err(_) if xml::is_well_formed(document) => return Ok(String::new()),
+        Err(_) => return Err(malformed()),
+    };
     let tagging = Tagging::from_value(Some(value));
     let mut out = String::new();
     for tag in tagging.tag_set {
@@ -86,6 +91,21 @@ pub fn tags_in_header(document: &str) -> Result<String, Error> {
         query::encode_into(tag.value.as_bytes(), &mut out);
     }
     Ok(out)
+}
+
+/// What an answer is to say instead of what was stored has to fit into a header.
+pub fn check_overrides(pairs: &[(String, String)]) -> Result<(), Error> {
+    let is_override = |name: &str| name.starts_with("response-");
+    let fits = |value: &str| value.chars().all(|c| u32::from(c) < 256);
+    let Some((name, value)) = pairs.iter().find(|(n, v)| is_override(n) && !fits(v)) else {
+        return Ok(());
+    };
+    let message = "Header value cannot be represented using ISO-8859-1.";
+    Err(
+        Error::new("InvalidArgument", StatusCode::BAD_REQUEST, message)
+            .with("ArgumentName", name.as_str())
+            .with("ArgumentValue", value.as_str()),
+    )
 }
 
 /// The address of an object, at the host and in the style in which it was asked for.

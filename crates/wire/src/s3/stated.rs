@@ -4,7 +4,11 @@
 use http::{StatusCode, request::Parts};
 
 use super::checksum::Algorithm;
-use crate::{error::Error, protocol::base64_decode, query};
+use crate::{
+    error::Error,
+    protocol::{base64_decode, rest},
+    query,
+};
 
 /// The longest object that comes in one request, and the longest part.
 pub const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
@@ -154,25 +158,31 @@ fn md5(parts: &Parts) -> Result<Option<Vec<u8>>, Error> {
 fn checksum(parts: &Parts) -> Result<Option<Checksum>, Error> {
     let named = parts.headers.get("x-amz-sdk-checksum-algorithm");
     let named = named.and_then(|value| value.to_str().ok());
-    let mut found: Option<Checksum> = None;
-    for algorithm in Algorithm::ALL {
-        let Some(value) = parts.headers.get(algorithm.header()) else {
-            continue;
-        };
-        let value = value.to_str().ok().and_then(|value| algorithm.parse(value));
-        let value = Some(value.ok_or_else(|| invalid_value(algorithm.header()))?);
-        if found.replace(Checksum { algorithm, value }).is_some() {
-            return Err(more_than_one());
-        }
+    let in_headers = Algorithm::ALL
+        .into_iter()
+        .filter(|algorithm| parts.headers.contains_key(algorithm.header()));
+    let trailers = parts.headers.get_all("x-amz-trailer").iter();
+    let trailers: Vec<String> = trailers.map(rest::latin).collect();
+    let in_trailers = trailers.iter().flat_map(|names| names.split(','));
+    let in_trailers = in_trailers.filter_map(|name| Algorithm::in_header(name.trim()));
+    let mut all = in_headers
+        .map(|algorithm| (algorithm, true))
+        .chain(in_trailers.map(|algorithm| (algorithm, false)));
+    let first = all.next();
+    if all.next().is_some() {
+        return Err(more_than_one());
     }
-    for value in parts.headers.get_all("x-amz-trailer") {
-        let names = value.to_str().unwrap_or_default().split(',');
-        for algorithm in names.filter_map(|name| Algorithm::in_header(name.trim())) {
-            let value = None;
-            if found.replace(Checksum { algorithm, value }).is_some() {
-                return Err(more_than_one());
-            }
-        }
+    let mut found = None;
+    if let Some((algorithm, in_header)) = first {
+        let value = || {
+            let value = parts.headers.get(algorithm.header())?.to_str().ok()?;
+            algorithm.parse(value)
+        };
+        let value = match in_header {
+            true => Some(value().ok_or_else(|| invalid_value(algorithm.header()))?),
+            false => None,
+        };
+        found = Some(Checksum { algorithm, value });
     }
     match (named, &found) {
         (Some(name), Some(checksum)) if !checksum.algorithm.name().eq_ignore_ascii_case(name) => {

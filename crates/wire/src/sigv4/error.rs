@@ -24,6 +24,9 @@ pub enum AuthError {
     /// The scope or the signed headers are not what they have to be; the text is AWS's.
     #[error("{0}")]
     Invalid(String),
+    /// The scope's region is none.
+    #[error("'{0}' is no region")]
+    Region(String),
     /// No such access key, or not with this session token.
     #[error("the access key or the session token is unknown")]
     UnknownAccessKey,
@@ -50,6 +53,9 @@ pub enum AuthError {
         now: Timestamp,
     },
 }
+
+/// What S3 tells who asks for a region that is none.
+const S3_REGION: &str = "us-east-1";
 
 const MISMATCH: &str = "The request signature we calculated does not match the signature you \
     provided. Check your AWS Secret Access Key and signing method. Consult the service \
@@ -79,6 +85,8 @@ impl AuthError {
         };
         let error = Error::new(code, status, message);
         match (protocol, self) {
+            // Some clients sign again for the region that they are told.
+            (Protocol::RestXml, Self::Region(_)) => error.with("Region", S3_REGION),
             (
                 Protocol::RestXml,
                 Self::Expired {
@@ -149,6 +157,13 @@ impl AuthError {
         match self {
             Self::Missing => ("AccessDenied", "Access Denied".into()),
             Self::IncompleteQuery(text) => ("AuthorizationQueryParametersError", text.clone()),
+            Self::Region(found) => (
+                "AuthorizationHeaderMalformed",
+                format!(
+                    "The authorization header is malformed; the region '{found}' is wrong; \
+                     expecting '{S3_REGION}'"
+                ),
+            ),
             Self::Incomplete(text) | Self::Invalid(text) => {
                 ("AuthorizationHeaderMalformed", text.clone())
             }
@@ -182,6 +197,9 @@ impl AuthError {
         match self {
             Self::Invalid(text) | Self::Incomplete(text) | Self::IncompleteQuery(text) => {
                 text.clone()
+            }
+            Self::Region(found) => {
+                format!("Credential should be scoped to a valid region, not '{found}'. ")
             }
             Self::Expired {
                 end,
@@ -312,10 +330,7 @@ impl AuthError {
     }
 
     pub(super) fn region(found: &str) -> Self {
-        Self::Invalid(format!(
-            "Credential should be scoped to a valid region, not '{}'. ",
-            shortened(found)
-        ))
+        Self::Region(shortened(found))
     }
 
     pub(super) fn header_signed_twice() -> Self {

@@ -175,7 +175,8 @@ impl Ids<'_> {
         let mut member = Member::new(leak(name), self.of(facts));
         let wire_name = leak(facts["locationName"].as_str().unwrap_or(name));
         member = match facts["location"].as_str() {
-            None => member.named(wire_name),
+            None if wire_name != name => member.named(wire_name),
+            None => member,
             Some("uri") => member.uri(wire_name),
             Some("querystring") => member.query(wire_name),
             Some("header") => member.header(wire_name),

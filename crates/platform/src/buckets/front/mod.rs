@@ -167,7 +167,9 @@ async fn upload_part<B: S3Streams>(
 }
 
 async fn get_object<B: S3Streams>(buckets: &B, call: Call<'_>) -> Response<Body> {
-    let asked = match call.input() {
+    let pairs = wire::query_pairs(call.parts.uri.query().unwrap_or_default());
+    let input = s3::front::check_overrides(&pairs).and_then(|()| call.input());
+    let asked = match input {
         Ok(input) => buckets.get_object_stream(call.cx, input).await,
         Err(error) => Err(error),
     };
@@ -231,7 +233,8 @@ fn hoist(parts: &mut Parts) {
     }
     for (name, value) in wire::query_pairs(query) {
         let lower = name.to_ascii_lowercase();
-        let is_header = lower.starts_with("x-amz-") && !OF_SIGNATURES.contains(&lower.as_str());
+        let is_header = lower.starts_with("x-amz-") && !OF_SIGNATURES.contains(&lower.as_str())
+            || HOISTED.contains(&lower.as_str());
         let (Ok(name), Ok(value), true) = (
             HeaderName::from_bytes(lower.as_bytes()),
             HeaderValue::from_bytes(value.as_bytes()),
@@ -244,6 +247,21 @@ fn hoist(parts: &mut Parts) {
         }
     }
 }
+
+/// Headers of HTTP that signers may put there too.
+const HOISTED: &[&str] = &[
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-md5",
+    "content-type",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-unmodified-since",
+    "range",
+];
 
 /// What in a query string is the signature's own.
 const OF_SIGNATURES: &[&str] = &[

@@ -186,11 +186,10 @@ fn encode_document(
         // The element is its only member: the answer of GetBucketLocation.
         [only] if only.wire() == root => {
             let shape = service.shape(only.shape);
-            out.element(root, namespace, |out| {
-                if let Some(value) = members.get(0) {
-                    out.scalar(shape, value);
-                }
-            });
+            match members.get(0) {
+                Some(value) => out.element(root, namespace, |out| out.scalar(shape, value)),
+                None => out.empty(root, namespace),
+            }
         }
         _ => out.element(root, namespace, |out| out.members(structure, members)),
     }

@@ -4,5 +4,5 @@
 mod read;
 mod write;
 
-pub use read::read;
+pub use read::{is_well_formed, read};
 pub use write::{Quirks, Writer, escape, namespace};

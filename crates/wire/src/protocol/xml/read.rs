@@ -51,6 +51,25 @@ pub fn read(
     Ok(value)
 }
 
+/// Whether it is a document at all.
+pub fn is_well_formed(document: &str) -> bool {
+    let mut events = Events::from_str(document);
+    let (mut depth, mut elements) = (0_usize, 0_usize);
+    loop {
+        match events.read_event() {
+            Ok(Event::Start(_)) => (depth, elements) = (depth + 1, elements + 1),
+            Ok(Event::Empty(_)) => elements += 1,
+            Ok(Event::End(_)) => depth = depth.saturating_sub(1),
+            Ok(Event::Text(text)) if depth == 0 && !is_blank(&text.xml10_content()) => {
+                return false;
+            }
+            Ok(Event::DocType(_)) | Err(_) => return false,
+            Ok(Event::Eof) => return depth == 0 && elements > 0,
+            Ok(_) => {}
+        }
+    }
+}
+
 struct Reader<'a> {
     service: &'a Service,
     events: Events<&'a [u8]>,

@@ -78,6 +78,12 @@ impl<'a> Writer<'a> {
         self.close(&[name]);
     }
 
+    /// An element without anything in it.
+    pub fn empty(&mut self, name: &str, namespace: Option<XmlNamespace>) {
+        self.open(name, namespace);
+        self.bytes.push_str("/>");
+    }
+
     /// An element's tag, still to be closed with `>`.
     fn open(&mut self, name: &str, namespace: Option<XmlNamespace>) {
         self.bytes.push('<');
