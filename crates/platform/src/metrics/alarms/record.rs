@@ -91,7 +91,9 @@ pub struct AlarmQuery {
     pub returned: bool,
 }
 
+/// By AWS's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::enum_variant_names)]
 pub enum Comparison {
     GreaterThanOrEqualToThreshold,
     GreaterThanThreshold,
@@ -99,7 +101,9 @@ pub enum Comparison {
     LessThanOrEqualToThreshold,
 }
 
+/// By AWS's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::enum_variant_names)]
 pub enum Missing {
     Missing,
     Ignore,
