@@ -99,7 +99,7 @@ fn json_has_fields() {
     );
     check(
         r#"filter @message like /x "?y/ | fields a"#,
-        &[r#"t	INFO	{"a": 5} x y"#],
+        &["t\tINFO\t{\"a\": 5} x y"],
         &[&["5"]],
     );
 }
