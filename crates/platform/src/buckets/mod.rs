@@ -111,9 +111,13 @@ impl Buckets {
             has_released: AtomicBool::new(false),
         }));
         buckets.keep_collecting(background);
-        buckets.keep_telling(background, buckets.0.telling.clone());
         buckets.keep_lifecycles(background, buckets.0.lifecycles.clone());
         Ok(buckets)
+    }
+
+    /// Tells what there is to tell from now on: once every kind of target is known to the deliveries.
+    pub fn begin(&self, background: &Background) {
+        self.keep_telling(background, self.0.telling.clone());
     }
 
     fn store(&self) -> &Store {

@@ -6,7 +6,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use store::{BlobStore, Owner, Store, StoreConfig};
 use wire::Router;
 
-use super::{Inner, Platform, answering::Operations, migrations::migrations};
+use super::{Inner, Platform, answering::Operations, migrations};
 use crate::{
     background::Background,
     buckets::Buckets,
@@ -204,6 +204,7 @@ impl Platform {
         deliveries.register("scheduler", universal.clone());
         deliveries.begin(&reconciling).await;
         buses.begin(&reconciling);
+        buckets.begin(&reconciling);
         let pipes = Pipes::open(
             store.clone(),
             queues.clone(),

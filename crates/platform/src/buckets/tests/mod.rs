@@ -63,9 +63,10 @@ impl World {
         let (queues, _) = queues.await.expect("they open");
         let deliveries = Deliveries::open(store.clone(), queues.clone());
         let open = Buckets::open(store.clone(), secrets, deliveries, &objects, &background);
-        let buckets = open.await;
+        let buckets = open.await.expect("it opens");
+        buckets.begin(&background);
         Self {
-            buckets: buckets.expect("it opens"),
+            buckets,
             cx: context(ACCOUNT),
             background,
             _queues: queues,
