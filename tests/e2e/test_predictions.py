@@ -120,6 +120,8 @@ def versions(stack):
 
 
 def assert_one_result_each(puts, stack, database):
+    # A row comes after its object; and what was given out again has come back by then.
+    until(lambda: run.waiting(stack.client("sqs"), stack.tasks) == 0)
     wanted = sorted(one.result_key for one in puts)
     assert sorted(versions(stack)) == wanted
     texts = rows(database, stack)
@@ -242,8 +244,6 @@ def test_one_result_each_whatever_is_killed(platform, database):
     assert set(killed) == {"workers", "server"}
     run.Done(stack, puts).until_all()
     assert_read(puts)
-    # Whatever was given out a second time has come back by now, or comes and changes nothing.
-    until(lambda: run.waiting(stack.client("sqs"), stack.tasks) == 0)
     assert_one_result_each(puts, stack, database)
     assert run.waiting(stack.client("sqs"), stack.dead) == 0
     assert any(one.results[0]["tries"] > 1 for one in puts), "nothing was lost on the way"
