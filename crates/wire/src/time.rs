@@ -65,9 +65,9 @@ pub fn iso8601_micros(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
-/// S3's documents: `2024-05-01T09:30:00.000Z`.
+/// S3's documents: `2024-05-01T09:30:00.000Z`. S3's instants are of whole seconds.
 pub fn iso8601_millis(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+    at.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string()
 }
 
 /// The time in a signature: `20240501T093000Z`.
