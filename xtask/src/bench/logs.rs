@@ -2,7 +2,7 @@
 //! as lines of a function; and how fast it looks through what it has.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Events of clients, by how many come at once.
-async fn puts(binary: &PathBuf, time: Duration) -> Result<()> {
+async fn puts(binary: &Path, time: Duration) -> Result<()> {
     let platform = Platform::start_open(binary, &[])?;
     let authority = platform.address.to_string();
     let mut client = Client::connect(platform.address).await?;
@@ -106,7 +106,7 @@ async fn puts(binary: &PathBuf, time: Duration) -> Result<()> {
 }
 
 /// Lines of a function that does nothing else.
-async fn lines(binary: &PathBuf) -> Result<()> {
+async fn lines(binary: &Path) -> Result<()> {
     let platform = Platform::start_open(binary, &[])?;
     let authority = platform.address.to_string();
     let line = "x".repeat(MESSAGE_BYTES);

@@ -219,9 +219,9 @@ impl Buckets {
         let ended = self
             .store()
             .try_write(move |tx| Ok::<_, Failure>(end(tx, id, &upload)?));
-        let was_there = ended.await.map_err(Failure::into_error)?;
+        ended.await.map_err(Failure::into_error)?;
         self.garbage_came();
-        Ok(was_there)
+        Ok(())
     }
 }
 
