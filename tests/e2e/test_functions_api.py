@@ -292,7 +292,6 @@ class TestRefusals:
         "service, signed_as, operation, arguments",
         [
             ("iam", "iam", "list_users", {}),
-            ("sts", "sts", "get_caller_identity", {}),
             ("s3", "s3", "create_bucket", {"Bucket": "some-bucket"}),
             ("sns", "sns", "list_topics", {}),
             ("stepfunctions", "states", "list_state_machines", {}),

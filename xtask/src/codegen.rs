@@ -39,6 +39,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("sns", "sns"),
     ("logs", "cloudwatch_logs"),
     ("cloudwatch", "cloudwatch"),
+    ("sts", "sts"),
 ];
 
 /// Writes the generated code, or with `check` only compares it with what is there.

@@ -4,7 +4,7 @@
 use http::{Response, StatusCode};
 use wire::{
     Call, Error, Head, Route, cloudwatch, cloudwatch_logs, event_bridge, lambda, pipes, s3,
-    scheduler, schema::Service, sns, sqs,
+    scheduler, schema::Service, sns, sqs, sts,
 };
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     durable::{self, DurableExecutions},
     events::{self, Events},
     functions::Functions,
+    identity::Tokens,
     logs::LogService,
     metrics::Metrics,
     pipes::Pipes,
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// All that are served.
-pub static SERVED: [&Service; 9] = [
+pub static SERVED: [&Service; 10] = [
     &lambda::SERVICE,
     &sqs::SERVICE,
     &s3::SERVICE,
@@ -34,6 +35,7 @@ pub static SERVED: [&Service; 9] = [
     &sns::SERVICE,
     &cloudwatch_logs::SERVICE,
     &cloudwatch::SERVICE,
+    &sts::SERVICE,
 ];
 
 /// The longest body of a request to a service whose requests hold a few definitions or events: the
@@ -52,6 +54,7 @@ enum Which {
     Sns,
     Logs,
     CloudWatch,
+    Sts,
 }
 
 impl Which {
@@ -65,6 +68,7 @@ impl Which {
             "sns" => Self::Sns,
             "logs" => Self::Logs,
             "monitoring" => Self::CloudWatch,
+            "sts" => Self::Sts,
             // The router knows no other than those in `SERVED`.
             _ => Self::Lambda,
         }
@@ -117,6 +121,7 @@ impl Services {
             }
             Which::Logs => cloudwatch_logs::dispatch(&self.logs, call).await,
             Which::CloudWatch => cloudwatch::dispatch(&self.metrics, call).await,
+            Which::Sts => sts::dispatch(&Tokens, call).await,
         };
         answer.map(Body::from)
     }

@@ -58,6 +58,7 @@ pub mod sigv2;
 pub mod sigv4;
 pub mod sns;
 pub mod sqs;
+pub mod sts;
 pub mod time;
 mod validate;
 mod value;

@@ -13,7 +13,7 @@ import botocore
 # What boto3 is made of, and the services' data that the tests use; all of it is 25 MB.
 _PYTHON = ["boto3", "botocore", "jmespath", "s3transfer", "dateutil", "urllib3"]
 _DURABLE = "aws_durable_execution_sdk_python"
-_SERVICES = ["lambda", "sqs"]
+_SERVICES = ["lambda", "sqs", "sts"]
 _NODE = ["@aws-sdk", "@aws", "@smithy", "bowser", "tslib"]
 
 

@@ -24,6 +24,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("sns", "SNS"),
     ("logs", "CloudWatchLogs"),
     ("cloudwatch", "CloudWatch"),
+    ("sts", "STS"),
 ];
 
 const HEAD: &str = "\

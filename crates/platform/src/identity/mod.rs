@@ -9,6 +9,7 @@
 //! development a call from within an environment is its function's whatever it is signed with: no
 //! function becomes another account by naming it. What a caller may do is not decided here.
 
+mod api;
 mod browser;
 mod credentials;
 pub mod policy;
@@ -24,6 +25,7 @@ use wire::{
     sigv4::{self, AuthError, ChunkSigner, Claimed, KeyCache, Secret},
 };
 
+pub use api::Tokens;
 pub use credentials::{Credential, CredentialsError, read_file};
 pub use principal::{Principal, id_of};
 pub use session::{Session, Sessions};

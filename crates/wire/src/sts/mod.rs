@@ -1,0 +1,5 @@
+//! AWS Security Token Service on the wire: awsQuery.
+
+mod generated;
+
+pub use generated::*;
