@@ -5,6 +5,8 @@ import io
 import json
 import os
 import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -145,3 +147,46 @@ def test_a_queue_is_told_of_every_object(server, s3, bucket, name):
             told |= {r["s3"]["object"]["key"].replace("+", " ") for r in body.get("Records", [])}
     assert told == keys
     sqs.delete_queue(QueueUrl=url)
+
+
+def test_a_page_of_another_site_is_answered_where_it_needs_no_credentials(server, s3, bucket):
+    rule = {"AllowedOrigins": ["https://shop.example"], "AllowedMethods": ["GET"]}
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+    s3.put_object(Bucket=bucket, Key="price", Body=b"7")
+
+    def ask(method, url, **headers):
+        asked = urllib.request.Request(url, method=method, headers=headers)
+        try:
+            return urllib.request.urlopen(asked, timeout=20)
+        except urllib.error.HTTPError as refused:
+            return refused
+
+    url = f"{server.url}/{bucket}/price"
+    shop = {"Origin": "https://shop.example"}
+    for method, origin, status in (
+        ("GET", "https://shop.example", 200),
+        ("PUT", "https://shop.example", 403),
+        ("GET", "https://evil.example", 403),
+    ):
+        question = {"Origin": origin, "Access-Control-Request-Method": method}
+        answer = ask("OPTIONS", url, **question)
+        assert answer.status == status, (method, origin)
+        allowed = answer.headers["access-control-allow-origin"]
+        assert allowed == (origin if status == 200 else None)
+    # Who has no credentials gets only what everybody may have.
+    assert ask("GET", url, **shop).status == 403
+    s3.delete_public_access_block(Bucket=bucket)
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    answer = ask("GET", url, **shop)
+    assert (answer.status, answer.read()) == (200, b"7")
+    assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+    # In development the page could make up any credentials.
+    presigned = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "price"})
+    assert ask("GET", presigned, **shop).status == 400

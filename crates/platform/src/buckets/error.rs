@@ -16,6 +16,7 @@ pub enum Code {
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
     ConditionalRequestConflict,
+    CrossLocationLoggingProhibited,
     EntityTooLarge,
     EntityTooSmall,
     IllegalLocationConstraint,

@@ -380,6 +380,16 @@ fn check_checksum(
         {
             Err(invalid())
         }
+        (Some((algorithm, _)), Some(known)) if is_needed && *algorithm != known.algorithm => {
+            let algorithm = algorithm.name().to_ascii_lowercase();
+            let number = named.number;
+            Err(Error::new(
+                Code::BadDigest,
+                format!(
+                    "The {algorithm} you specified for part {number} did not match what we received."
+                ),
+            ))
+        }
         _ => Ok(()),
     }
 }

@@ -283,10 +283,20 @@ impl Buckets {
     ) -> Result<()> {
         let bucket = self.bucket(&input.bucket, input.expected_bucket_owner.as_deref())?;
         self.allowed(cx, &bucket, "s3:PutBucketLogging", None)?;
-        match input.bucket_logging_status.logging_enabled {
-            None => Ok(()),
-            Some(_) => Err(Error::not_built("Logging of a bucket's requests")),
+        let Some(asked) = input.bucket_logging_status.logging_enabled else {
+            return Ok(());
+        };
+        let Some(target) = self.registry().find(&asked.target_bucket) else {
+            let message = "The target bucket for logging does not exist";
+            let error = Error::new(Code::InvalidTargetBucketForLogging, message);
+            return Err(error.with("TargetBucket", asked.target_bucket));
+        };
+        if target.record.region != bucket.record.region {
+            let message = "Cross S3 location logging not allowed. ";
+            let error = Error::new(Code::CrossLocationLoggingProhibited, message);
+            return Err(error.with("TargetBucketLocation", &target.record.region));
         }
+        Err(Error::not_built("Logging of a bucket's requests"))
     }
 
     pub(super) async fn get_logging(

@@ -30,6 +30,7 @@ pub fn named(code: Code) -> (&'static str, u16) {
         Code::BucketAlreadyOwnedByYou => ("BucketAlreadyOwnedByYou", 409),
         Code::BucketNotEmpty => ("BucketNotEmpty", 409),
         Code::ConditionalRequestConflict => ("ConditionalRequestConflict", 409),
+        Code::CrossLocationLoggingProhibited => ("CrossLocationLoggingProhibitted", 403),
         Code::EntityTooLarge => ("EntityTooLarge", 400),
         Code::EntityTooSmall => ("EntityTooSmall", 400),
         Code::IllegalLocationConstraint => ("IllegalLocationConstraintException", 400),

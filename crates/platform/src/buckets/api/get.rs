@@ -190,9 +190,17 @@ impl Buckets {
             .checksum_mode
             .as_deref()
             .is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED"));
-        let checksum = wanted.part_checksum.as_ref().or(record.checksum.as_ref());
+        let whole = record.checksum.as_ref();
+        // Of one part its own is told, where those make that of the object.
+        let checksum = match wanted.parts {
+            Some(_) if whole.is_some_and(|whole| whole.is_composite) => {
+                wanted.part_checksum.as_ref()
+            }
+            Some(_) => None,
+            None => whole,
+        };
         if let Some(checksum) = checksum.filter(|_| is_asked && !wanted.is_range) {
-            let kind = record.checksum.as_ref().unwrap_or(checksum).kind();
+            let kind = whole.unwrap_or(checksum).kind();
             output.checksum_type = Some(kind.to_owned());
             set_checksum!(output, Some(checksum));
         }

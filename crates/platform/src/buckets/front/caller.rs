@@ -55,6 +55,11 @@ pub fn caller(
     {
         return Err(unsupported(given.to_str().unwrap_or_default()).into());
     }
+    // A page's question comes without credentials, and a form with its own. Nobody may do only what
+    // anyone may, so it does not matter from which page that comes.
+    if matches!(sigv4::claim(parts), Err(AuthError::Missing)) {
+        return Ok((nobody(parts), None));
+    }
     match identity.caller_by_head(sender, parts, now) {
         Ok((caller, _)) if caller.service != SERVICE => {
             Err(AuthError::wrong_service(SERVICE).into())
@@ -64,8 +69,6 @@ pub fn caller(
             sigv4::check_presigned_time(parts, now)?;
             Ok(known)
         }
-        // A page's question comes without credentials, and a form with its own.
-        Err(AuthError::Missing) => Ok((nobody(parts), None)),
         Err(error) => Err(error.into()),
     }
 }

@@ -414,7 +414,7 @@ mod tests {
         let received = send(
             &[
                 ("content-length", "9"),
-                ("content-md5", "JfnnlDI7RThiF9RgfG2JNw=="),
+                ("content-md5", "JfnnlDI7RTiF9RgfG2JNCw=="),
                 ("x-amz-checksum-crc32", "y/Q5Jg=="),
             ],
             &["1234", "", "56789"],

@@ -40,6 +40,47 @@ async fn another_account_gets_in_by_the_policy_and_not_into_a_public_one_that_is
     assert_eq!(refusal(put), "AccessDenied");
 }
 
+/// Also where it would not be done even if it were right.
+#[tokio::test]
+async fn what_a_configuration_says_wrong_is_told_first() {
+    let mut world = World::new().await;
+    let policy = s3::PutBucketPolicyRequest {
+        bucket: BUCKET.into(),
+        ..Default::default()
+    };
+    let put = world.buckets.put_bucket_policy(&world.cx, policy).await;
+    assert_eq!(refusal(put), "MalformedPolicy");
+    world.cx.region = "eu-west-1".into();
+    let far = s3::CreateBucketRequest {
+        bucket: "far".into(),
+        create_bucket_configuration: Some(s3::CreateBucketConfiguration {
+            location_constraint: Some("eu-west-1".into()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let made = world.buckets.create_bucket(&world.cx, far).await;
+    made.expect("it is made");
+    for (target, expect) in [
+        ("nowhere", "InvalidTargetBucketForLogging"),
+        ("far", "CrossLocationLoggingProhibitted"),
+        (BUCKET, "NotImplemented"),
+    ] {
+        let input = s3::PutBucketLoggingRequest {
+            bucket: BUCKET.into(),
+            bucket_logging_status: s3::BucketLoggingStatus {
+                logging_enabled: Some(s3::LoggingEnabled {
+                    target_bucket: target.into(),
+                    ..Default::default()
+                }),
+            },
+            ..Default::default()
+        };
+        let put = world.buckets.put_bucket_logging(&world.cx, input).await;
+        assert_eq!(refusal(put), expect, "{target}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_locked_stays_until_its_time() {
     let mut world = World::new().await;

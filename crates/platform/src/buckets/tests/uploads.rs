@@ -133,6 +133,80 @@ async fn a_customers_key_reads_its_objects_and_no_other() {
     assert_eq!(refusal(world.get("secret").await), "InvalidRequest");
 }
 
+/// As S3 does: what is told of one part is its own checksum where the object's is made of those, and
+/// else nothing.
+#[tokio::test]
+async fn a_part_that_is_read_has_its_own_checksum_or_none() {
+    let world = World::new().await;
+    for (kind, expect) in [("COMPOSITE", true), ("FULL_OBJECT", false)] {
+        let input = s3::CreateMultipartUploadRequest {
+            bucket: BUCKET.into(),
+            key: kind.into(),
+            checksum_algorithm: Some("CRC32".into()),
+            checksum_type: Some(kind.into()),
+            ..Default::default()
+        };
+        let begun = world.buckets.create_multipart_upload(&world.cx, input);
+        let upload = begun.await.expect("it is begun").upload_id;
+        let upload = upload.expect("it has an id");
+        let put = s3::UploadPartRequest {
+            bucket: BUCKET.into(),
+            key: kind.into(),
+            upload_id: upload.clone(),
+            part_number: 1,
+            ..Default::default()
+        };
+        let put = world
+            .buckets
+            .upload_part_stream(&world.cx, put, Upload::of("abc"));
+        let put = put.await.expect("it is put");
+        let named = |with: &dyn Fn(&mut s3::CompletedPart)| {
+            let mut part = s3::CompletedPart {
+                part_number: Some(1),
+                e_tag: put.e_tag.clone(),
+                ..Default::default()
+            };
+            with(&mut part);
+            s3::CompleteMultipartUploadRequest {
+                bucket: BUCKET.into(),
+                key: kind.into(),
+                upload_id: upload.clone(),
+                multipart_upload: Some(s3::CompletedMultipartUpload {
+                    parts: Some(vec![part]),
+                }),
+                ..Default::default()
+            }
+        };
+        if expect {
+            let other = named(&|part| part.checksum_sha1 = Some("AAAA".into()));
+            let refused = world
+                .buckets
+                .complete_multipart_upload(&world.cx, other)
+                .await;
+            assert_eq!(refusal(refused), "BadDigest", "of another algorithm");
+        }
+        let right = named(&|part| part.checksum_crc32 = put.checksum_crc32.clone());
+        let completed = world
+            .buckets
+            .complete_multipart_upload(&world.cx, right)
+            .await;
+        completed.expect("it is completed");
+        let (read, body) = world
+            .try_get(kind, |input| {
+                input.part_number = Some(1);
+                input.checksum_mode = Some("ENABLED".into());
+            })
+            .await
+            .expect("it is read");
+        assert_eq!((body.as_slice(), read.parts_count), (&b"abc"[..], Some(1)));
+        assert_eq!(
+            read.checksum_crc32,
+            put.checksum_crc32.clone().filter(|_| expect)
+        );
+        assert_eq!(read.checksum_type, expect.then(|| kind.to_owned()));
+    }
+}
+
 async fn begin(world: &World, key: &str) -> String {
     let input = s3::CreateMultipartUploadRequest {
         bucket: BUCKET.into(),

@@ -53,7 +53,13 @@ pub fn decode_body(
     };
     let member = &structure.members[index];
     if body.is_empty() {
+        let is_text = matches!(service.shape(member.shape).kind, Kind::String);
         return match member.required {
+            // An empty text is one: what is wrong with it the operation says.
+            true if is_text => {
+                members.set(index, Value::String(String::new()));
+                Ok(members)
+            }
             true => Err(error::no_body()),
             false => Ok(members),
         };
@@ -225,4 +231,31 @@ pub fn identified(mut response: Response<Bytes>, request_id: &str) -> Response<B
 /// Nobody reads it; clients print it, and expect it to be there.
 fn host_id(request_id: &str) -> String {
     base64_encode(request_id.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(operation: &str, body: &str) -> Result<Members, &'static str> {
+        let service = &crate::s3::SERVICE;
+        let operation = service.operation(operation).expect("there is one");
+        let shape = service.shape(operation.input.expect("it has an input"));
+        let Kind::Structure(structure) = &shape.kind else {
+            panic!("inputs are structures");
+        };
+        let body = Bytes::from(body.to_owned());
+        decode_body(service, operation, structure, &body).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn what_is_not_there_is_nothing_or_an_error() {
+        // S3 says what is wrong with an empty policy, and takes tags without their set.
+        assert!(read("PutBucketPolicy", "").is_ok());
+        assert!(read("PutBucketTagging", "<Tagging></Tagging>").is_ok());
+        let missing = read("PutBucketTagging", "");
+        assert_eq!(missing.map(|_| ()), Err("MissingRequestBodyError"));
+        let no_rules = read("PutBucketCors", "<CORSConfiguration></CORSConfiguration>");
+        assert_eq!(no_rules.map(|_| ()), Err("MalformedXML"));
+    }
 }

@@ -205,8 +205,14 @@ impl<'a> Reader<'a> {
         for (index, value) in flat {
             members.set(index, value);
         }
+        // S3 takes `Tagging` without its set for one without tags.
+        let is_s3 = self.service.signing_name == "s3";
+        let may_lack = |member: &Member| is_s3 && member.wire() == "TagSet";
         let is_there = |(index, member): (usize, &Member)| {
-            !member.required || member.location != Location::Body || members.get(index).is_some()
+            !member.required
+                || member.location != Location::Body
+                || members.get(index).is_some()
+                || may_lack(member)
         };
         match structure.members.iter().enumerate().all(is_there) {
             true => Ok(members),
