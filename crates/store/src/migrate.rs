@@ -47,7 +47,13 @@ const JOURNAL: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
 
 pub(crate) fn migrate(connection: &mut dyn Connection, migrations: &[Migration]) -> Result<()> {
     check_numbers(migrations)?;
-    while step(connection, migrations)? {}
+    let mut made = 0;
+    while step(connection, migrations)? {
+        made += 1;
+    }
+    if made > 0 {
+        tracing::info!(made, number = migrations.len(), "schema migrated");
+    }
     Ok(())
 }
 
@@ -103,10 +109,10 @@ fn apply_next(connection: &mut dyn Connection, migrations: &[Migration]) -> Resu
             row,
         )
         .map_err(error)?;
-    tracing::info!(
+    tracing::debug!(
         number = migration.number,
         name = migration.name,
-        "schema migrated"
+        "migration applied"
     );
     Ok(true)
 }

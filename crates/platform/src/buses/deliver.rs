@@ -21,7 +21,7 @@ use super::{
     event::{Envelope, Event},
     held::Bus,
     limits,
-    names::{BusKey, Named},
+    names::{BusKey, DEFAULT, Named},
     put::{Arriving, fired},
     request::request,
     tables::ConnectionState,
@@ -43,6 +43,9 @@ impl Target for Buses {
             self.destined(delivery)?;
             return Ok(Plan::Try);
         };
+        if self.has_nobody(&key) {
+            return Ok(Plan::Spread(Vec::new()));
+        }
         let (bus, event) = self.arriving(&key, delivery)?;
         // What an archive keeps needs a transaction of its own.
         if !bus.archives.is_empty() {
@@ -56,6 +59,7 @@ impl Target for Buses {
 
     async fn deliver(&self, delivery: &Delivery) -> Result<(), Failure> {
         match bus_of(&delivery.target) {
+            Some(key) if self.has_nobody(&key) => Ok(()),
             Some(key) => {
                 let (bus, event) = self.arriving(&key, delivery)?;
                 let taken = self.accept(vec![Arriving { bus, event }]).await;
@@ -72,6 +76,11 @@ fn bus_of(arn: &str) -> Option<BusKey> {
 }
 
 impl Buses {
+    /// Whether it is a default bus that nobody has used yet: it is there, and has no rules.
+    fn has_nobody(&self, key: &BusKey) -> bool {
+        key.name == DEFAULT && self.0.buses.get(key).is_none()
+    }
+
     fn arriving(&self, key: &BusKey, delivery: &Delivery) -> Result<(Arc<Bus>, Event), Failure> {
         let bus = self.0.buses.get(key).ok_or_else(|| {
             Failure::last(

@@ -12,6 +12,7 @@ use wire::{
 
 use super::*;
 use crate::{
+    deliveries::{self, Delivery, Plan, Target},
     outbound::Reach,
     platform,
     queues::{
@@ -337,6 +338,25 @@ async fn a_replay_goes_on_where_it_was_and_an_archive_forgets() {
     world.clock.advance(86_400_000 + 1_000);
     buses.expire_archives().await.unwrap();
     assert_eq!(count().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_default_bus_is_there_before_anybody_used_it() {
+    let world = World::new().await;
+    let bus = |name: &str| format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}");
+    let to = async |name: &str| {
+        let from = deliveries::Sender {
+            principal: "cloudwatch.amazonaws.com".into(),
+            source_arn: format!("arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:a"),
+            account_id: ACCOUNT.into(),
+            region: REGION.into(),
+        };
+        let delivery = Delivery::new(from, bus(name), "{}");
+        world.parts.buses.plan(&delivery).await
+    };
+    let nobody = to("default").await;
+    assert!(matches!(nobody, Ok(Plan::Spread(all)) if all.is_empty()));
+    assert_eq!(to("other").await.err().unwrap().code, "NO_RESOURCE");
 }
 
 #[tokio::test]
