@@ -29,6 +29,8 @@ mod logs;
 #[cfg(feature = "bench")]
 mod measures;
 #[cfg(feature = "bench")]
+mod objects;
+#[cfg(feature = "bench")]
 mod paths;
 #[cfg(feature = "bench")]
 mod peers;
@@ -71,6 +73,18 @@ enum Of {
     Queues(QueuesArgs),
     /// Measures how many log events a second are taken and looked through.
     Logs(LogsArgs),
+    /// Measures putting and getting objects, beside the bare disk.
+    Objects(ObjectsArgs),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct ObjectsArgs {
+    /// How long an operation is measured; objects of 1 GB three times.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// The `lambent` to measure, instead of building it in release.
+    #[arg(long)]
+    binary: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -144,6 +158,7 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.of {
         Some(Of::Queues(args)) => queues::run(args),
         Some(Of::Logs(args)) => logs::run(args),
+        Some(Of::Objects(args)) => objects::run(args),
         None => measures::run(args),
     }
 }
